@@ -299,9 +299,7 @@ def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
         seconds = []
         for _ in range(4):  # the first may write byte code, as an installation does
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(
-                [sys.executable, "-m", "napari_sfh.cli", *arguments], capture_output=True, check=True, env=plain
-            )
+            subprocess.run([sys.executable, "-m", "napari_sfh", *arguments], capture_output=True, check=True, env=plain)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         found.append(Single(f"napari-sfh {name}", round(min(seconds), 3), "s of processor"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import print_progress
+from napari_sfh.console import make_stderr_logger, print_progress, resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = build_command_parser().parse_args(argv)
+    options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
     try:
@@ -160,6 +160,7 @@ def _demo_command(options: argparse.Namespace) -> int:
             raise SfhInputError(f"--output {options.output}: the window writes nothing by itself; add --headless")
         return _open_viewer(demo=True)
     options.output = options.output or DEMO_FOLDER
+    make_stderr_logger(options.quiet)("demo: loading the libraries")
     from napari_sfh import demo
     from napari_sfh.analysis.comparison import map_comparison, other_results
     from napari_sfh.figures.comparison import draw_comparison_page
@@ -184,6 +185,7 @@ def _demo_command(options: argparse.Namespace) -> int:
 
 
 def _run_command(options: argparse.Namespace) -> int:
+    make_stderr_logger(options.quiet)("run: loading the libraries")
     if _is_many_galaxies(options):
         return _run_many_command(options)
     _check_weights_are_no_output(options)
@@ -297,13 +299,16 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh.batch.many_galaxies import save_galaxy_result
     from napari_sfh.batch.rerun import check_run_outputs
+    from napari_sfh.jobs import report_progress
     from napari_sfh.pipeline import run_pipeline
+    from napari_sfh.types import Progress
 
     _check_writable(output)
     check_run_outputs(config, output)
     with print_progress(quiet) as progress:
         result = run_pipeline(config, progress)
-    picture = save_galaxy_result(result, config, output)
+        report_progress(Progress("writing the result and its page", 0, 0), progress)
+        picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
             print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)

@@ -7,6 +7,7 @@ puts in what the user of a front end knows it by. Nothing heavy is imported here
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -226,23 +227,21 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube))
-        object.__setattr__(self, "photometry", {band.upper(): Path(path) for band, path in self.photometry.items()})
+        images = {band.upper(): Path(path).expanduser() for band, path in self.photometry.items()}
+        object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube).expanduser())
+        object.__setattr__(self, "photometry", images)
+        for name in ("binning", "model"):
+            object.__setattr__(self, name, os.path.expanduser(getattr(self, name)))
         if self.cube is None and not self.photometry:
             raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
         if self.maps is not None:
-            object.__setattr__(self, "maps", Path(self.maps))
+            object.__setattr__(self, "maps", Path(self.maps).expanduser())
         for name, setting in SETTINGS.items():
             setting.check(name, getattr(self, name))
         if self.kinematics not in SETTINGS["kinematics"].choices:
             parse_kinematics(self.kinematics)
         if self.maps is None and "maps" in (self.binning, self.kinematics):
             raise SfhInputError("bins or kinematics from MAPS were asked for: give the file with `maps`")
-
-    @property
-    def first_file(self) -> Path:
-        """The cube, or the first image where there is none."""
-        return self.cube if self.cube is not None else next(iter(self.photometry.values()))
 
     def settings(self) -> dict[str, str | float | int | bool | None]:
         """The settings as plain values, for the result file."""
@@ -280,7 +279,8 @@ def parse_kinematics(text: str) -> tuple[float, float]:
     try:
         v, sigma = (float(part) for part in text.split(","))
     except ValueError:
-        raise SfhInputError(f"`kinematics` {text!r}: give maps, ppxf, or two numbers V,SIGMA in km/s") from None
+        choices = ", ".join(SETTINGS["kinematics"].choices)
+        raise SfhInputError(f"`kinematics` {text!r}: give {choices}, or two numbers V,SIGMA in km/s") from None
     low, high = SIGMA_RANGE_KMS
     if not (abs(v) <= MAX_V_KMS and low <= sigma <= high):
         raise SfhInputError(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,9 +17,51 @@ if TYPE_CHECKING:
     from napari_sfh.types import Progress
 
 
+#: Where lines of progress go.
+LogLine = Callable[[str], None]
+#: Seconds between two lines about the same step in a log.
+LOG_SECONDS = 10.0
+
+
+class Pace:
+    """When it is time for another line about a long step."""
+
+    def __init__(self, seconds: float = LOG_SECONDS) -> None:
+        self.seconds, self.last = seconds, time.monotonic()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self.last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the seconds have passed."""
+        return time.monotonic() - self.last >= self.seconds
+
+
+def make_stderr_logger(quiet: bool) -> LogLine:
+    """A function that writes a line on stderr at once; where quiet, one that does nothing."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    return say
+
+
+def resolve_home(words: Sequence[str]) -> list[str]:
+    """Words of a command line with ``~`` as the home folder, which shells leave in quotes and behind ``=``.
+
+    Examples
+    --------
+    >>> resolve_home(["F555W=~/x.fits"]) == [f"F555W={os.path.expanduser('~')}/x.fits"]
+    True
+    """
+    return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]
+
+
 @contextmanager
 def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterator[ReportProgress | None]:
-    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal.
+    """A ``progress`` for a long step: on a terminal one moving line, in a log one a stage and one every ten seconds.
 
     Parameters
     ----------
@@ -32,19 +77,21 @@ def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterato
     """
     stream = stream or sys.stderr
     moving = stream.isatty()
-    last = ""
+    last, pace = "", Pace()
 
     def tell(step: Progress) -> None:
         nonlocal last
-        if step.stage == last and not moving:
+        goes_on = step.stage == last
+        if goes_on and not moving and not (step.total and pace.is_due()):
             return
         stage = name_settings(step.stage, OPTIONS)
         count = f" {step.done}/{step.total}" if step.total else ""
         if moving:
             print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
         else:
-            print(stage, file=stream, flush=True)
+            print(f"{stage}{count if goes_on else ''}", file=stream, flush=True)
         last = step.stage
+        pace.restart()
 
     try:
         yield None if quiet else tell

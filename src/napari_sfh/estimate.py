@@ -39,10 +39,11 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
+from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
-from napari_sfh.types import F32, F64, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import F32, F64, FLAG_MEANING, I32, BinMap, Flag, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -212,7 +213,8 @@ def estimate_row_block(
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    table = _join_estimates(block.rows, data, prediction, load_prior_quantiles(bundle))
+    strange = derive_credibility_flags(data, prediction, load_prior_quantiles(bundle))
+    table = _join_estimates(block.rows, data, prediction, strange)
     return EstimatedBlock(table, data.flag, prediction.ood)
 
 
@@ -319,16 +321,20 @@ def _append_estimates(
     config: EstimateConfig,
     cancel: threading.Event | None,
 ) -> F32:
-    """Write a block with its estimates; their OOD scores, NaN where there is none."""
+    """Write spectra with their estimates; their OOD scores, NaN where there is none."""
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    out.append(_join_estimates(block, data, prediction, load_prior_quantiles(bundle)))
+    model_flux, _ = inference.reconstruct_observations(data, prediction, bundle)
+    draw_spectra = partial(inference.draw_predicted_spectra, bundle=bundle)
+    prior = load_prior_quantiles(bundle)
+    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra)
+    out.append(_join_estimates(block, data, prediction, strange))
     return prediction.ood
 
 
-def _join_estimates(block: Table, data: Observation, prediction: Prediction, prior: Mapping[str, F32]) -> Table:
-    """The block with the columns of the module's text."""
+def _join_estimates(block: Table, data: Observation, prediction: Prediction, strange: I32) -> Table:
+    """The block with the columns of the module's text; ``strange`` (n,) are flags of the answers."""
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
     def put(name: str, values: Any) -> None:
@@ -342,7 +348,7 @@ def _join_estimates(block: Table, data: Observation, prediction: Prediction, pri
         put(f"{name.upper()}_P84", quantiles[:, 3])
     put("SNR", data.snr)
     put("OOD", prediction.ood)
-    put("FLAG", data.flag | derive_credibility_flags(data, prediction, prior))
+    put("FLAG", data.flag | strange)
     return out
 
 
@@ -458,6 +464,7 @@ def _observe_spectrum(
     observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, lsf)
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
+    notes.extend(f"{one.name}: {note}" for note in check_errors(observed))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
@@ -475,6 +482,14 @@ def _describe_coverage(one: SingleSpectrum, rest: RestSpectra, instrument: Instr
         return ()
     low, high = instrument.grid.wave_aa[[0, -1]] * (1 + z)
     seen = one.wave_aa[one.good]
+    first, last = instrument.grid.wave_aa[instrument.grid.norm_pixels][[0, -1]] * (1 + z)
+    inside = one.good & (one.wave_aa >= first) & (one.wave_aa <= last)
+    if seen[0] <= first and seen[-1] >= last:
+        return (
+            f"{one.name}: {int(inside.sum())} pixels of {first:.0f}-{last:.0f} A are usable, with a mean of "
+            f"{float(one.flux[inside].mean()) if inside.any() else np.nan:.3g} of the spectrum's median: nothing to "
+            "normalise it by; check its masks, fill values and sky subtraction",
+        )
     return (
         f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
         f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",

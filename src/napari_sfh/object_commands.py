@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sfh.console import print_progress
+from napari_sfh.console import make_stderr_logger, print_progress
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
+    make_stderr_logger(options.quiet)("estimate: loading the libraries")
     from napari_sfh.estimate import EstimateConfig, estimate_objects
     from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.outputs import check_outputs
@@ -261,6 +262,7 @@ def run_smooth_command(options: argparse.Namespace) -> int:
 
 def run_refine_command(options: argparse.Namespace) -> int:
     """``napari-sfh refine``."""
+    make_stderr_logger(options.quiet)("refine: loading the libraries")
     from napari_sfh.analysis.refinement.annealed_sampling import SamplingSettings
     from napari_sfh.analysis.refinement.refining import RefinementSettings
     from napari_sfh.analysis.refinement.result_bins import (

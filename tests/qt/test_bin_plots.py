@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,24 @@ def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: st
         assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"
 
 
+def test_numbers_of_time_keep_apart_where_the_plot_is_narrow(plots: BinPlots) -> None:
+    def find_numbers() -> list[tuple[float, float]]:
+        QApplication.processEvents()
+        axis = plots.mh.getAxis("bottom")
+        painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
+        _, _, numbers = axis.generateDrawSpecs(painter)
+        painter.end()
+        assert image.width() == 10
+        return sorted((rect.left(), rect.right()) for rect, _, text in numbers if text)
+
+    plots.resize(1400, 300)
+    assert len(find_numbers()) == 4
+    plots.resize(640, 240)
+    narrow = find_numbers()
+    assert 2 <= len(narrow) < 4
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(narrow))
+
+
 def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result: Result) -> None:
     view, other = BinView.of(result, 3), BinView.of(result, 9)
     steps = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
@@ -165,6 +184,10 @@ def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result
         return rect.top(), rect.bottom()
 
     assert shaded() == pytest.approx((float(view.model.min()) - 0.1, float(view.model.max()) + 0.1), abs=1e-4)
+    beside = [item for item in plots.residual.items if isinstance(item, Ribbon) and item.zValue() == -1]
+    rect = beside[0].path().boundingRect()
+    assert (rect.top(), rect.bottom()) == pytest.approx((-0.1, 0.1), abs=1e-4), "about the model, beside the residual"
+    assert all(item.pen().style() != Qt.PenStyle.NoPen for item in beside), "seen where it is narrower than a pixel"
     plots.draw([other, view])
     assert shaded() == (0, 0), "the first bin has none"
     plots.draw([view])

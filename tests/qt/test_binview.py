@@ -172,8 +172,9 @@ def test_maps_of_batch_pages_have_ra_and_dec_at_the_edges(result: Result, page: 
 
 
 def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:
-    """2 arcsec at 206.265 Mpc are 2 kpc, at 1 Mpc 9.7 pc."""
-    for distance, text in ((206.26481, "2″ = 2 kpc"), (1.0, "2″ = 9.7 pc")):
+    """2 arcsec at an angular-size distance of 206.265 Mpc are 2 kpc, at 1 Mpc 9.7 pc; D_L = (1 + z)^2 D_A."""
+    stretch = (1 + result.redshift) ** 2
+    for distance, text in ((206.26481 * stretch, "2″ = 2 kpc"), (stretch, "2″ = 9.7 pc")):
         page = pages.draw_maps_page(result, distance)
         assert text in {t.get_text() for t in page.axes[0].texts}
         assert f"{distance:g} Mpc" in page.texts[-1].get_text()

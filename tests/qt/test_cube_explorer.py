@@ -15,6 +15,8 @@ from qtpy.QtTest import QTest
 
 from conftest import drag, native_canvas, open_explorer, screen_point, send_mouse
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.plots.plot_items import pg
+from napari_sfh.analysis.bin_view import LINES_AA
 from napari_sfh.errors import SfhInputError
 
 N, NY, NX = 240, 24, 30
@@ -72,7 +74,7 @@ def mark_range(tool: Any, low: float, high: float, modifier: Any = Qt.KeyboardMo
     send_mouse(viewport, "MouseButtonRelease", ends[1], modifier)
 
 
-def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explored: Any) -> None:
+def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explored: Any, tmp_path: Path) -> None:
     viewer, dock, tool = explored
     flux = make_flux()
     assert not tool.dock.visibleRegion().isEmpty()
@@ -100,6 +102,24 @@ def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explo
     assert dock.wait(120)
     inside = np.hypot(y - 5, x - 5) < 2.4
     np.testing.assert_allclose(tool.plot.list_columns()["aperture_2"], flux[:, inside].sum(axis=1), rtol=2e-3)
+    tool.save_spectra(tmp_path / "spectra.ecsv")
+    dock.finish(20)
+    table = QTable.read(tmp_path / "spectra.ecsv")
+    told = table["aperture_2"].info.description
+    assert f"sum of {inside.sum()} spaxels" in told
+    assert "01h36m4" in told
+    assert "the spaxel at 01h36m4" in table["cursor"].info.description
+
+    # the named lines follow the redshift of the form
+    def find_lines() -> list[float]:
+        items = tool.plot.plot.items
+        return [item.value() for item in items if isinstance(item, pg.InfiniteLine) and item.isVisible()]
+
+    of_cube = find_lines()
+    dock.data.redshift.value = "0.01"
+    assert {1.01 * wave for _, wave in LINES_AA} <= set(find_lines())
+    dock.data.redshift.value = ""
+    assert find_lines() == of_cube
     # without the key a drag moves the map, and no aperture comes
     drag(native_canvas(viewer), ends)
     assert tuple(viewer.scene.camera.center) != centre
@@ -156,7 +176,9 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
         assert hdus[0].header["CONTSUB"]
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
         np.testing.assert_array_equal(hdus[0].data, tool.image.values)
-    assert QTable.read(tmp_path / "spectra.ecsv")["wavelength_aa"][0].to_value("AA") == pytest.approx(WAVE[0], rel=1e-4)
+    table = QTable.read(tmp_path / "spectra.ecsv")
+    assert table["wavelength_aa"][0].to_value("AA") == pytest.approx(WAVE[0], rel=1e-4)
+    assert "air" in table["wavelength_aa"].info.description
     tool.form.clear.native.click()
     assert dock.wait(120)
     assert dock.stack.find("channels", "") is None
@@ -165,7 +187,13 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
 def test_a_range_that_is_none_is_said_and_the_image_stays(explored: Any) -> None:
     _, dock, tool = explored
     tool.set_ranges(range=(4800.0, 4850.0))
-    dock.finish(120)
+    dock.finish(20)
+    tool.set_ranges(range=(9000.0, 9100.0))
+    assert dock.wait(20)
+    assert "outside" in dock.message.text()
+    assert dock.stack.find("channels", "") is None, "no image of other wavelengths beside these fields"
+    tool.set_ranges(range=(4800.0, 4850.0))
+    assert dock.wait(20)
     tool.form.range.value = "4800"
     assert "Image over" in dock.message.text()
     assert tool.image is not None

@@ -193,6 +193,12 @@ def test_posterior_of_the_clicked_bin(
     assert tool.shown.draws.bin_id == 6
     (corner,) = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w.windowTitle() == "Posterior of bin 6"]
     assert tool.state()["bin"] == 6
+    dark = tool.shown.picture[0, 0, :3].mean()
+    dock.viewer.theme = "light"
+    idle(qtbot, dock)
+    assert dark < 100 < 200 < tool.shown.picture[0, 0, :3].mean(), "an open plot follows the theme"
+    dock.viewer.theme = "dark"
+    idle(qtbot, dock)
     corner.close()
     assert tool.state()["bin"] == 0, "a workspace does not open what was closed"
     corner.show()

@@ -271,6 +271,13 @@ def test_forms_become_options(qapp: Any) -> None:
     assert values["maps"] is None
     assert values["redshift"] is None
     assert binning.values() == {"binning": "auto", "target_snr": 35.0, "kinematics": "auto"}
+    binning.set_maps(True)
+    assert binning.target_snr.native.isHidden(), "automatic bins are those of the MAPS file"
+    binning.method.value = "vorbin"
+    assert not binning.target_snr.native.isHidden()
+    binning.method.value = "auto"
+    binning.set_maps(False)
+    assert not binning.target_snr.native.isHidden()
     binning.method.value = "file"
     with pytest.raises(SfhInputError, match="Bin map: no file"):
         binning.values()

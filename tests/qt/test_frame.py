@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtGui import QImage, QPainter, QTextCursor
-from qtpy.QtWidgets import QApplication, QLabel, QTextBrowser, QWidget
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLabel, QTextBrowser, QToolTip, QWidget
 from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
@@ -16,6 +17,7 @@ from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_numb
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
+from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import show_text
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
@@ -27,6 +29,7 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
     qtbot.addWidget(frame)
     frame.show_progress(Progress("spectra", 1, 3), cancelling=False)
     assert frame.message.text() == "Open a galaxy"
+    assert "channel 1/3" in frame.stage.value, "not taken for the number of bins"
     warning = describe_ppxf_time(16_700)
     assert warning is not None
     frame.show_progress(Progress(warning, 0, 0, stays=True), cancelling=False)
@@ -35,6 +38,22 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
     assert frame.message.text().startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
     assert "(“V and σ” V,SIGMA), or a larger “Target S/N”" in frame.message.text()
     assert "--" not in frame.message.text()
+
+
+def test_a_spin_box_that_refuses_a_key_says_what_it_takes(qtbot: Any) -> None:
+    root = QWidget()
+    qtbot.addWidget(root)
+    box = QDoubleSpinBox(root)
+    box.setRange(1, 1000)
+    InputGuard(root).protect_fields(root)
+    with qtbot.waitExposed(root):
+        root.show()
+    box.lineEdit().selectAll()
+    QTest.keyClicks(box, "5")
+    assert not QToolTip.isVisible()
+    QTest.keyClicks(box, "-")
+    assert "1 to 1000" in QToolTip.text()
+    QToolTip.hideText()
 
 
 def test_outlines_contrast_with_whatever_lies_beneath() -> None:
@@ -110,6 +129,9 @@ def test_links_of_longer_texts_contrast_with_their_ground(qtbot: Any, ground: st
     dialog.close()
 
 
+ONE = ([[0, 0], [1, 1]], True)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -122,7 +144,9 @@ def test_links_of_longer_texts_contrast_with_their_ground(qtbot: Any, ground: st
         ({"maps": {"quantity": "EBV"}, "limits": (0.0, 0.3)}, "choice of the map"),
         ({"limits": (8.0, 9.0)}, "limits of colours"),
         ({"maps": {"quantity": "SNR", "limits": "typed"}, "limits": (1.0, 2.0)}, "choice of the map"),
-        ({"outlines": [([[0, 0], [1, 1]], True)]}, "drawn region"),
+        ({"outlines": [ONE, ONE]}, "drawn region"),
+        ({"outlines": []}, "region taken away"),
+        ({"outlines": [([[0, 0], [3, 3]], True)]}, "change of a region"),
     ],
 )
 def test_a_step_is_named_by_what_it_changed(change: dict[str, Any], words: str) -> None:
@@ -130,7 +154,7 @@ def test_a_step_is_named_by_what_it_changed(change: dict[str, Any], words: str) 
         "session": {"selected": 1, "compared": [2], "pinned": [], "plot_region": []},
         "maps": {"quantity": "AGE_LW", "min_snr": 0},
         "limits": (8.5, 10.0),
-        "outlines": [],
+        "outlines": [ONE],
     }
     parts = {key: {**before[key], **new} if isinstance(new, dict) else new for key, new in change.items()}
     assert describe_step(before, {**before, **parts}) == words

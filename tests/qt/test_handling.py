@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,13 @@ from smooth_result import make_result
 
 from conftest import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
-from napari_sfh._qt.explorer import RESTORING, WORKING
+from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY
+from napari_sfh.config import SETTINGS
+from napari_sfh.demo import find_demo_folder
 from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Result
 
 
 @pytest.fixture
@@ -223,12 +228,95 @@ def test_a_workspace_that_comes_back_says_so_and_cannot_be_run_over(
     assert not opened.file_row.open.enabled
     opened.files.end()
     opened.refresh()
-    assert opened.message.text() == READY
+    assert opened.message.text() == "Lines were measured.", "what was said stays until the next act"
     assert opened.run_button.enabled
+    opened.show_message(READY)
     monkeypatch.setattr(type(opened.job), "running", True)
     opened.refresh()
     assert opened.message.text() == WORKING
     monkeypatch.undo()
+
+
+def test_a_form_that_is_wrong_is_told_before_a_result_is_asked_about(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or closing.DISCARD)
+    opened.files.unsaved = True
+    with opened.data.cube.line_edit.changed.blocked():
+        opened.data.cube.line_edit.value = str(tmp_path / "gone.fits")
+    opened.data.ebv_mw.value = "-3"
+    opened.refresh()
+    opened.run_button.changed.emit(True)
+    assert "-3" in opened.message.text()
+    assert not asked
+    # A run that is refused leaves the result where it is: it is asked about again when it is to go.
+    opened.data.ebv_mw.value = ""
+    opened.run_button.changed.emit(True)
+    assert len(asked) == 1
+    assert opened.wait(60)
+    assert "gone.fits" in opened.message.text()
+    assert opened.session.result is not None
+    assert opened.files.unsaved
+    # The message outlives whatever brings the buttons up to date afterwards.
+    opened.refresh()
+    opened.network.model.changed.emit(opened.network.model.value)
+    assert "gone.fits" in opened.message.text()
+
+
+def test_what_was_given_for_one_galaxy_is_not_used_for_the_next(
+    make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Result
+) -> None:
+    opened = open_explorer(make_viewer())  # which has seen no galaxy before
+    opened.show_result(result)
+    assert opened.wait(120)
+    data, binning = opened.data, opened.binning
+    data.redshift.value = "0.5"  # meant for the first galaxy
+    cubes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        cubes.append(Path(shutil.copy(next(find_demo_folder().glob("*DATACUBE*")), tmp_path / name / f"{name}.fits")))
+    ways = [opened.files.open, opened.open_folder, lambda path: setattr(data.folder.line_edit, "value", str(path))]
+    ways += [lambda path: opened.files.open(next(path.glob("*.fits")))]
+    ways += [lambda path: setattr(data.cube.line_edit, "value", str(next(path.glob("*.fits"))))]
+    for turn, way in enumerate(ways):
+        way(cubes[turn % 2].parent)
+        assert opened.wait(60)
+        assert data.cube_path == cubes[turn % 2]
+        assert data.redshift.value == ("0.5" if turn == 0 else ""), turn
+        assert ("Redshift" in opened.preflight.text.text()) or turn == 0
+        data.redshift.value, data.ebv_mw.value = "0.5", "0.1"
+    # The same galaxy again keeps them.
+    opened.files.open(cubes[0])
+    assert opened.wait(60)
+    assert (data.redshift.value, data.ebv_mw.value) == ("0.5", "0.1")
+    binning.method.value, binning.target_snr.value = "vorbin", 60.0
+    monkeypatch.setattr(type(opened), "run", lambda self, _=None: None)
+    opened.open_demo(run=True)
+    assert opened.wait(60)
+    assert (data.redshift.value, data.ebv_mw.value) == ("", "0")
+    assert (binning.method.value, binning.target_snr.value) == (
+        SETTINGS["binning"].default,
+        SETTINGS["target_snr"].default,
+    )
+    opened.files.open(cubes[1].parent)
+    assert opened.wait(60)
+    assert data.ebv_mw.value == "", "the mock's 0 is no dust map's value"
+
+
+def test_a_cancelled_step_that_is_not_at_its_end_says_so(opened: Any, qtbot: Any) -> None:
+    release = threading.Event()
+
+    def deaf(progress: Any, cancel: threading.Event) -> object:
+        release.wait(60)
+        return None if cancel.is_set() else "done"
+
+    opened.start(deaf, opened.show_message, "Run")
+    opened.cancel()
+    qtbot.waitUntil(lambda: not opened.busy, timeout=120_000)
+    assert opened.message.text() == ENDING
+    release.set()
+    qtbot.waitUntil(lambda: opened.message.text().startswith(CANCELLED), timeout=120_000)
 
 
 def partial_select(dock: Any, bin_id: int) -> Callable[[], None]:

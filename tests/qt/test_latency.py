@@ -12,7 +12,14 @@ import pytest
 from qtpy.QtCore import QObject
 
 from napari_sfh._qt.jobs import preload
-from napari_sfh._qt.jobs.latency import TURN_SECONDS, GarbageFreeze, shorten_thread_turns
+from napari_sfh._qt.jobs.latency import (
+    STILL,
+    SWEEP_LAYERS,
+    TURN_SECONDS,
+    GarbageFreeze,
+    GarbageRest,
+    shorten_thread_turns,
+)
 
 
 class _Cycle:
@@ -42,6 +49,46 @@ def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypat
     assert gc.get_freeze_count() == 0
     gc.collect()
     assert died() is None
+
+
+def test_what_was_left_alone_is_freed_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
+    garbage = GarbageFreeze()
+    garbage.freeze()
+    alive, dead = _Cycle(), _Cycle()
+    died = weakref.ref(dead)
+    garbage.tidy()
+    del dead
+    gc.collect()
+    assert died() is not None
+    assert not [each for each in gc.get_objects() if each is alive], "napari's passes do not walk over it"
+    garbage.sweep()
+    assert died() is None
+    garbage.thaw()
+
+
+def test_a_window_at_rest_is_tidied_and_swept_after_layers_have_gone(qtbot: Any) -> None:
+    calls: list[str] = []
+
+    class Garbage:
+        def tidy(self) -> None:
+            calls.append("tidy")
+
+        def sweep(self) -> None:
+            calls.append("sweep")
+
+    window, parent, garbage = _Window(), QObject(), Garbage()
+    rest = GarbageRest(parent, garbage, window.is_busy)
+    rest.look()
+    assert calls == [], "work runs"
+    window.busy = False
+    rest.look()
+    for _ in range(SWEEP_LAYERS):
+        rest.note_layer()
+    for _ in range(STILL + 1):
+        rest.look()
+    assert calls[0] == "tidy"
+    assert calls.count("sweep") == 1
 
 
 def test_short_turns_end_with_the_last_work() -> None:

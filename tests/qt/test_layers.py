@@ -17,6 +17,7 @@ from smooth_result import make_result
 from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.legend_image import PADDING_PX, LegendContent, LegendStyle, draw_legend
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
@@ -51,6 +52,18 @@ def test_all_layers_share_units_and_place(result: Result) -> None:
     extents = [layer.extent.world for layer in viewer.layers]
     assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
+
+
+def test_a_scene_is_put_together_once_for_batches_inside_each_other() -> None:
+    viewer, told = ViewerModel(), []
+    viewer.layers.events.begin_batch.connect(lambda _: told.append("begin"))
+    viewer.layers.events.end_batch.connect(lambda _: told.append("end"))
+    scene = SceneBatch(viewer)
+    with scene.hold(), scene.hold():
+        told.append("change")
+    with pytest.raises(KeyError), scene.hold():
+        raise KeyError
+    assert told == ["begin", "change", "end", "begin", "end"]
 
 
 def test_maps_carry_the_values_of_their_bins_and_legends(result: Result) -> None:

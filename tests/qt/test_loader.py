@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -88,6 +90,22 @@ def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> 
     qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert canvas.seen == ["hold", "step", "turn", "paint"] * 2
     assert canvas.updatesEnabled()
+
+
+def test_steps_with_layers_have_their_context_until_the_canvas_is_painted(qtbot: Any, canvas: Any) -> None:
+    @contextmanager
+    def pause() -> Iterator[None]:
+        canvas.seen.append("begin")
+        yield
+        canvas.seen.append("end")
+
+    loader = StepQueue(canvas, lambda: False, pause=pause)
+    loader.run([UnpaintedStep(lambda: canvas.seen.append("step"))] * 2)
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert canvas.seen == ["begin", "hold", "step", "end", "paint"] * 2
+    loader.run([UnpaintedStep(loader.release)])
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert canvas.seen.count("begin") == canvas.seen.count("end") == 3
 
 
 def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any, canvas: Any) -> None:

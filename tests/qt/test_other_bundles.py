@@ -11,17 +11,20 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from nircam_mosaics import RATIOS, write_infrared_folder
 from painted_cube import Paint, PaintedCube, write_painted_cube
+from qtpy.compat import isalive
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from conftest import click, lasso, open_explorer
+from conftest import click, lasso, native_canvas, open_explorer, window
 from napari_sfh import demo
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.cli import main
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import read_result
@@ -200,7 +203,7 @@ def run_command(name: str, folder: Path, words: list[str]) -> Path:
     ("names", "with_tools"),
     [
         (("narrowband-muse", "jpas"), ()),
-        pytest.param((*CUBES, *IMAGES), (*CUBES, *IMAGES), marks=pytest.mark.slow),
+        pytest.param((*CUBES, *IMAGES), (*CUBES, *IMAGES), marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
     ],
 )
 def test_weights_on_maps_one_after_the_other(
@@ -226,6 +229,23 @@ def test_weights_on_maps_one_after_the_other(
             assert dock.panel.estimates.names == result.prediction.scalars
 
 
+def type_into(field: Any, text: str) -> None:
+    """Type a path into a field for files in place of what it holds, and press Return."""
+    line = field.line_edit.native
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClick(line, Qt.Key.Key_Delete)
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    QApplication.processEvents()
+
+
+def read_band_flux(path: Path) -> Any:
+    """Values of an image in its unit."""
+    with fits.open(path) as hdus:
+        return np.asarray(hdus["SCI"].data, float)
+
+
 def find_loneliest(x: Any, y: Any) -> int:
     """The row whose point is farthest from its nearest neighbour, in units of the spread."""
     points = np.column_stack([(v - np.nanmean(v)) / np.nanstd(v) for v in (x, y)])
@@ -240,10 +260,13 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue, panel = dock.catalogue, dock.catalogue.panel
     assert panel.isVisible()
     assert bool(len(dock.viewer.layers)) == sky
+    seen = [name for name, section in dock.sections.items() if section.isVisible()]
+    assert seen == ["data"], "what needs a galaxy has gone"
     # A click on a line of the table.
     place = panel.view.visualRect(panel.model.index(4, 0)).center()
     QTest.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert catalogue.selection.rows == (4,)
+    assert "J004" in panel.words.text()
     # A click on a point of the plot.
     columns = [panel.selection.table.read_numbers(str(f.value)) for f in (panel.x_field, panel.y_field)]
     row = find_loneliest(*columns)
@@ -269,9 +292,31 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue.draw_posterior()
     dock.finish(120)
     assert dock.tools["posterior"].shown.draws.source == "out.fits"
+    assert dock.tools["posterior"].shown.draws.name.startswith("J0")
     dock.tools["posterior"].release()
     saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
     assert len(saved) == len(catalogue.selection.rows)
+
+
+def test_the_canvas_comes_back_after_catalogues(dock: Any, tmp_path: Path, result: Any, qtbot: Any) -> None:
+    catalogue = write_catalogue(tmp_path)
+    dock.show_result(result)
+    assert dock.wait(60)
+    height = native_canvas(dock.viewer).height()
+    open_in(dock, catalogue)
+    gone = dock.catalogue.panel  # Python knows it when Qt has ended it
+    open_in(dock, catalogue)
+    qtbot.waitUntil(lambda: not isalive(gone), timeout=5000)
+    window(dock.viewer).activateWindow()
+    qtbot.waitUntil(lambda: QApplication.activeWindow() is not None, timeout=5000)
+    dock.sections["data"].expand(True)
+    for widget in (dock.data.redshift.native, native_canvas(dock.viewer)):
+        widget.setFocus()  # what listens to the keyboard's moves knows that the first panel is gone
+        qtbot.waitUntil(widget.hasFocus, timeout=5000)
+    dock.show_result(result)
+    assert dock.wait(60)
+    qtbot.waitUntil(lambda: native_canvas(dock.viewer).height() > 0.8 * height, timeout=5000)
+    assert native_canvas(dock.viewer).isVisible()
 
 
 def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> None:
@@ -289,24 +334,66 @@ def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> Non
 
 
 def test_weights_for_bands_run_from_the_form_on_a_folder_of_images(dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    """As a user does: weights, folder, Run; the preflight and the button follow both."""
+    """As a user does: folder, weights, Run; the preflight and the button follow, and a picture stands for a cube."""
     folder = tmp_path / "field"
     folder.mkdir()
     write_images("narrowband", folder)
     qtbot.waitUntil(lambda: "narrowband" in dock.network.model.choices, timeout=60000)
-    dock.network.model.value = "narrowband"
+    type_into(dock.data.folder, str(folder))
+    with pytest.raises(SfhInputError, match="no usable integral-field cube"):  # `wide` needs one
+        dock.finish(120)
     assert not dock.run_button.enabled
-    dock.open_folder(folder)
+    dock.network.model.value = "narrowband"
     dock.finish(120)
     assert dock.run_button.enabled
     assert dock.data.images.visible
+    white = dock.stack.find("white")
+    assert white.visible
+    middle = read_band_flux(folder / "J0550.fits")
+    np.testing.assert_allclose(white.data / white.data.mean(), middle / middle.mean(), rtol=0.1)
+    assert white.contrast_limits[1] - white.contrast_limits[0] > 0.001  # the canvas tells no smaller numbers apart
+    assert tuple(dock.viewer.scene.camera.orientation2d) == ("up", "left")
     assert "34 of 34" in dock.data.images.value
     qtbot.waitUntil(lambda: dock.preflight.found is not None, timeout=60000)
     assert dock.preflight.found.facts["images"].startswith("34 of 34 bands")
+    assert not dock.preflight.plot.isVisible()
     dock.network.model.value = "wide"
     assert not dock.run_button.enabled  # it needs spectra
     dock.network.model.value = "narrowband"
+    dock.finish(120)
     QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
     dock.finish(120)
     assert dock.session.result.prediction.scalars == ("lg_age_lw", "mh_lw")
     assert np.isfinite(dock.session.result.prediction.median("lg_age_lw")).all()
+
+
+def test_nircam_mosaics_are_found_when_their_weights_are_chosen(dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    """As a user does: folder, weights, Run. A field that was emptied stays empty when weights are chosen again."""
+    folder = write_infrared_folder(tmp_path / "MOCK")
+    qtbot.waitUntil(lambda: "phangs-jwst" in dock.network.model.choices, timeout=60000)
+    type_into(dock.data.folder, str(folder))
+    dock.finish(120)
+    optical = dict(dock.data.photometry)
+    assert set(optical) == {"F336W", "F438W", "F555W", "F814W"}
+    dock.network.model.value = "phangs-jwst"
+    dock.finish(120)
+    assert set(dock.data.photometry) == {*optical, *RATIOS}
+    assert all("nircam" in dock.data.photometry[band].name for band in RATIOS)
+    qtbot.waitUntil(lambda: dock.preflight.up_to_date, timeout=60000)
+    assert {check.band for check in dock.preflight.found.bands if check.used} == {*optical, *RATIOS}
+    type_into(dock.data.bands["F335M"], "")
+    dock.network.model.value = "wide"
+    dock.network.model.value = "phangs-jwst"
+    dock.finish(120)
+    assert set(dock.data.photometry) == {*optical, "F200W"}
+    dock.data.ebv_mw.value = "0"
+    QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
+    dock.finish(300)
+    result = dock.session.result
+    assert result.model_name == "phangs-jwst"
+    used = dict(zip(result.data.bands, result.data.phot_mask.any(0), strict=True))
+    assert {band for band, is_used in used.items() if is_used} == {*optical, "F200W"}
+    click(dock.viewer, dock.session, 1)
+    assert dock.session.selected == 1
+    assert np.isfinite(dock.session.views()[0].phot).sum() == 5
+    assert dock.panel.plots.sed.vb.viewRange()[0][1] > np.log10(result.instrument.pivot_aa.max())

@@ -98,6 +98,7 @@ def test_points_of_the_gas_select_bins_and_bins_stand_out(qtbot: Any, gas: Any, 
     told = [(point.size(), point.brush().color().name()) for point in marked.points()]
     assert sorted(set(told)) == sorted([(INSIDE_PX, inside), (SHOWN_PX, shown)]), "as on the map and in the legend"
     assert told.count((INSIDE_PX, inside)) == 14
+    assert len(marked.fragmentAtlas) < 5, "a symbol a look, not a bin"
 
 
 def make_plots(result: Any) -> dict[str, tuple[Any, Any]]:

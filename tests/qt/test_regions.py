@@ -96,7 +96,7 @@ def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
     assert (view.mass.low <= view.mass.value).all()
     assert (view.mass.high >= view.mass.value).all()
     lines = {n.label: n.text for n in view.numbers}
-    assert lines["Region"] == f"{result.bins.n_bins} bins, weighted by mass"
+    assert lines["Bins"] == f"{result.bins.n_bins} bins, weighted by mass"
     share = compute_bin_weights(result, np.arange(result.bins.n_bins), "mass")
     error = 0.1 * np.sqrt((share**2).sum())
     assert f"± {error:.2f}" in lines["MW age"]

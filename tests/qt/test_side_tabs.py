@@ -37,6 +37,27 @@ def test_the_map_and_the_explorer_have_the_room(shown: Any) -> None:
     assert native_canvas(dock.viewer).height() >= 370
 
 
+def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(qtbot: Any, shown: Any) -> None:
+    dock, win = shown, window(shown.viewer)
+    layers = win.findChild(QDockWidget, LAYERS)
+    own = next(d for d in win.tabifiedDockWidgets(layers) if d.isAncestorOf(dock))
+
+    def press_menu() -> None:
+        get_app_model().commands.execute_command("napari-sfh.explorer")
+        qtbot.wait(50)
+
+    layers.raise_()
+    qtbot.wait(50)
+    assert dock.visibleRegion().isEmpty(), "it stands behind the layer list"
+    press_menu()
+    assert not dock.visibleRegion().isEmpty()
+    press_menu()
+    assert own.isHidden(), "what was seen goes"
+    layers.raise_()
+    press_menu()
+    assert not dock.visibleRegion().isEmpty()
+
+
 def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(qtbot: Any, shown: Any) -> None:
     win, camera = window(shown.viewer), shown.viewer.scene.camera
     win.resize(1000, 700)

@@ -80,6 +80,9 @@ def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
     height, width = viewer.canvas.size
     assert all(0 < x < width and 0 < y < height for _, x, y in axes.words)
     assert {"N", "E"} <= {text for text, _, _ in axes.words}
+    ra, dec = ([word for word in axes.words if sign in word[0]] for sign in ("h", "°"))
+    assert len({y for _, _, y in ra}) == 1, "all at one edge"
+    assert all(x < 100 for _, x, _ in dec) or all(x > width - 100 for _, x, _ in dec)
     # a declination stands where the map has it
     text, _, y = next(word for word in axes.words if "°" in word[0])
     camera = viewer.scene.camera

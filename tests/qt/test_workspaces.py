@@ -191,6 +191,42 @@ def test_what_has_gone_is_said_and_the_rest_is_there(
     assert dock.tools["compare"].comparison is None
 
 
+@pytest.mark.usefixtures("default_weights")
+def test_a_result_that_was_moved_is_found_or_can_be_pointed_to(
+    qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, result: Result
+) -> None:
+    dock = open_explorer(make_viewer())
+    dock.open(galaxy / "sfh.fits")
+    rest(qtbot, dock)
+    dock.session.select(6)
+    dock.show_map("SNR")
+    dock.save_workspace(galaxy / "work.json")
+    rest(qtbot, dock)
+    away = galaxy / "away"
+    away.mkdir()
+    (galaxy / "sfh.fits").rename(away / "moved.fits")
+    dock.open(galaxy / "work.json")
+    rest(qtbot, dock)
+    assert "sfh.fits is missing" in dock.message.text()
+    dock.refresh()
+    dock.network.model.changed.emit(dock.network.model.value)  # as when the weights have been read
+    assert "sfh.fits is missing" in dock.message.text(), "it was wiped out"
+    dock.session.select(3)
+    dock.show_map("AGE_LW")
+    dock.open(away / "moved.fits")
+    rest(qtbot, dock)
+    assert dock.session.shown == (6,)
+    assert dock.stack.current == "SNR"
+    # Both moved together.
+    (away / "moved.fits").rename(away / "sfh.fits")
+    content = json.loads((galaxy / "work.json").read_text())
+    content["result"]["path"] = "gone/sfh.fits"
+    (away / "work.json").write_text(json.dumps(content))
+    dock.open(away / "work.json")
+    rest(qtbot, dock)
+    assert dock.files.result_path == away / "sfh.fits"
+
+
 def test_four_maps_with_the_mosaics_that_they_hide(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, result: Result
 ) -> None:

@@ -10,9 +10,11 @@ from astropy.wcs import WCS
 
 import napari_sfh
 from napari_sfh.cli import main
+from napari_sfh.config import RunConfig
 from napari_sfh.instruments.bundle_header import list_bundles
-from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import read_result
+from napari_sfh.physics.extinction import milky_way_transmission
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DEMO = Path(napari_sfh.__file__).parent / "data" / "demo"
@@ -55,6 +57,22 @@ def test_images_give_maps_and_a_missing_band_is_no_harm(tmp_path):
     result = read_result(out)
     assert result.data.phot_mask.sum(1).tolist() == [32] * result.bins.n_bins
     assert np.isfinite(result.prediction.median("mh_lw")).all()
+
+
+@needs("narrowband-muse")
+def test_the_milky_way_dims_bands_of_a_cube_where_they_were_observed():
+    """Bands at rest wavelengths l were seen at l (1 + z); the pivots themselves would be off by 2 % at z = 0.02."""
+    (cube,) = DEMO.glob("*DATACUBE*")
+    z = 0.02
+    flux = []
+    for ebv in (0.0, 1.0):
+        config = RunConfig(cube, model="narrowband-muse", redshift=z, ebv_mw=ebv, target_snr=300.0, draws=50)
+        data = napari_sfh.run(config).data
+        flux.append(np.where(data.phot_mask, data.phot * data.norm_cgs[:, None], np.nan))
+    pivot = np.array([f.pivot_aa for f in make_band_filters(load_instrument("narrowband-muse"))])
+    seen = np.isfinite(flux[0]).any(0)
+    ratio = np.nanmedian(flux[0] / flux[1], axis=0)[seen]
+    np.testing.assert_allclose(ratio, milky_way_transmission(pivot * (1 + z), 1.0)[seen], rtol=1e-3)
 
 
 def write_images(folder):

@@ -66,6 +66,41 @@ def test_fitting_mends_width_and_shift_on_other_objects(width, shift):
         assert float((values[:, 2] - truth).median()) == pytest.approx(0.0, abs=0.08)
 
 
+def test_levels_follow_the_light_weighted_age_too():
+    """Posteriors of old objects are too narrow by two and wrong by half of their width, those of young ones right."""
+
+    def posterior(seed):
+        truth, draws, lg_snr = universe(seed=seed)
+        lg_age = 8.2 + 1.6 * (torch.arange(N) % 2)  # the outermost nodes
+        old = (lg_age > 9)[:, None]
+        draws = torch.where(
+            old, draws.mean(1, keepdim=True) + 0.5 * (draws - draws.mean(1, keepdim=True)) + 0.25, draws
+        )
+        ages = lg_age[:, None] + 0.01 * torch.randn(N, DRAWS)
+        return truth, as_quantities(draws) | {"lg_age_lw": ages}, lg_snr, old[:, 0]
+
+    truth, draws, lg_snr, _ = posterior(0)
+    calibration = make_history_calibration()
+    rank = compute_pit(draws["mh_lw"], truth)
+    calibration.fit(
+        {k: compute_pit(v, truth) if v.dim() == 2 else rank[:, None].expand(-1, 16) for k, v in draws.items()}, lg_snr
+    )
+    pooled = calibration.quantiles(draws, lg_snr)
+    calibration.fit_age_shift({"mh_lw": rank}, lg_snr, draws["lg_age_lw"].median(1).values, DRAWS)
+    truth, draws, lg_snr, old = posterior(1)
+    q, before = calibration.quantiles(draws, lg_snr), pooled["mh_lw"]
+    for part in (old, ~old):
+        assert interval_coverage(q["mh_lw"][part], truth[part])[0] == pytest.approx(0.68, abs=0.03)
+        assert float((q["mh_lw"][part, 2] - truth[part]).median()) == pytest.approx(0.0, abs=0.08)
+        assert abs(interval_coverage(before[part], posterior(0)[0][part])[0] - 0.68) > 0.06
+    # Draws are moved to the same quantiles; what was not given stays as it was.
+    moved = calibration.calibrate_draws(draws, lg_snr)["mh_lw"]
+    levels = torch.tensor([0.16, 0.5, 0.84])
+    assert torch.quantile(moved[:50], levels, dim=1).T == pytest.approx(q["mh_lw"][:50, 1:4], abs=0.05)
+    calibration.age_shift = None
+    torch.testing.assert_close(calibration.quantiles(draws, lg_snr)["ebv"], q["ebv"], rtol=0, atol=1e-3)
+
+
 def test_levels_follow_the_snr():
     g = torch.Generator().manual_seed(3)
     lg_snr = 0.7 + 1.4 * torch.rand(N, generator=g)

@@ -12,12 +12,12 @@ from astropy.io import fits
 
 from napari_sfh.cli import build_command_parser, main
 from napari_sfh.config import RunConfig
-from napari_sfh.console import print_progress
+from napari_sfh.console import Pace, print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
 #: What a run may have shown of its progress, on a slow disk, before it finds that it cannot go on.
-FIRST_STAGES = {"opening the files"}
+FIRST_STAGES = {"opening the files", "run: loading the libraries"}
 
 
 def _refused(capsys, command: str, *arguments: str) -> str:
@@ -41,9 +41,22 @@ def test_every_command_has_help(capsys):
 
 
 def test_installed_command_runs():
-    out = subprocess.run([sys.executable, "-m", "napari_sfh.cli"], capture_output=True, text=True)
+    out = subprocess.run([sys.executable, "-m", "napari_sfh"], capture_output=True, text=True)
     assert out.returncode == 2
     assert "COMMAND" in out.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "estimate"])
+def test_the_first_line_comes_before_the_libraries(command, tmp_path):
+    code = (
+        "import sys, napari_sfh.console as console, napari_sfh.cli as cli\n"
+        "def stop(quiet): print(sorted({'torch', 'numpy', 'astropy'} & set(sys.modules))); sys.exit(3)\n"
+        "cli.make_stderr_logger = cli.object_commands.make_stderr_logger = stop\n"
+        "cli.main(sys.argv[1:])"
+    )
+    words = [command, "somewhere", "--output", str(tmp_path / "o.fits")]
+    out = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert (out.returncode, out.stdout) == (3, "[]\n")
 
 
 def test_no_input(capsys, tmp_path):
@@ -107,17 +120,21 @@ def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", fail)
     assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 1
-    assert capsys.readouterr().err == "napari-sfh: disk full\n"
+    assert capsys.readouterr().err.splitlines() == ["run: loading the libraries", "napari-sfh: disk full"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_one_line_a_stage_and_quiet_is_quiet():
+def test_progress_in_a_log_is_a_line_a_stage_and_counts_of_a_long_one(monkeypatch):
     log = io.StringIO()
     with print_progress(stream=log) as progress:
         for k in range(3):
             progress(Progress("spectra", k, 3))
         progress(Progress("maps", 0, 0))
-    assert log.getvalue() == "spectra\nmaps\n"
+        progress(Progress("spectra", 0, 30))
+        monkeypatch.setattr(Pace, "is_due", lambda self: True)
+        progress(Progress("spectra", 20, 30))
+        progress(Progress("spectra", 0, 0))  # nothing new to tell
+    assert log.getvalue() == "spectra\nmaps\nspectra\nspectra 20/30\n"
     with print_progress(quiet=True, stream=log) as progress:
         assert progress is None
 

@@ -19,6 +19,8 @@ from napari_sfh.prep.cross_checks import (
     compare_redshifts,
     sum_all_bins,
 )
+from napari_sfh.prep.kinematics.given_kinematics import check_given_kinematics
+from napari_sfh.prep.kinematics.stellar_kinematics import make_kinematics
 from napari_sfh.prep.redshift import estimate_redshift, measure_line_depth
 from napari_sfh.prep.spectra import BinSpectra
 
@@ -127,6 +129,36 @@ def test_velocities_that_were_given_are_checked(shift_kms: float, given: bool, t
     # The same velocities, given rightly, say nothing.
     right = np.full(4, shift_kms, np.float32)
     assert check_against_templates(spectra, basis(), Z, right, True, PATH) == ()
+
+
+def make_disc() -> tuple[BinSpectra, np.ndarray]:
+    """Twelve bins of a rotating disc, and their velocities; the templates have a dispersion of 150 km/s."""
+    velocities = np.linspace(-120, 120, 12)
+    parts = [make_spectra(1, (1 + Z) * np.exp(v / 299792.458) - 1, seed=k) for k, v in enumerate(velocities)]
+    flux, variance = (np.concatenate([getattr(p, k) for p in parts]) for k in ("flux", "variance"))
+    return replace(parts[0], flux=flux, variance=variance, good=np.ones(flux.shape, dtype=bool)), velocities
+
+
+@pytest.mark.parametrize(
+    ("factor", "sigma_kms", "words"),
+    [
+        (1.0, 150.0, []),
+        (1.0, 120.0, []),
+        (-1.0, 150.0, ["scatter by 1"]),
+        (0.0, 150.0, ["scatter by 6"]),
+        (1.0, 2.8, ["2.8 km/s", "Angstrom"]),
+        (1.0, 353.0, ["353 km/s", "FWHM"]),
+    ],
+)
+def test_maps_of_kinematics_are_checked_bin_by_bin(factor: float, sigma_kms: float, words: list[str]) -> None:
+    """Mirrored or constant velocities have the right mean; widths in Angstrom and FWHM are numbers like any others."""
+    spectra, velocities = make_disc()
+    given = make_kinematics(factor * velocities, np.full(12, sigma_kms), np.ones(12, dtype=bool))
+    notes = check_given_kinematics(spectra, basis(), load_bundle("wide").instrument.grid, Z, given)
+    assert len(notes) == bool(words)
+    for word in words:
+        assert word in notes[0]
+    assert check_given_kinematics(spectra, None, load_bundle("wide").instrument.grid, Z, given) == ()
 
 
 @pytest.mark.parametrize(("shift_kms", "told"), [(150, False), (-400, True)])

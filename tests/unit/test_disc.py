@@ -118,12 +118,6 @@ def test_a_galaxy_larger_than_the_field_keeps_its_shape() -> None:
     assert guess.r_e_arcsec < disc.r_e_arcsec
 
 
-def test_scale_of_a_distance() -> None:
-    disc = Disc(0.0, 0.0, 0.0, 0.0, 1.0, distance_mpc=10.0)
-    assert disc.kpc_per_arcsec == pytest.approx(10e3 * np.tan(np.radians(1 / 3600)), rel=1e-6)
-    assert Disc(0.0, 0.0, 0.0, 0.0, 1.0).kpc_per_arcsec is None
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from napari_sfh.analysis.credibility.magnesium_check import MAGNESIUM_WINDOWS
 from napari_sfh.batch import cluster
 from napari_sfh.batch.many_rows import estimate_on_workers
 from napari_sfh.cli import main
@@ -17,7 +18,7 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
-from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics.extinction import milky_way_transmission
 from napari_sfh.types import FLAG_MEANING, Flag
 
@@ -144,6 +145,25 @@ def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, cap
     for bad in ("-3", str(tmp_path / "none.txt")):
         wrong = [str(tmp_path / "s.txt"), "--model", "wide", "--redshift", "0", f"--lsf={bad}"]
         assert main(["estimate", *wrong, "--output", str(tmp_path / "no.ecsv")]) == 2
+
+
+@needs("wide")
+def test_a_spectrum_whose_magnesium_is_strong_for_its_iron_is_flagged(tmp_path):
+    basis = load_bundle("wide").basis
+    mass, dust = np.zeros((1, 16), np.float32), (np.array([x], np.float32) for x in (0.1, 0.1, -0.7))
+    mass[0, -2] = 1.0  # old stars
+    flux = basis.reconstruct(mass, np.zeros((1, 16), np.float32), *dust)[0][0]
+    lo, hi = MAGNESIUM_WINDOWS.band
+    inside = (basis.wave_aa >= lo) & (basis.wave_aa <= hi)
+    flux = flux * (1 + 0.01 * np.random.default_rng(1).standard_normal(flux.size))
+    for name, depth in (("plain", 0.0), ("strong", 0.06)):
+        spectrum = flux * (1 - depth * inside)
+        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([basis.wave_aa, spectrum, 0.01 * spectrum]))
+    files = [str(tmp_path / f"{name}.txt") for name in ("plain", "strong")]
+    given = ["--model", "wide", "--redshift", "0", "--sigma", "150", "--medium", "air", "--quiet"]
+    assert main(["estimate", *files, *given, "--output", str(tmp_path / "out.ecsv")]) == 0
+    flag = Table.read(tmp_path / "out.ecsv")["FLAG"]
+    assert ((flag & int(Flag.MAGNESIUM)) > 0).tolist() == [False, True]
 
 
 def test_a_spectrum_gives_times_that_fall(tmp_path):

@@ -142,6 +142,16 @@ def test_line_image_is_the_flux_above_a_sloping_continuum(missing_column):
     assert only_left.values[0, 3] / cube.flux_scale == pytest.approx(rise, rel=1e-3)
 
 
+@pytest.mark.parametrize("outside", [(9000.0, 9100.0), (4000.0, 4100.0)])
+def test_a_range_outside_the_cube_is_no_image_of_its_last_channel(outside: tuple[float, float]) -> None:
+    images = RangeImages(line_cube())
+    with pytest.raises(SfhInputError, match="6499-6649"):
+        images.make_image(outside)
+    with pytest.raises(SfhInputError, match="outside"):
+        images.make_image((6560, 6590), None, outside)
+    assert images.make_image((6640.0, 9000.0)).range_aa[1] == pytest.approx(6649.4, abs=0.1), "half inside"
+
+
 def test_only_the_channels_of_the_ranges_are_read_and_the_continuum_once():
     cube, read = line_cube(), []
 

@@ -102,6 +102,8 @@ def test_per_kpc_needs_a_distance() -> None:
     r_e_kpc = 10e3 * np.tan(np.radians(5 / 3600))
     assert found.slope_kpc == pytest.approx((found.slope / r_e_kpc, found.slope_error / r_e_kpc), rel=1e-6)
     assert "dex/kpc" in found.text()
+    far = fitted(RadialProfile("AGE_LW", near, data.r, data.value, data.error, redshift=0.05))
+    assert far.slope_kpc[0] == pytest.approx(found.slope_kpc[0] * 1.05**2)  # D_A = D_L / (1 + z)^2
     assert "LW age: −0." in found.text()
 
 

@@ -195,6 +195,30 @@ def test_imports_run_one_way():
     sorter.prepare()  # raises CycleError, which names the circle
 
 
+#: Where a text is written plainly: a file in a temporary folder, a probe whether a folder can be written, a file that
+#: grows line by line, and a page whose pictures are not written whole either.
+PLAIN_WRITES = {
+    "napari_sfh.training.libraries.fetch",
+    "napari_sfh.training.evaluation.report",
+    "napari_sfh.training.evaluation.ppxf_comparison",
+    "napari_sfh.training.evaluation.set_figures",
+}
+
+
+def test_texts_are_written_whole_or_not_at_all():
+    """By `io.atomic`: what took hours must not be lost by a full disk."""
+    plain = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("write_text", "write_bytes")
+        and ast.unparse(node.func.value) != "part"
+    }
+    assert plain == PLAIN_WRITES
+
+
 # --- The page for newcomers ---------------------------------------------------------------------------------------
 
 
@@ -289,16 +313,28 @@ def test_arrays_have_shapes():
     assert wrong == []
 
 
-def test_what_another_room_calls_tells_its_parameters():
+def test_functions_of_two_arguments_tell_their_parameters():
+    """All outside the window; in it those that another room calls."""
     rooms = _find_rooms_of_callers()
     silent = [
         f"{module}.{node.name}"
         for module, node, parameters in _list_functions()
         if len(parameters.keys() - WORK) >= 2
-        and rooms[f"{module}.{node.name}"] - {_find_room(module)}
+        and not any(FAMILIES.search(annotation) for annotation in parameters.values())
+        and (_find_room(module) != ("_qt",) or rooms[f"{module}.{node.name}"] - {("_qt",)})
         and _documented(node) is None
     ]
     assert silent == []
+
+
+def test_public_functions_use_their_arguments():
+    """But for what a family of functions shares."""
+    idle = []
+    for module, node, parameters in _list_functions():
+        if not any(FAMILIES.search(annotation) for annotation in parameters.values()):
+            used = {n.id for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Name)}
+            idle += [f"{module}.{node.name}: {name}" for name in parameters.keys() - used - WORK]
+    assert idle == []
 
 
 @pytest.mark.parametrize("kind", ["functions", "classes"])
@@ -324,6 +360,33 @@ def test_documented_parameters_are_those_of_the_signature(kind):
         elif unknown := told.keys() - parameters.keys() - {"options", "settings", "args", "kwargs"}:
             wrong[name] = f"not there: {sorted(unknown)}"
     assert wrong == {}
+
+
+#: Names of classes in documented types.
+CLASS_NAME = re.compile(r"\b[A-Z][A-Za-z]*[a-z][A-Za-z]*\b")
+
+
+def _list_class_names():
+    for tree in TREES.values():
+        yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+        yield from (
+            t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if hasattr(t, "id")
+        )
+
+
+def test_documented_types_are_those_of_the_signature():
+    """A class that was renamed is renamed in the docstrings, too."""
+    classes = set(_list_class_names())
+    wrong = []
+    for module, node, parameters in _list_functions():
+        for name, kind in (_documented(node) or {}).items():
+            annotation = parameters.get(name, "Any")
+            if "Any" not in annotation:
+                known = classes | set(re.findall(r"\w+", annotation))
+                wrong += [
+                    f"{module}.{node.name}: {name} : {word}" for word in CLASS_NAME.findall(kind) if word not in known
+                ]
+    assert wrong == []
 
 
 # --- Tests --------------------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def test_grid_of_the_cube(tmp_path):
 
 def test_other_shape_than_the_cube(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
-    maps = read_maps(write_maps(tmp_path / PUBLIC, np.zeros((NY + 3, NX))))
+    maps = read_maps(write_maps(tmp_path / PUBLIC, np.ones((NY + 3, NX))))
     with pytest.raises(SfhInputError, match=r"7 x 5 spaxels.* 4 x 5"):
         check_maps_on_cube(maps, cube)
 
@@ -163,4 +163,21 @@ def test_dispersions_in_angstrom_are_refused(tmp_path):
     with fits.open(path, mode="update") as hdus:
         hdus["SIGMA_STARS"].header["BUNIT"] = "Angstrom"
     with pytest.raises(SfhInputError, match=r"BUNIT = 'Angstrom' of SIGMA_STARS"):
+        read_maps(path)
+
+
+def test_bins_that_are_zero_everywhere_are_refused(tmp_path):
+    path = write_maps(tmp_path / "MAPS.fits", np.zeros((NY, NX)))
+    with pytest.raises(SfhInputError, match="BIN_ID: is 0 everywhere"):
+        read_maps(path)
+
+
+@pytest.mark.parametrize("share", np.linspace(0.05, 0.95, 7))
+def test_a_file_cut_within_a_header_is_refused(tmp_path, share):
+    """Also behind all that is needed: astropy leaves that HDU out without a word."""
+    path = write_maps(tmp_path / "MAPS.fits", np.arange(NY * NX).reshape(NY, NX) % 5)
+    raw = path.read_bytes()
+    starts = [k for k in range(0, len(raw), 2880) if raw[k : k + 9] == b"XTENSION="]
+    path.write_bytes(raw[: starts[int(len(starts) * share)] + 1000])
+    with pytest.raises(SfhInputError, match="truncated, the header of HDU"):
         read_maps(path)

@@ -130,7 +130,7 @@ def test_bad_input_and_failures_are_told(basis):
 
 
 class _Toy:
-    """As much of a result as `fit_bin` needs."""
+    """As much of a result as `fit_ppxf_in_process` needs."""
 
     def __init__(self, data):
         self.data, self.redshift, self.name = data, 0.002, "NGC0000"

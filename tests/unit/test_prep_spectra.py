@@ -9,7 +9,7 @@ from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.rest_frame import fill_lone_channels, noise_gain, resampling_matrix, shift_to_rest_frame
+from napari_sfh.prep.rest_frame import fill_short_gaps, noise_gain, resampling_matrix, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
 
 
@@ -189,11 +189,11 @@ def make_spectrum_with_holes(channels):
 
 def test_gaps_grow_by_the_kernel_and_never_leak():
     bad = int(np.argmin(np.abs(MUSE_WAVE - 6000.0)))
-    rest, whole = make_spectrum_with_holes([bad, bad + 1])
+    rest, whole = make_spectrum_with_holes([bad, bad + 1, bad + 2, bad + 3])
     np.testing.assert_allclose(rest.flux[rest.mask], whole.flux[rest.mask], rtol=1e-4)
     masked = WAVE_AA[~rest.mask[0] & (WAVE_AA > 4900) & (WAVE_AA < 6900)]
-    assert 6 <= masked.size <= 12
-    assert abs(masked.mean() - MUSE_WAVE[bad : bad + 2].mean()) < 1.0
+    assert 8 <= masked.size <= 14
+    assert abs(masked.mean() - MUSE_WAVE[bad : bad + 4].mean()) < 1.0
 
 
 @pytest.mark.parametrize("line_aa", [5183.6, 6562.8, 6000.0])
@@ -215,15 +215,34 @@ def test_a_lone_bad_channel_that_is_not_broadened_stays_masked():
     assert np.abs(masked - MUSE_WAVE[bad]).max() < 6.0
 
 
-@pytest.mark.parametrize("missing", [[0], [39], [1, 3], [5, 6], [12]])
+@pytest.mark.parametrize(("width", "share"), [(2, 0.2), (3, 0.5)])
+def test_gaps_of_two_and_three_channels_are_bridged(width, share):
+    """Exact in the continuum; in the core of a line of 5 A of equivalent width a share of its depth is lost."""
+    for centre in (5175.0, 5177.5, 6000.0):
+        first = int(np.argmin(np.abs(MUSE_WAVE - centre)))
+        rest, whole = make_spectrum_with_holes(list(range(first, first + width)))
+        assert np.array_equal(rest.mask, whole.mask)
+        depth = np.ptp(whole.flux[0][np.abs(WAVE_AA - centre) < 15])
+        assert np.abs(rest.flux - whole.flux).max() < max(share * depth, 1e-4)
+        assert (rest.error >= whole.error * (1 - 1e-5)).all()
+
+
+@pytest.mark.parametrize(("width", "open_pixels"), [(2, False), (3, True)])
+def test_three_channels_on_a_peak_stay_missing(width, open_pixels):
+    first = int(np.searchsorted(MUSE_WAVE, 6562.8)) - 1
+    rest, whole = make_spectrum_with_holes(list(range(first, first + width)))
+    assert (rest.mask != whole.mask).any() == open_pixels
+
+
+@pytest.mark.parametrize("missing", [[0], [39], [1, 3], [5, 6], [12], [20, 21, 22], [20, 21, 22, 23]])
 def test_bridges_stand_on_good_channels_alone(missing):
     flux, good = np.linspace(1, 5, 40), np.ones(40, bool)
     good[missing] = False
-    made, variance, usable = fill_lone_channels(np.where(good, flux, np.nan), np.where(good, 1.0, np.nan), good)
-    lone = [k for k in missing if 0 < k < 39 and good[k - 1] and good[k + 1]]
-    assert np.flatnonzero(usable & ~good).tolist() == lone
+    made, variance, usable = fill_short_gaps(np.where(good, flux, np.nan), np.where(good, 1.0, np.nan), good)
+    bridged = [k for k in missing if 0 < k < 39 and len(missing) < 4]
+    assert np.flatnonzero(usable & ~good).tolist() == bridged
     np.testing.assert_allclose(made[usable], flux[usable], rtol=1e-12)
-    assert (variance[lone] >= 0.5).all()
+    assert (variance[bridged] >= 0.5).all()
     assert not made[~usable].any()
 
 

@@ -6,23 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.cosmology import Planck18
 from smooth_result import make_result
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
+    compute_kpc_per_arcsec,
     compute_light_density,
     compute_mass_density,
     compute_sfr_density,
     compute_total_mass,
     compute_young_share,
     measure_bin_area,
+    parse_distance,
     solar_v_luminosity,
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.formation import FORMED_FRACTIONS
+from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.types import FLAG_MEANING, Flag
 
 
@@ -72,6 +75,23 @@ def test_the_mass_of_all_bins_grows_as_distance_squared(clear_result):
         compute_total_mass(clear_result, 0.0)
 
 
+def test_the_scale_is_that_of_the_angular_size_distance():
+    z = 0.05
+    distance_mpc = parse_distance(f"z={z}")
+    expected = Planck18.kpc_proper_per_arcmin(z).value / 60
+    assert compute_kpc_per_arcsec(distance_mpc, z) == pytest.approx(expected, rel=1e-6)
+
+
+def test_masses_need_a_window_near_v(clear_result):
+    grid = replace(clear_result.instrument.spectrum, norm_window_aa=(6400.0, 6500.0))
+    red = replace(clear_result.instrument, spectrum=grid)
+    other = replace(clear_result, data=replace(clear_result.data, instrument=red))
+    with pytest.raises(SfhInputError, match="near V"):
+        compute_mass_density(other)
+    assert not {"MASS", "SFR_100MYR"} & set(maps.list_result_maps(other))
+    assert "MASS" in maps.list_result_maps(clear_result)
+
+
 def test_a_constant_rate_is_found_over_any_time(clear_result):
     width = np.diff(AGE_EDGES_GYR)
     mass = np.broadcast_to(width / width.sum(), clear_result.prediction.mass_frac.shape).astype(np.float32)
@@ -87,6 +107,29 @@ def test_formation_times_are_those_of_the_bins():
     times = compute_bin_formation_times(result, FORMED_FRACTIONS)
     for bin_id in (1, 7, result.bins.n_bins):
         assert times[bin_id - 1] == pytest.approx(BinView.of(result, bin_id).formed().value, rel=1e-5)
+
+
+def test_other_age_bins_have_their_own_edges():
+    """Half of the mass in the younger of two bins, 0-2 and 2-10 Gyr: half is older than 2 Gyr, a quarter than 6 Gyr."""
+    result = make_result()
+    n = result.bins.n_bins
+    quantiles = {k: v for k, v in result.prediction.quantiles.items() if v.ndim == 2}
+    halves = np.full((n, 2), 0.5, np.float32)
+    two = replace(
+        result.prediction,
+        mass_frac=halves,
+        light_frac=halves,
+        mh=np.zeros((n, 2), np.float32),
+        quantiles=quantiles,
+        age_edges_gyr=np.array([0.0, 2.0, 10.0]),
+    )
+    other = replace(result, prediction=two)
+    assert compute_bin_formation_times(other, (0.25, 0.5, 0.75)) == pytest.approx(np.tile([6.0, 2.0, 1.0], (n, 1)))
+    assert compute_sfr_density(other, 1.0) == pytest.approx(compute_mass_density(other) * 0.25 / 1e9)
+    with pytest.raises(SfhInputError, match="2 age bins"):
+        BinView.of(other, 1)
+    with pytest.raises(SfhInputError, match="curve of 3 points for 17 edges"):
+        compute_formation_times(np.array([1.0, 0.5, 0.0]), (0.5,))
 
 
 def test_shares_of_all_ages_sum_to_one():

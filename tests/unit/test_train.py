@@ -339,6 +339,16 @@ def test_command_trains(tmp_path, capsys):
     assert out.err == ""
 
 
+def test_training_tells_what_it_does_from_the_start(tmp_path, capsys):
+    words = ["--config", "tiny", "--device", "cpu", "--n", "120", "--epochs", "1", "--output", str(tmp_path / "run")]
+    assert cli.main(["train", *words]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    firsts = ["train tiny", "recipe tiny", "templates ", "drawing 120", "drawn ", "network ", "epoch 1/1: batch 1/"]
+    places = [next(k for k, line in enumerate(lines) if line.startswith(first)) for first in firsts]
+    assert places == sorted(places)
+    assert places[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

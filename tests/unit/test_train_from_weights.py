@@ -10,7 +10,7 @@ from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band
-from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.bundle import load_bundle, save_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_point_values
 from napari_sfh.model.posterior import make_base_points
@@ -104,7 +104,7 @@ def test_the_error_on_independent_galaxies_counts_classes_alike(first):
     assert check.hidden.spectrum[:, 1].mean() < check.seen.spectrum[:, 1].mean()
 
 
-def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
+def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first, tmp_path):
     bundle = load_bundle(first)
     before = {k: v.clone() for k, v in bundle.model.state_dict().items()}
     said = []
@@ -113,6 +113,14 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
     changed = {k for k in before if not torch.equal(before[k], after[k])}
     assert changed == {"calibration.scalar", "calibration.vector"}
     assert len(said) == 2
+    shift = after["calibration.age_shift"]
+    assert shift.shape == (3, len(bundle.targets.scalars), 5)
+    moved = {k for k, x in zip(bundle.targets.scalars, shift.abs().amax((0, 2)), strict=True) if x > 0}
+    assert moved == {"lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw"}
+    path = save_bundle(
+        tmp_path / "w.safetensors", bundle.model, bundle.instrument, bundle.filters, bundle.basis, bundle.meta
+    )
+    assert torch.equal(load_bundle(path).model.calibration.age_shift, shift)
     levels = bundle.model.calibration.scalar
     assert (levels.diff(dim=-1) >= 0).all()
     # Held against both simulators together, the levels hold what they promise.

@@ -29,10 +29,10 @@ def run_added_bands(args: argparse.Namespace) -> int:
     """Measure as the arguments say."""
     import json
 
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.errors import SfhInputError
     from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.studies.added_bands import (
         AddedBandsSettings,
         format_added_bands_table,

@@ -128,6 +128,7 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
     import json
 
     from napari_sfh.console import print_progress
+    from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.training.papers.main_paper.measurements import PaperFigureSettings, measure_paper_figures
     from napari_sfh.training.papers.main_paper.writing import write_paper_figures
     from napari_sfh.training.papers.ppxf_variants import measure_ppxf_variants
@@ -147,7 +148,7 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
         if args.ppxf_variants:
             variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
             paths.append(args.output / "ppxf-variants.json")
-            paths[-1].write_text(json.dumps(variants, indent=1) + "\n", encoding="utf-8")
+            write_text_atomically(paths[-1], json.dumps(variants, indent=1) + "\n")
     for path in paths:
         print(path)
     return 0

@@ -40,6 +40,7 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
 
     from napari_sfh.console import print_progress
     from napari_sfh.errors import SfhInputError
+    from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.training.fitting.recipe import load_recipe
     from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.studies import leave_one_out, leave_one_out_page
@@ -68,8 +69,8 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
             name = "leave-one-out"
             result = leave_one_out.measure_leave_one_out(recipe, config, families, options, progress)
             page = leave_one_out_page.format_leave_one_out_page(result, command)
-    (args.output / f"{name}.md").write_text(page, encoding="utf-8")
-    (args.output / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+    write_text_atomically(args.output / f"{name}.md", page)
+    write_text_atomically(args.output / f"{name}.json", json.dumps(result, indent=1, allow_nan=False))
     print(args.output / f"{name}.md")
     return 0
 

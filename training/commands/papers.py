@@ -80,7 +80,7 @@ def run_papers(args: argparse.Namespace) -> int:
 
 def run_ablate_recipe(args: argparse.Namespace) -> int:
     """Train, test, and write after each training."""
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.training.papers import band_worth, recipe_choices, size_curve, study_files
     from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
@@ -106,7 +106,7 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
 
 def run_physics_choices(args: argparse.Namespace) -> int:
     """Train, test, and write after each training."""
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.training.libraries.templates import prepare_templates
     from napari_sfh.training.papers import physics_choices, study_files
     from napari_sfh.training.prior.prior_config import load_prior

@@ -32,7 +32,7 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
 
     from napari_sfh.errors import SfhInputError
     from napari_sfh.instruments.bundle_header import list_bundles
-    from napari_sfh.io.atomic import write_atomically
+    from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
 
@@ -50,8 +50,7 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
             continue
         found[prior["sha256"]] = {"prior": prior["name"]} | _draw_summary(bundle, args.n)
         print(f"{bundle.name}: prior {prior['name']}")
-    with write_atomically(args.output) as part:
-        part.write_text(json.dumps(found, sort_keys=True) + "\n", encoding="utf-8")
+    write_text_atomically(args.output, json.dumps(found, sort_keys=True) + "\n")
     return 0
 
 

@@ -33,8 +33,8 @@ def add_recalibrate_parser(subparsers: argparse._SubParsersAction[argparse.Argum
 
 def run_recalibrate(args: argparse.Namespace) -> int:
     """Calibrate as the arguments say."""
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.fitting.transfer.recalibration import calibrate_bundle
 
     if args.n < 100:
@@ -53,10 +53,10 @@ def _recalibrate_on_two_simulators(args: argparse.Namespace) -> int:
     """Levels from the prior of the weights and from the independent simulator, in equal numbers."""
     from dataclasses import asdict
 
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.io.outputs import check_outputs
     from napari_sfh.model.bundle import load_bundle, save_bundle
     from napari_sfh.training.fitting.model_card import format_model_card
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries

@@ -28,9 +28,9 @@ def run_retraining_bound(args: argparse.Namespace) -> int:
     import json
     from dataclasses import replace
 
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries
     from napari_sfh.training.studies.retraining_bound import RetrainingBoundSettings, measure_retraining_bound

@@ -35,6 +35,7 @@ def run_testbed(args: argparse.Namespace) -> int:
     """Measure, print a table of each mean, and write."""
     import json
 
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.errors import SfhInputError
     from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
@@ -45,7 +46,6 @@ def run_testbed(args: argparse.Namespace) -> int:
         format_testbed_table,
         measure_testbed,
     )
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries
 

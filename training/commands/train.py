@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.training.command_lines import describe_command_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def add_train_parser(subparsers: Subparsers) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train as the arguments say."""
+    say = make_stderr_logger(args.quiet)
+    say(f"train {args.config} in {args.output}: loading PyTorch")
     from dataclasses import replace
 
     from napari_sfh.errors import SfhInputError

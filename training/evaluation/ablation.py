@@ -110,27 +110,76 @@ def _range_mask(limits_aa: tuple[float, float]) -> InputChange:
 
 
 def mask_band(data: Observation, band: int) -> Observation:
-    """One band missing in every object."""
+    """One band missing in every object.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    band : int
+        Place in the instrument's bands, from 0.
+
+    Returns
+    -------
+    Observation
+        Its other bands are normalised anew.
+    """
     kept = np.arange(data.phot.shape[1]) != band
     return normalise_bands(replace(data, phot=np.where(kept, data.phot, 0), phot_mask=data.phot_mask & kept))
 
 
 def mask_wavelength_range(data: Observation, limits_aa: tuple[float, float]) -> Observation:
-    """Pixels in a range of wavelengths missing in every object."""
+    """Pixels in a range of wavelengths missing in every object.
+
+    Parameters
+    ----------
+    data : Observation
+    limits_aa : (float, float)
+        First wavelength, included, and last, not included, Angstrom.
+
+    Returns
+    -------
+    Observation
+    """
     wave_aa = data.instrument.wave_aa
     kept = (wave_aa < limits_aa[0]) | (wave_aa >= limits_aa[1])
     return replace(data, mask=data.mask & kept, flux=np.where(kept, data.flux, 0).astype(np.float32))
 
 
 def permute_photometry(data: Observation, rng: np.random.Generator) -> Observation:
-    """All bands, each of other objects."""
+    """All bands, each of other objects.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        Each band permuted by itself, so that colours mean nothing.
+    """
     for band in range(data.phot.shape[1]):
         data = permute_band(data, band, rng)
     return data
 
 
 def permute_band(data: Observation, band: int, rng: np.random.Generator) -> Observation:
-    """One band, with its error and mask, of other objects."""
+    """One band, with its error and mask, of other objects.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    band : int
+        Place in the instrument's bands, from 0.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+    """
     order = rng.permutation(data.n_bins)
     phot, error, mask = data.phot.copy(), data.phot_error.copy(), data.phot_mask.copy()
     phot[:, band], error[:, band], mask[:, band] = phot[order, band], error[order, band], mask[order, band]
@@ -138,7 +187,21 @@ def permute_band(data: Observation, band: int, rng: np.random.Generator) -> Obse
 
 
 def permute_range(data: Observation, limits_aa: tuple[float, float], rng: np.random.Generator) -> Observation:
-    """Pixels in a range of wavelengths, each of other objects; errors and masks stay where they are."""
+    """Pixels in a range of wavelengths, each of other objects; errors and masks stay where they are.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    limits_aa : (float, float)
+        As of `mask_wavelength_range`.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        Every pixel permuted by itself.
+    """
     wave_aa = data.instrument.wave_aa
     part = np.flatnonzero((limits_aa[0] <= wave_aa) & (limits_aa[1] > wave_aa))
     flux = data.flux.copy()

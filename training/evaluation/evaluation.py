@@ -89,7 +89,7 @@ def evaluate_bundle(
     ----------
     bundle : Bundle
     testset : TestSet
-    settings : Settings
+    settings : EvaluationSettings
 
     Returns
     -------
@@ -128,7 +128,19 @@ def evaluate_bundle(
 
 
 def check_test_seed(bundle: Bundle, testset: TestSet) -> None:
-    """Raise `SfhInputError` where the test set has the training set's seed and prior."""
+    """Raise `SfhInputError` where the test set has the training set's seed and prior.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    testset : TestSet
+        Of a prior, or read from disk (then nothing is checked).
+
+    Raises
+    ------
+    SfhInputError
+        Network and test set share seed and prior.
+    """
     if testset.prepared is None:
         return
     seeds = {bundle.meta["training"].get(k) for k in ("seed", "data_seed")}
@@ -413,7 +425,21 @@ def _independent_table(
 def build_ppxf_table(
     fits: list[ppxf_comparison.PpxfTestFit], main: PredictionsWithTruth, settings: ppxf_comparison.PpxfTestSettings
 ) -> dict[str, Any]:
-    """pPXF's figures, and the network's on the very same spectra."""
+    """pPXF's figures, and the network's on the very same spectra.
+
+    Parameters
+    ----------
+    fits : list of PpxfTestFit
+        Of some objects of the test set.
+    main : PredictionsWithTruth
+        The network's answers for the whole of it.
+    settings : PpxfTestSettings
+
+    Returns
+    -------
+    dict
+        JSON types: accuracy of both on the same rows, times, versions.
+    """
     from dataclasses import asdict
     from importlib.metadata import version
 

@@ -48,13 +48,13 @@ def make_ood_cases(
     source : FreshSource
     n : int
     rng : numpy Generator
-    rich : Model
+    rich : ForwardModel
         Library for metallicities beyond the prior.
 
     Yields
     ------
     name : str
-    data : BinData
+    data : Observation
     """
     rows = np.arange(min(n, len(source.phot)))
     clean = select_noiseless(source, rows)
@@ -95,7 +95,18 @@ def select_noiseless(source: FreshSource, rows: NDArray[np.int64]) -> NoiselessO
 
 
 def fix_prior_snr(config: PriorConfig, snr: float) -> PriorConfig:
-    """A prior whose spectra all have one S/N and whose bands are all there."""
+    """A prior whose spectra all have one S/N and whose bands are all there.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    snr : float
+        Per pixel in the window; of a band without a spectrum.
+
+    Returns
+    -------
+    PriorConfig
+    """
     phot = replace(config.photometry, missing=constant_distribution(0.0), none=constant_distribution(0.0))
     return replace(config, noise=replace(config.noise, snr=constant_distribution(snr)), photometry=phot)
 
@@ -122,7 +133,21 @@ def _planck(wave_aa: F64, kelvin: F64) -> F64:
 
 
 def make_foreground_stars(clean: NoiselessObjects, model: ForwardModel, rng: np.random.Generator) -> NoiselessObjects:
-    """Black bodies of 3 800-7 500 K with narrow lines, brought to the rest frame of a galaxy at 500-2 500 km/s."""
+    """Black bodies of 3 800-7 500 K with narrow lines, brought to the rest frame of a galaxy at 500-2 500 km/s.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        N objects; their normalisation and instrument count.
+    model : ForwardModel
+        For the bands' weights.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    NoiselessObjects
+        N stars with the labels of the galaxies.
+    """
     n = len(clean.flux)
     kelvin, shift = rng.uniform(3800, 7500, n), -rng.uniform(500, 2500, n)
     wave_aa = clean.instrument.wave_aa
@@ -136,12 +161,37 @@ def make_foreground_stars(clean: NoiselessObjects, model: ForwardModel, rng: np.
 
 
 def average_two_objects(clean: NoiselessObjects, other: NoiselessObjects) -> NoiselessObjects:
-    """Two objects in one bin, each half of its light."""
+    """Two objects in one bin, each half of its light.
+
+    Parameters
+    ----------
+    clean, other : NoiselessObjects
+        N objects each, for one instrument.
+
+    Returns
+    -------
+    NoiselessObjects
+        With the labels of ``clean``.
+    """
     return _normalise(clean, 0.5 * (clean.flux + other.flux), 0.5 * (clean.phot + other.phot))
 
 
 def shift_rest_frame(clean: NoiselessObjects, kms: float, rng: np.random.Generator) -> NoiselessObjects:
-    """Spectra put into a wrong rest frame, to the blue or the red."""
+    """Spectra put into a wrong rest frame, to the blue or the red.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        N objects with a spectrum.
+    kms : float
+        Size of the error, km/s.
+    rng : numpy.random.Generator
+        For its sign.
+
+    Returns
+    -------
+    NoiselessObjects
+    """
     sign = np.where(rng.random(len(clean.flux)) < 0.5, -1.0, 1.0)
     flux, wave_aa = np.empty_like(clean.flux), clean.instrument.wave_aa
     for s in (-1.0, 1.0):
@@ -152,7 +202,21 @@ def shift_rest_frame(clean: NoiselessObjects, kms: float, rng: np.random.Generat
 
 
 def shift_zero_point(data: Observation, mag: float, rng: np.random.Generator) -> Observation:
-    """One band of each object too bright or too faint."""
+    """One band of each object too bright or too faint.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with bands.
+    mag : float
+        Size of the error, mag.
+    rng : numpy.random.Generator
+        For the band and the sign.
+
+    Returns
+    -------
+    Observation
+    """
     band, sign = rng.integers(0, data.instrument.n_bands, data.n_bins), rng.choice([-1.0, 1.0], data.n_bins)
     factor = np.ones(data.phot.shape, np.float32)
     factor[np.arange(data.n_bins), band] = 10 ** (0.4 * mag * sign)
@@ -160,7 +224,19 @@ def shift_zero_point(data: Observation, mag: float, rng: np.random.Generator) ->
 
 
 def make_metal_rich_galaxies(clean: NoiselessObjects, model: ForwardModel) -> NoiselessObjects:
-    """The same dust and gas around stars of one kind: 4 Gyr on average, of the library's highest metallicity."""
+    """The same dust and gas around stars of one kind: 4 Gyr on average, of the library's highest metallicity.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        N objects: their dust and gas stay.
+    model : ForwardModel
+        Of a library that goes beyond the prior's metallicities.
+
+    Returns
+    -------
+    NoiselessObjects
+    """
     t = model.templates
     mass = np.exp(-0.5 * ((t.sub_edges_gyr[1:] - 4.0) / 2.0) ** 2) * np.diff(t.sub_edges_gyr)
     mh = min(float(t.mh[-1]), 0.6)

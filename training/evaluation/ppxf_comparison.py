@@ -92,6 +92,21 @@ def fit_test_spectrum(
 ) -> PpxfTestFit:
     """Fit one spectrum.
 
+    Parameters
+    ----------
+    task : PpxfTestTask
+        One object with its data.
+    grid : PpxfGrid
+        Templates as pPXF takes them, of the object's library.
+    templates : Templates
+        For the bands at its redshift.
+    settings : PpxfTestSettings
+
+    Returns
+    -------
+    PpxfTestFit
+        Means, histories and seconds.
+
     Raises
     ------
     ComputeError
@@ -161,7 +176,14 @@ def _arguments(
 
 
 def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfTestTask, None, None]:
-    """Tasks of some objects of a test set, in order."""
+    """Tasks of some objects of a test set, in order.
+
+    Parameters
+    ----------
+    testset : TestSet
+    indices : iterable of int
+        Numbers of its objects; those of one block in a row are made once.
+    """
     held: tuple[int, Observation] | None = None
     for i in indices:
         block, row = testset.find_block(i)
@@ -196,7 +218,7 @@ def fit_test_spectra(
     n : int
     cache : path
         JSON lines, one per spectrum, below a first line that says of what set.
-    settings : PpxfSettings, optional
+    settings : PpxfTestSettings, optional
     workers : int
         Processes of one core each.
 

@@ -84,7 +84,7 @@ def predict_test_set(
 
     Parameters
     ----------
-    observed : iterable of (BinData, Labels)
+    observed : iterable of (Observation, Labels)
     bundle : Bundle
     device : str
     stage : str

@@ -61,7 +61,19 @@ def plot_truth_recovered(found: dict[str, F64], truth: dict[str, F64], accuracy:
 
 
 def plot_history_errors(p: PredictionsWithTruth, report: dict[str, Any]) -> Figure:
-    """Error of the SFR per age bin, and cumulative mass: error and examples."""
+    """Error of the SFR per age bin, and cumulative mass: error and examples.
+
+    Parameters
+    ----------
+    p : PredictionsWithTruth
+        Of weights for histories.
+    report : dict
+        Its ``sfr_error`` and ``cumulative_error``, of `evaluation.evaluate_bundle`.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(13, 3.6)
     first, second, third = figure.subplots(1, 3)
     bias, std = (np.array(report["sfr_error"][k]) for k in ("bias", "std"))
@@ -83,7 +95,18 @@ def plot_history_errors(p: PredictionsWithTruth, report: dict[str, Any]) -> Figu
 
 
 def plot_error_correlation(p: PredictionsWithTruth, table: dict[str, Any]) -> Figure:
-    """Age error against metallicity error."""
+    """Age error against metallicity error.
+
+    Parameters
+    ----------
+    p : PredictionsWithTruth
+    table : dict
+        Correlation ``r`` and ``slope`` for mw and lw.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(8, 3.6)
     for axes, kind in zip(figure.subplots(1, 2), ("mw", "lw"), strict=True):
         x = p.found[f"lg_age_{kind}"] - p.truth[f"lg_age_{kind}"]
@@ -167,7 +190,20 @@ def plot_input_importance(table: dict[str, Any]) -> Figure:
 
 
 def plot_latent_space(p: PredictionsWithTruth, most: int = 3000) -> tuple[Figure, str]:
-    """Latent vectors in two dimensions, by physics and by error; and the name of the projection."""
+    """Latent vectors in two dimensions, by physics and by error; and the name of the projection.
+
+    Parameters
+    ----------
+    p : PredictionsWithTruth
+    most : int
+        Objects that are drawn.
+
+    Returns
+    -------
+    Figure
+    str
+        UMAP, or PCA where it is not installed.
+    """
     rows = np.flatnonzero(np.isfinite(p.latent).all(1))[:most]
     place, method = compute_latent_projection(p.latent[rows])
     error = p.found["lg_age_lw"] - p.truth["lg_age_lw"]
@@ -216,7 +252,20 @@ def compute_latent_projection(x: F64) -> tuple[F64, str]:
 
 
 def plot_ppxf_comparison(fits: list[PpxfTestFit], p: PredictionsWithTruth, report: dict[str, Any]) -> Figure:
-    """pPXF's four means on the same spectra."""
+    """pPXF's four means on the same spectra.
+
+    Parameters
+    ----------
+    fits : list of PpxfTestFit
+    p : PredictionsWithTruth
+        Of the whole test set.
+    report : dict
+        Its ``ppxf``, of `evaluation.evaluate_bundle`.
+
+    Returns
+    -------
+    Figure
+    """
     found = {k: np.array([f.means[k] for f in fits]) for k in MEAN_NAMES}
     rows = [f.index for f in fits]
     figure = _figure(13, 3.6)

@@ -62,7 +62,19 @@ def compute_ab_magnitudes(data: Observation) -> F64:
 
 
 def plot_colour_coverage(data: Observation, labels: Labels) -> Figure:
-    """Colour-colour coverage, by light-weighted age."""
+    """Colour-colour coverage, by light-weighted age.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with bands.
+    labels : Labels
+        Of the same.
+
+    Returns
+    -------
+    Figure
+    """
     mag = compute_ab_magnitudes(data)
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     bands, last = data.instrument.band_names, data.instrument.n_bands - 1
@@ -81,7 +93,19 @@ def plot_colour_coverage(data: Observation, labels: Labels) -> Figure:
 
 
 def plot_example_spectra(data: Observation, labels: Labels) -> Figure:
-    """Eight spectra from the youngest to the oldest."""
+    """Eight spectra from the youngest to the oldest.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with a spectrum.
+    labels : Labels
+        Of the same.
+
+    Returns
+    -------
+    Figure
+    """
     figure = Figure(figsize=(11, 13), layout="constrained")
     order = np.argsort(labels.lg_age_lw)
     wave_aa = data.instrument.wave_aa

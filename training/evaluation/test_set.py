@@ -66,7 +66,7 @@ class TestSet:
     seed : int
     blocks : tuple of Block
     library_names : tuple of str
-    prepared : Source or None
+    prepared : PreparedPrior or None
         Prior and templates; None for a set read from disk.
     """
 
@@ -128,7 +128,21 @@ class TestSet:
 
 
 def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = None) -> Observation:
-    """Noisy data of one block; the noise of a block is the same whatever part of it is kept."""
+    """Noisy data of one block; the noise of a block is the same whatever part of it is kept.
+
+    Parameters
+    ----------
+    block : SpectraBlock
+    seed : int
+        Of the test set.
+    snr : float, optional
+        Of all objects; the prior's own unless given.
+
+    Returns
+    -------
+    Observation
+        Of the rows that the block keeps.
+    """
     rng = np.random.default_rng([seed, block.index, 0 if snr is None else round(10 * snr)])
     if isinstance(block.source, FreshSource):
         settings = NO_AUGMENTATION if snr is None else replace(NO_AUGMENTATION, snr_mix=(snr,), snr_mix_share=1.0)

@@ -27,6 +27,20 @@ def measure_throughput(
     ``bins_per_second`` counts encoding and the network in batches of 256 bins; ``posterior_bins_per_second`` all
     of `inference.predict_histories` with 1 000 draws a bin. Loading and simulating are not counted; the best of the
     batches that fit into two seconds of each is.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    testset : TestSet
+        Its first objects are used.
+    device : str
+        auto, cpu, cuda or mps.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict
+        JSON types: rates, device, threads.
     """
     where = choose_device(device)
     _, data = next(testset.first(_BATCH).observe())

@@ -50,7 +50,21 @@ def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random
 
 
 def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
-    """``data`` less some wavelengths and bands."""
+    """``data`` less some wavelengths and bands.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    settings : AugmentSettings
+        Probabilities of each loss.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        With smaller masks; what is masked is 0.
+    """
     shares = (
         settings.mask_range,
         settings.mask_gaps,
@@ -112,7 +126,16 @@ def normalise_bands(data: Observation) -> Observation:
 
 
 def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """S/N (n,) by the settings: a share from the list ``snr_mix``, the others log-uniform over ``snr_range``."""
+    """S/N (n,) by the settings: a share from the list ``snr_mix``, the others log-uniform over ``snr_range``.
+
+    Parameters
+    ----------
+    n : int
+        Objects.
+    settings : AugmentSettings
+        Its ``snr_range``, ``snr_mix`` and ``snr_mix_share``.
+    rng : numpy.random.Generator
+    """
     lo, hi = settings.snr_range or (1e4, 1e4 + 1)
     snr = np.exp(rng.uniform(np.log(lo), np.log(hi), n))
     if settings.snr_mix:

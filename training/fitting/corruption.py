@@ -37,7 +37,19 @@ _SOLAR, _RICH, _BEYOND_DEX = 0.0, 0.3, (0.1, 0.6)
 
 
 def corrupt_velocities(data: Observation, rng: np.random.Generator) -> Observation:
-    """Velocities wrong by 100-800 km/s."""
+    """Velocities wrong by 100-800 km/s.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with a spectrum.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        Spectra moved to either side.
+    """
     v = rng.choice([-1.0, 1.0], data.n_bins) * _loguniform(rng, 100, 800, data.n_bins)
     return _with_flux(data, _doppler(data.flux, v, data.instrument.wave_aa))
 
@@ -46,6 +58,16 @@ def add_active_nucleus_lines(data: Observation, rng: np.random.Generator) -> Obs
     """Lines of active nuclei and shocked filaments: [O III]/Hbeta 0.5-15, [N II]/Halpha 0.7-3, [O I]/Halpha 0.15-0.7.
 
     Halpha of 3-60 AA, 50-500 km/s wide. Those of low [O III] are LINERs, as around the brightest galaxies of clusters.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with a spectrum over Hbeta and [S II].
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
     """
     n = data.n_bins
     halpha, oiii, nii = (_loguniform(rng, lo, hi, n) for lo, hi in ((3, 60), (0.5, 15), (0.7, 3)))
@@ -74,7 +96,19 @@ def add_active_nucleus_lines(data: Observation, rng: np.random.Generator) -> Obs
 
 
 def corrupt_zero_points(data: Observation, rng: np.random.Generator) -> Observation:
-    """Zero points of one or more bands wrong by 0.2-1.2 mag."""
+    """Zero points of one or more bands wrong by 0.2-1.2 mag.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with bands.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        At least one band of each object is wrong; its errors are scaled along.
+    """
     hit = rng.random(data.phot.shape) < 0.3
     hit[np.arange(data.n_bins), rng.integers(0, data.phot.shape[1], data.n_bins)] = True
     mag = hit * rng.choice([-1.0, 1.0], hit.shape) * rng.uniform(0.2, 1.2, hit.shape)
@@ -83,7 +117,19 @@ def corrupt_zero_points(data: Observation, rng: np.random.Generator) -> Observat
 
 
 def add_sky_line_residuals(data: Observation, rng: np.random.Generator) -> Observation:
-    """Residuals of sky lines of 3-20 times the noise, at redshifts up to 0.01."""
+    """Residuals of sky lines of 3-20 times the noise, at redshifts up to 0.01.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects with a spectrum.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+        The errors know nothing of the residuals.
+    """
     n, grid = data.n_bins, data.instrument.grid
     amplitude = _loguniform(rng, 3, 20, n) / np.maximum(data.snr, 1.0)
     redshift = rng.uniform(0, 0.01, n)
@@ -95,7 +141,20 @@ def add_sky_line_residuals(data: Observation, rng: np.random.Generator) -> Obser
 
 
 def replace_by_stars(data: Observation, rng: np.random.Generator, filters: tuple[Filter, ...]) -> Observation:
-    """Stars of 3 000-15 000 K: black bodies with hydrogen lines, metal lines or molecular bands, and a blue cut."""
+    """Stars of 3 000-15 000 K: black bodies with hydrogen lines, metal lines or molecular bands, and a blue cut.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects: their errors and masks stay.
+    rng : numpy.random.Generator
+    filters : tuple of Filter
+        The instrument's bands, B.
+
+    Returns
+    -------
+    Observation
+    """
     n, wave_aa = data.n_bins, data.instrument.wave_aa
     kelvin = _loguniform(rng, 3000, 15000, n)[:, None]
     shape = np.ones((n, wave_aa.size))
@@ -121,6 +180,19 @@ def blend_with_another_object(data: Observation, rng: np.random.Generator, filte
     """Two objects in one bin: 25-90 % of the light is a foreground star's, or another galaxy's 300-3000 km/s away.
 
     Each part may look usual alone.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects, blended among each other or with stars.
+    rng : numpy.random.Generator
+    filters : tuple of Filter
+        The instrument's bands, B.
+
+    Returns
+    -------
+    Observation
+        As noisy as before.
     """
     n, wave_aa = data.n_bins, data.instrument.wave_aa
     share = rng.uniform(0.25, 0.9, (n, 1))
@@ -147,6 +219,18 @@ def replace_by_metal_rich_stars(data: Observation, rng: np.random.Generator, bas
 
     No library goes there: the change of the logarithm of the templates' light from [M/H] = 0 to the prior's upper end
     is carried on.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects: their errors and masks stay.
+    rng : numpy.random.Generator
+    basis : TemplateBasis
+        On the instrument's grid and bands.
+
+    Returns
+    -------
+    Observation
     """
     n = data.n_bins
     lg_age = rng.uniform(9.0, 10.1, (n, 1))
@@ -210,7 +294,19 @@ _OF_SPECTRA = (corrupt_velocities, add_active_nucleus_lines, add_sky_line_residu
 
 
 def list_corruptions(data: Observation, basis: TemplateBasis) -> list[Callable[..., Observation]]:
-    """Every kind that the instrument of ``data`` can see; each takes data and ``rng``."""
+    """Every kind that the instrument of ``data`` can see; each takes data and ``rng``.
+
+    Parameters
+    ----------
+    data : Observation
+        Only its instrument counts.
+    basis : TemplateBasis
+        Of the weights: its filters and templates.
+
+    Returns
+    -------
+    list of callable
+    """
     has_spectrum, has_bands = data.instrument.spectrum is not None, bool(data.instrument.bands)
     plain = [f for f in CORRUPTIONS if (has_spectrum if f in _OF_SPECTRA else has_bands)]
     stars = [partial(f, filters=basis.filters) for f in (replace_by_stars, blend_with_another_object)]
@@ -218,7 +314,21 @@ def list_corruptions(data: Observation, basis: TemplateBasis) -> list[Callable[.
 
 
 def corrupt_spectra(data: Observation, basis: TemplateBasis, rng: np.random.Generator) -> list[Observation]:
-    """``data`` split at random among the kinds of `list_corruptions`, each part corrupted its way."""
+    """``data`` split at random among the kinds of `list_corruptions`, each part corrupted its way.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    basis : TemplateBasis
+        Of the weights.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of Observation
+        N objects in all, in another order.
+    """
     kinds = list_corruptions(data, basis)
     kind = rng.integers(0, len(kinds), data.n_bins)
     parts = [(f, np.flatnonzero(kind == k)) for k, f in enumerate(kinds)]

@@ -39,7 +39,15 @@ def read_learning_curve(folder: Path) -> list[Epoch]:
 
 
 def write_learning_curve(folder: Path, epochs: list[Epoch]) -> None:
-    """Replace the table."""
+    """Replace the table.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    epochs : list of Epoch
+        All that there are.
+    """
     with write_atomically(folder / TABLE) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(_COLUMNS)
@@ -47,7 +55,19 @@ def write_learning_curve(folder: Path, epochs: list[Epoch]) -> None:
 
 
 def plot_learning_curve(folder: Path, title: str) -> Path | None:
-    """Draw ``learning_curve.png`` of a run folder; None where there is nothing to draw."""
+    """Draw ``learning_curve.png`` of a run folder; None where there is nothing to draw.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run, with its table.
+    title : str
+        Of the figure.
+
+    Returns
+    -------
+    Path or None
+    """
     epochs = read_learning_curve(folder)
     if not epochs:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 import warnings
 from functools import partial
@@ -20,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from napari_sfh.console import Pace, make_stderr_logger
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import node_weights
 from napari_sfh.model.inference import choose_device
@@ -44,6 +44,8 @@ _N_VALIDATE = 8192
 WIDTH_LG_SNR: tuple[float, ...] = (0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.5)
 #: Largest norm of a step's gradient.
 _CLIP = 1.0
+#: Seconds between lines of progress within an epoch.
+_BATCH_SECONDS = 30.0
 
 
 class PointNetworkModule(lightning.LightningModule):
@@ -201,7 +203,8 @@ class EpochLogger(Callback):
     """Writes each epoch into the run's table, and a line on stderr."""
 
     def __init__(self, folder: Path, quiet: bool) -> None:
-        self.folder, self.quiet, self.start = folder, quiet, time.perf_counter()
+        self.folder, self.say, self.start = folder, make_stderr_logger(quiet), time.perf_counter()
+        self.pace = Pace(0.0)  # the first batch of all is told
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Forget epochs that an interrupted run did beyond its checkpoint; go on counting its seconds."""
@@ -212,6 +215,15 @@ class EpochLogger(Callback):
         if known and not math.isnan(known[-1].seconds):
             self.start -= known[-1].seconds
 
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Tell the first batch of a run, later one every half minute."""
+        if trainer.is_global_zero and self.pace.is_due():
+            self.pace = Pace(_BATCH_SECONDS)
+            of = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: batch {batch_idx + 1}"
+            self.say(f"{of}/{trainer.num_training_batches}, {time.perf_counter() - self.start:.0f} s")
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Keep and print the epoch's losses and the time so far."""
         if not trainer.is_global_zero:
@@ -220,11 +232,10 @@ class EpochLogger(Callback):
         spent = time.perf_counter() - self.start
         row = learning_curve.Epoch(trainer.current_epoch, train, val, round(spent, 1))
         learning_curve.write_learning_curve(self.folder, [*learning_curve.read_learning_curve(self.folder), row])
-        if not self.quiet:
-            of = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-            error = trainer.callback_metrics.get("independent")
-            independent = "" if error is None else f"independent galaxies {float(error):.4f} dex, "
-            sys.stderr.write(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {independent}{spent:.0f} s\n")
+        of = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        error = trainer.callback_metrics.get("independent")
+        independent = "" if error is None else f"independent galaxies {float(error):.4f} dex, "
+        self.say(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {independent}{spent:.0f} s")
 
 
 def fit_point_network(
@@ -305,7 +316,14 @@ def fit_point_network(
 
 
 def allows_graphed_steps(recipe: Recipe, device: str) -> bool:
-    """Whether a recipe's steps can be recorded: on CUDA, unless they wait for it or weights are averaged over steps."""
+    """Whether a recipe's steps can be recorded: on CUDA, unless they wait for it or weights are averaged over steps.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    device : str
+        cpu, cuda or mps.
+    """
     plain = recipe.fit.precision == "32-true" and not recipe.fit.average_decay
     return device == "cuda" and plain and recipe.loss in HISTORY_LOSSES
 

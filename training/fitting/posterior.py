@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_sfh.console import LogLine
 from napari_sfh.errors import ComputeError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
@@ -30,8 +29,6 @@ from napari_sfh.types import I64
 #: S/N over which calibration and thresholds are measured.
 HELD_OUT_SNR = (5.0, 200.0)
 _CHUNK = 512
-
-LogLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def fit_flow(
     ----------
     model : SfhModel
         Its ``posterior`` is trained; nothing else changes.
-    stored : Stored
+    stored : FlowTrainingSet
         From training spectra, with contexts of a model whose latent scale was not yet measured.
     settings : PosteriorSettings
     seed : int
@@ -282,6 +279,7 @@ def calibrate_model(
         cpu, cuda or mps: where posteriors are drawn.
     """
     p, seed = recipe.posterior, recipe.fit.seed
+    say("calibration: the spectra the network knows, against corrupted ones")
     rng = np.random.default_rng([seed, 11])
     some = np.sort(rng.permutation(parts[0])[:8192])
     with torch.random.fork_rng(devices=[]):
@@ -323,14 +321,3 @@ def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[s
         out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values}
     out["latent"] = latent
     return {k: v.cpu().numpy() for k, v in out.items()}
-
-
-def make_stderr_logger(quiet: bool) -> LogLine:
-    """Where lines of progress go."""
-
-    def say(line: str) -> None:
-        if not quiet:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
-
-    return say

@@ -237,12 +237,40 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def parse_recipe(text: str, where: str) -> Recipe:
-    """Parse and validate; ``where`` names the source in messages."""
+    """Parse and validate; ``where`` names the source in messages.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    where : str
+        Name of the source in messages; files that the recipe names are looked for beside it.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    SfhInputError
+        No TOML, or as `make_recipe`.
+    """
     return make_recipe(parse_toml(text, where), where)
 
 
 def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     """A recipe of plain values, as a TOML file or a bundle's record (`Recipe.to_json`) holds them.
+
+    Parameters
+    ----------
+    values : mapping
+        Settings, and a mapping for each section.
+    where : str
+        As of `parse_recipe`.
+
+    Returns
+    -------
+    Recipe
 
     Raises
     ------
@@ -273,6 +301,18 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
 
 def replace_recipe_settings(recipe: Recipe, changes: Mapping[str, Any], where: str = "") -> Recipe:
     """The recipe with other values of some settings, by dotted names such as ``fit.batch``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    changes : mapping of str to object
+        New values by ``section.key``.
+    where : str
+        For messages; the recipe's name unless given.
+
+    Returns
+    -------
+    Recipe
 
     Raises
     ------

@@ -312,7 +312,19 @@ def _with_recipe_snr(config: PriorConfig, settings: AugmentSettings) -> PriorCon
 
 
 def make_endless_source(fresh: FreshSource, source: PreparedPrior) -> EndlessSource:
-    """An endless source around objects that it holds for validation, flow and calibration."""
+    """An endless source around objects that it holds for validation, flow and calibration.
+
+    Parameters
+    ----------
+    fresh : FreshSource
+        Held for validation, flow and calibration.
+    source : PreparedPrior
+        From which the training steps draw.
+
+    Returns
+    -------
+    EndlessSource
+    """
     return EndlessSource(**{f.name: getattr(fresh, f.name) for f in fields(FreshSource)}, source=source)
 
 
@@ -323,7 +335,7 @@ def make_fresh_source(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Prior with its libraries prepared, `simulation.prepare_prior`; the spectra are made where it is, and come back.
     n, seed : int
     on_chunk : callable, optional
@@ -355,7 +367,14 @@ def make_fresh_source(
 
 
 def save_fresh_source(fresh: FreshSource, path: Path) -> None:
-    """Keep a noiseless set for another run, whole or not at all."""
+    """Keep a noiseless set for another run, whole or not at all.
+
+    Parameters
+    ----------
+    fresh : FreshSource
+    path : Path
+        ``.npz``.
+    """
     columns: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.substituted}
     columns |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
     columns |= {
@@ -369,6 +388,19 @@ def save_fresh_source(fresh: FreshSource, path: Path) -> None:
 
 def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -> FreshSource:
     """Inverse of `save_fresh_source`.
+
+    Parameters
+    ----------
+    path : Path
+        Of `save_fresh_source`.
+    config : PriorConfig
+        It must be the one that the set was drawn from.
+    instrument : Instrument
+        It must be the one that the set was made for.
+
+    Returns
+    -------
+    FreshSource
 
     Raises
     ------

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import provenance
 from napari_sfh.training.fitting.labelled_table import hash_table_file, read_labelled_table
-from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import (
     EndlessSource,
@@ -88,6 +88,9 @@ def load_training_data(
     """
     prior, instrument = load_prior(recipe.prior), recipe.load_instrument()
     targets = recipe.targets.make()
+    if data is not None:
+        say(f"opening {data}")
+    say(f"templates {', '.join(prior.libraries)} for {instrument.name}: made once, a minute each, then kept")
     if data is not None and data.is_file():
         made = _load_table(recipe, instrument, targets, prior, data)
         check_held_out_number(len(made.held_out), recipe)
@@ -208,8 +211,8 @@ def _load_or_draw_source(
 
 
 def _log_every_tenth(say: LogLine) -> Callable[[int, int], None]:
-    """Progress every ten per cent."""
-    told = 0
+    """Progress of the first objects, then every ten per cent."""
+    told = -1
 
     def on_chunk(done: int, n: int) -> None:
         nonlocal told

@@ -30,6 +30,7 @@ import lightning
 import torch
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.console import LogLine, make_stderr_logger
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import BUNDLE_FILE
 from napari_sfh.io.atomic import write_atomically, write_text_atomically
@@ -41,11 +42,9 @@ from napari_sfh.training.fitting import learning_curve, provenance
 from napari_sfh.training.fitting.point_network import fit_point_network
 from napari_sfh.training.fitting.posterior import (
     FlowTrainingSet,
-    LogLine,
     calibrate_model,
     collect_flow_training_set,
     fit_flow,
-    make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.selection.coverage_rule import measure_min_coverage
@@ -93,7 +92,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
     Parameters
     ----------
     recipe : Recipe
-    options : Options
+    options : TrainingOptions
 
     Returns
     -------
@@ -113,12 +112,14 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
     with _translate_errors(folder), _limit_threads(options.threads):
         _prepare_run_folder(folder, recipe, options.resume)
         log = StageTimer(folder)
+        say(f"recipe {recipe.name}: prior {recipe.prior}, instrument {recipe.instrument}, on {device}")
         with log.time_stage("data"):
             data = options.data or (Path(recipe.data) if recipe.data else None)
             material = load_training_data(recipe, data, folder / FRESH, say, device)
         recipe = _choose_settings(recipe, material, options, device, log, say)
         start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
+            say(f"network {recipe.architecture}: {len(material.train)} spectra, {len(material.held_out)} held out")
             model = _obtain_point_network(recipe, material, options, device, start)
         if start is not None:
             material.facts["start"] = _judge_adaptation(start, model, material, options.keep_worse, say)
@@ -392,7 +393,16 @@ def _obtain_flow(
 
 
 def save_model_state(model: SfhModel, path: Path, material: TrainingData) -> None:
-    """Write what a stage has fitted, sealed with the data's hash."""
+    """Write what a stage has fitted, sealed with the data's hash.
+
+    Parameters
+    ----------
+    model : SfhModel
+    path : Path
+        ``.pt`` of the stage.
+    material : TrainingData
+        For the hash of the data, by which a later run tells whether the state is of the same.
+    """
     state = model.state_dict()
     with write_atomically(path) as part:
         torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, part)

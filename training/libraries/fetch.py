@@ -140,6 +140,18 @@ def _verify_archive(path: Path, archive: Archive) -> None:
 def read_archive_members(name: str, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """Contents of the members of an archive whose path ``wanted`` accepts, in one pass.
 
+    Parameters
+    ----------
+    name : str
+        A key of `ARCHIVES`.
+    wanted : callable
+        Given a member's path, says whether to read it.
+
+    Returns
+    -------
+    dict of str to bytes
+        By path in the archive.
+
     Raises
     ------
     SfhInputError

@@ -84,6 +84,18 @@ def load_instrument_filters(instrument: Instrument) -> tuple[tuple[Filter, ...],
 def load_known_filter(band: str, curve: str) -> Filter:
     """A filter of `CAMERAS` by "NAME CAMERA", standing for a band.
 
+    Parameters
+    ----------
+    band : str
+        Name that the filter gets.
+    curve : str
+        ``NAME CAMERA``, such as ``F555W UVIS``.
+
+    Returns
+    -------
+    Filter
+        Total throughput in photons, in air.
+
     Raises
     ------
     SfhInputError

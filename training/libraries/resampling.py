@@ -31,10 +31,8 @@ INFRARED_STEPS_AA: tuple[float, ...] = (100.0, 50.0, 25.0, 10.0)
 INFRARED_RANGE_AA: tuple[float, float] = (912.0, 56000.0)
 #: Bins that a band's effective width must hold at least.
 _BINS_PER_BAND = 10.0
-#: AB magnitude of the Sun in V (Willmer 2018).
-SUN_V_AB: float = 4.80
 #: 4 pi (10 pc)^2 in cm^2.
-AREA_10PC_CM2: float = 4 * np.pi * (10 * 3.0856775814913673e18) ** 2
+AREA_10PC_CM2: float = 4 * np.pi * (10 * filters.PARSEC_CM) ** 2
 _MARGIN_AA = 45.0  # least room for the kernels at the ends of the grid
 _REACH_SIGMA = 6.0  # of the widest kernel, where that is more
 
@@ -185,7 +183,7 @@ def v_band_luminosity(light: NDArray[np.floating], wave_aa: F64) -> F64:
     """
     band = filter_curves.load_johnson_v_filter()
     flux = filters.mean_flux_density(band, wave_aa, light) * (nebular.L_SUN_ERG_S / AREA_10PC_CM2)
-    return flux / filters.flux_from_ab(band, SUN_V_AB)
+    return flux / filters.flux_from_ab(band, filters.SUN_V_AB)
 
 
 def line_binning_matrix(line_wave_aa: F64, edges_aa: F64) -> F64:

@@ -198,6 +198,18 @@ def build_templates(
 
     ``grid`` is the nebular one, read from the stock files when not given.
 
+    Parameters
+    ----------
+    library : SspLibrary
+    instrument : Instrument, optional
+        muse-hst unless given.
+    grid : NebularGrid, optional
+        The stock one unless given.
+
+    Returns
+    -------
+    Templates
+
     Raises
     ------
     SfhInputError
@@ -273,6 +285,12 @@ def _digest(arrays: Mapping[str, Any], instrument: Instrument, band_list: tuple[
 
 def save_templates(templates: Templates, path: Path) -> None:
     """Write templates to an npz file, complete or not at all.
+
+    Parameters
+    ----------
+    templates : Templates
+    path : Path
+        ``.npz``; its folder is made.
 
     Raises
     ------

@@ -80,6 +80,18 @@ def _mean_window_light(library: SspLibrary) -> NDArray[np.float64]:
 def extend_library(library: SspLibrary, stand_in: SspLibrary) -> SspLibrary:
     """``library`` with the scaled light of ``stand_in`` below its first age and beyond its wavelengths.
 
+    Parameters
+    ----------
+    library : SspLibrary
+        Complete in [M/H]; what it lacks of ages and wavelengths is added.
+    stand_in : SspLibrary
+        BC03-MILES: reaches from 0.1 Myr on and from 90 AA to the infrared.
+
+    Returns
+    -------
+    SspLibrary
+        On the metallicities of ``library``; what was done stands in its ``notes``.
+
     Raises
     ------
     SfhInputError

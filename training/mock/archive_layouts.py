@@ -2,7 +2,8 @@
 
 The tests hold the reading of each dress against the others: light, noise and bins are equal pixel by pixel (to the
 rounding of single precision), so the maps must be equal within the noise. Filters are not re-simulated: in the ACS
-dress the images hold the flux densities of the UVIS bands; what the cameras' curves cost is measured by `standins`.
+dress the images hold the flux densities of the UVIS bands; what the cameras' curves cost is measured by
+`studies.camera_substitution`.
 
 ========  ===========================================================================================================
 copt      PHANGS-MUSE of the ESO archive, homogenised; PHANGS-HST of MAST (UVIS)
@@ -87,7 +88,24 @@ def dress_mock_galaxy(source: Path, folder: Path, style: str, window: tuple[slic
 
 
 def read_mock_galaxy(source: Path, window: tuple[slice, slice] | None = None) -> MockGalaxy:
-    """Read a mock's files, cut to a window of spaxels."""
+    """Read a mock's files, cut to a window of spaxels.
+
+    Parameters
+    ----------
+    source : Path
+        Folder of ``napari-sfh-train mock``.
+    window : (slice, slice), optional
+        Rows and columns of spaxels; default all.
+
+    Returns
+    -------
+    MockGalaxy
+
+    Raises
+    ------
+    SfhInputError
+        There is no mock galaxy in the folder.
+    """
     found = {key: sorted(source.glob(pattern)) for key, pattern in (("cube", "*DATACUBE*"), ("maps", "*_MAPS_*"))}
     if not all(found.values()):
         raise SfhInputError(f"{source}: no mock galaxy; make one with napari-sfh-train mock")

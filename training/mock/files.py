@@ -37,7 +37,7 @@ def write_mock_galaxy(
 
     Parameters
     ----------
-    observed : Observed
+    observed : MockObservation
     bin_id : int array (ny, nx)
         Bins of the MAPS file, from 1; 0 = none.
     templates : Templates
@@ -68,6 +68,17 @@ def write_mock_galaxy(
 
 def write_fits_files(files: Mapping[str, fits.HDUList], folder: Path) -> list[Path]:
     """Write FITS files by name into ``folder``, which is made, with checksums.
+
+    Parameters
+    ----------
+    files : mapping of str to HDUList
+        By file name.
+    folder : Path
+        What it holds of these names is replaced.
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------

@@ -212,7 +212,23 @@ def _make_foreground_star(model: forward_model.ForwardModel, templates: Template
 def observe_mock_galaxy(
     templates: Templates, library: str, seed: int, progress: ReportProgress | None = None
 ) -> MockObservation:
-    """Observe the mock with MUSE and HST."""
+    """Observe the mock with MUSE and HST.
+
+    Parameters
+    ----------
+    templates : Templates
+        For muse-hst.
+    library : str
+        Name of the stellar library, read anew at its own resolution.
+    seed : int
+        Of structure and noise.
+    progress : callable, optional
+
+    Returns
+    -------
+    MockObservation
+        Cube (n, ny, nx), mosaics and the truth of each spaxel.
+    """
     rng = np.random.default_rng(seed)
     model, _ = _build_native_model(templates, library)
     half = np.arange(-2 * _MARGIN, 2 * (N_SPAXEL + _MARGIN) - 1) / 2.0
@@ -328,6 +344,19 @@ def _observe_mosaics(
 
 
 def mock_hst_calibration(band: str, templates: Templates) -> tuple[float, float, float]:
-    """(PHOTFLAM, PHOTPLAM, exposure time) of a band of the mock."""
+    """(PHOTFLAM, PHOTPLAM, exposure time) of a band of the mock.
+
+    Parameters
+    ----------
+    band : str
+        Of muse-hst.
+    templates : Templates
+        For its pivot wavelength.
+
+    Returns
+    -------
+    photflam, photplam_aa, exposure_s : float
+        erg/s/cm2/AA for 1 e-/s, Angstrom, seconds.
+    """
     k = templates.instrument.band_names.index(band)
     return _PHOTFLAM[k], templates.filters[k].pivot_aa, _EXPOSURE[k]

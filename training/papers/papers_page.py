@@ -13,13 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
 from napari_sfh.training.papers.printed_numbers import PrintedNumber, PrintedPaper, load_printed_papers
 from napari_sfh.training.papers.recipe_choices import measure_seed_spread
-from napari_sfh.training.studies.system_pages import format_label_noise_table
+from napari_sfh.training.studies.system_pages import format_label_noise_table, format_lookup_table
 
 #: Name of the page, and of the folder of its figures beside it.
 PAGE, FIGURE_FOLDER = "papers.md", "papers"
@@ -48,7 +48,7 @@ def write_papers_page(reports: Path, output: Path, figures: Path | None = None) 
         folder.mkdir(exist_ok=True)
         copied = [Path(shutil.copy2(p, folder / p.name)) for p in sorted(figures.glob("*.png"))]
     page = output / PAGE
-    page.write_text(format_papers_page(MeasuredValues(reports), _list_figures(folder)), encoding="utf-8")
+    write_text_atomically(page, format_papers_page(MeasuredValues(reports), _list_figures(folder)))
     return [page, *copied]
 
 
@@ -57,7 +57,19 @@ def _list_figures(folder: Path) -> list[str]:
 
 
 def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
-    """The page as Markdown."""
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    values : MeasuredValues
+        Our numbers, looked up in the reports.
+    figures : list of str
+        File names of the pictures beside the page.
+
+    Returns
+    -------
+    str
+    """
     papers = load_printed_papers()
     printed = {n.key: n for paper in papers for n in paper.numbers}
     tables: dict[str, Callable[[], str]] = {
@@ -73,6 +85,8 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "ppxf-variants": lambda: _format_ppxf_variants(values.read_report("ppxf-variants")),
         "latent-islands": lambda: _format_latent_islands(values.read_report("paper-phangs")),
         "label-noise": lambda: _format_label_noise(values.read_report("spaxel-label-noise")),
+        "lookup": lambda: _format_lookup(values.read_report("spaxel-lookup")),
+        "lookup-fitted": lambda: _format_lookup(values.read_report("spaxel-lookup-fitted")),
         "labels-six-screens": lambda: _format_label_noise(values.read_report("spaxel-labels-six-screens")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
@@ -223,6 +237,10 @@ def _format_latent_islands(report: Mapping[str, Any] | None) -> str:
 
 def _format_label_noise(study: Mapping[str, Any] | None) -> str:
     return f"*{NOT_MEASURED}*" if study is None else "\n".join(format_label_noise_table(study["label_noise"]))
+
+
+def _format_lookup(study: Mapping[str, Any] | None) -> str:
+    return f"*{NOT_MEASURED}*" if study is None else "\n".join(format_lookup_table(study))
 
 
 #: Reports of networks trained alike, and what they are.

@@ -61,7 +61,20 @@ EXTENSION_AGE_GYR = 0.063
 
 
 def scale_young_stars(templates: Templates, factor: float, age_gyr: float = EXTENSION_AGE_GYR) -> Templates:
-    """The library with the light of stars younger than ``age_gyr`` multiplied; the gas around them stays."""
+    """The library with the light of stars younger than ``age_gyr`` multiplied; the gas around them stays.
+
+    Parameters
+    ----------
+    templates : Templates
+    factor : float
+        On their light.
+    age_gyr : float
+        Gyr.
+
+    Returns
+    -------
+    Templates
+    """
     young = templates.sub_edges_gyr[1:] <= age_gyr * 1.001
     scale = np.where(young, factor, 1.0).astype(np.float32)
     return replace(
@@ -139,5 +152,15 @@ def _with_library(config: PriorConfig, name: str) -> PriorConfig:
 
 
 def subtract_biases(there: Mapping[str, Any], home: Mapping[str, Any]) -> dict[str, float]:
-    """Bias of one test less that of another, dex, of the four means."""
+    """Bias of one test less that of another, dex, of the four means.
+
+    Parameters
+    ----------
+    there, home : mapping
+        Accuracy by mean, each with its ``bias`` in dex.
+
+    Returns
+    -------
+    dict of str to float
+    """
     return {k: float(there[k]["bias"]) - float(home[k]["bias"]) for k in MEAN_NAMES}

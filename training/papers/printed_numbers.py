@@ -75,6 +75,17 @@ def load_printed_papers() -> tuple[PrintedPaper, ...]:
 def parse_printed_paper(name: str, text: str) -> PrintedPaper:
     """Read and validate one file.
 
+    Parameters
+    ----------
+    name : str
+        Of the paper: the file's name without ``.toml``.
+    text : str
+        TOML.
+
+    Returns
+    -------
+    PrintedPaper
+
     Raises
     ------
     SfhInputError

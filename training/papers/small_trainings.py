@@ -66,7 +66,18 @@ class TestSpectra:
 
 
 def draw_test_spectra(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSpectra:
-    """``n`` objects of a prior that no training draws, with noise by the prior's own model."""
+    """``n`` objects of a prior that no training draws, with noise by the prior's own model.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    n, seed : int
+        Objects, and the seed of their draws.
+
+    Returns
+    -------
+    TestSpectra
+    """
     fresh = make_fresh_source(source, n, seed)
     data = fresh.observe(np.arange(n), AugmentSettings(), np.random.default_rng([seed, 3]))
     labels = fresh.labels
@@ -119,7 +130,21 @@ def fit_small_network(
 
 @torch.no_grad()
 def predict_small_network(model: SfhModel, data: Observation, batch: int = 512) -> dict[str, F64]:
-    """Point values of the four means (N,), of ``mass_frac`` and of ``mh`` (N, A)."""
+    """Point values of the four means (N,), of ``mass_frac`` and of ``mh`` (N, A).
+
+    Parameters
+    ----------
+    model : SfhModel
+        Of histories.
+    data : Observation
+        N objects.
+    batch : int
+        Objects at a time.
+
+    Returns
+    -------
+    dict of str to array
+    """
     model.network.eval()
     parts: list[dict[str, torch.Tensor]] = []
     for start in range(0, data.n_bins, batch):
@@ -130,7 +155,18 @@ def predict_small_network(model: SfhModel, data: Observation, batch: int = 512) 
 
 
 def measure_small_network(model: SfhModel, test: TestSpectra) -> dict[str, Any]:
-    """Accuracy of the four means, and the error of the mass fractions where the bins are the 16."""
+    """Accuracy of the four means, and the error of the mass fractions where the bins are the 16.
+
+    Parameters
+    ----------
+    model : SfhModel
+    test : TestSpectra
+
+    Returns
+    -------
+    dict
+        JSON types: ``accuracy`` in dex, and ``smape``.
+    """
     found = predict_small_network(model, test.data)
     truth = {k: np.asarray(getattr(test.labels, k), float) for k in MEAN_NAMES}
     out: dict[str, Any] = {"accuracy": metrics.measure_accuracy({k: found[k] for k in MEAN_NAMES}, truth)}
@@ -142,6 +178,20 @@ def measure_small_network(model: SfhModel, test: TestSpectra) -> dict[str, Any]:
 
 def merge_age_bins(spectra: FreshSource, basis: TemplateBasis, width: int) -> tuple[FreshSource, TemplateBasis]:
     """The same objects with every ``width`` age bins taken together; the means of their truth stay as they are.
+
+    Parameters
+    ----------
+    spectra : FreshSource
+    basis : TemplateBasis
+        On the 16 age bins.
+    width : int
+        Divides 16.
+
+    Returns
+    -------
+    spectra : FreshSource
+    basis : TemplateBasis
+        On 16 / ``width`` age bins.
 
     Raises
     ------
@@ -180,5 +230,17 @@ def _sum_groups(x: Any, width: int) -> Any:
 
 
 def draw_training_spectra(source: PreparedPrior, settings: SmallTrainingSettings) -> tuple[FreshSource, TemplateBasis]:
-    """Noiseless objects of a prior, which get new noise in every epoch, and the basis of its first library."""
+    """Noiseless objects of a prior, which get new noise in every epoch, and the basis of its first library.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    settings : SmallTrainingSettings
+        Its ``n`` and ``seed``.
+
+    Returns
+    -------
+    spectra : FreshSource
+    basis : TemplateBasis
+    """
     return make_fresh_source(source, settings.n, settings.seed), make_template_basis(source.models[0].templates)

@@ -118,7 +118,7 @@ def _draw_histories(
         key: getattr(family.bursts, key).sample(rng, n * most).reshape(n, most)
         for key in ("age_gyr", "width_gyr", "mass")
     }
-    return add_bursts(rng, formed, edges_gyr, burst, count)
+    return add_bursts(formed, edges_gyr, burst, count)
 
 
 def _draw_metallicities(

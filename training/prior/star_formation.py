@@ -187,16 +187,13 @@ def steady_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters
     return sum_mass_from_oldest(np.exp(log_sfr - log_sfr.max(1, keepdims=True)) * width)
 
 
-def add_bursts(
-    rng: np.random.Generator, formed: F64, edges_gyr: F64, p: FamilyParameters, count: NDArray[np.int64]
-) -> F64:
+def add_bursts(formed: F64, edges_gyr: F64, p: FamilyParameters, count: NDArray[np.int64]) -> F64:
     """Superimpose box bursts of constant rate on histories.
 
     A burst that began less than half a width ago is cut at the present.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
     formed : array (n, S + 1)
         Fraction of the mass formed at or before each lookback time.
     edges_gyr : array (S + 1,)

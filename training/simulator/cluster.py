@@ -29,6 +29,15 @@ def write_shards_on_cluster(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Call ``write`` for each job on the workers; yields (chunk, manifest entry) as they finish.
 
+    Parameters
+    ----------
+    write : callable
+        Such as `simulation.write_shard`.
+    jobs : list of tuple
+        Its arguments, one tuple a chunk: the prepared prior first, the chunk's number third.
+    address : str
+        Of a Dask scheduler, ``tcp://host:8786``.
+
     Raises
     ------
     ComputeError

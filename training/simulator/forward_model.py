@@ -1,11 +1,11 @@
 """The forward model: from histories, dust and gas to noiseless spectra, band fluxes and labels.
 
-Light of an object = sum over sub-bins of mass x template, linear in [M/H] between the library's metallicities,
-so that all objects share one matrix product. Stars younger than 10 Myr, with the gas that they ionise, lie behind
-their birth clouds; everything lies behind the diffuse dust (Charlot & Fall 2000). Gas: Cloudy lines and continuum of
-the ionising sub-bins, bilinear in the gas's [M/H] and log U, less the escaping photons; diffuse gas is ionised by a
-further share of photons, or by stars elsewhere (an equivalent width of Halpha), and lies outside the birth clouds.
-Lines are Gaussians of the line-spread function and the gas's dispersion in quadrature (`Params.gas_sigma_kms`).
+Light of an object = sum over sub-bins of mass x template, linear in [M/H] between the library's metallicities, so that
+all objects share one matrix product. Stars younger than 10 Myr, with the gas that they ionise, lie behind their birth
+clouds; everything lies behind the diffuse dust (Charlot & Fall 2000). Gas: Cloudy lines and continuum of the ionising
+sub-bins, bilinear in the gas's [M/H] and log U, less the escaping photons; diffuse gas is ionised by a further share of
+photons, or by stars elsewhere (an equivalent width of Halpha), and lies outside the birth clouds. Lines are Gaussians
+of the line-spread function and the gas's dispersion in quadrature (`ObjectParameters.gas_sigma_kms`).
 
 Where an instrument has infrared bands, dust emits what it absorbs (`dust_heating`).
 
@@ -13,7 +13,8 @@ Photometry is linear in the coarse spectral energy distribution, lines added at 
 filters see rest wavelengths l / (1 + z). The spectrum is divided by its mean flux in the instrument's window, the
 photometry by what the instrument says (`normalise_objects`). An instrument may have no spectrum, or no bands.
 
-Spectra are made where the model's templates lie (`Model.to`): by NumPy on the processor, or by torch on a device.
+Spectra are made where the model's templates lie (`ForwardModel.to`): by NumPy on the processor, or by torch on a
+device.
 """
 
 from __future__ import annotations
@@ -307,8 +308,8 @@ def compute_emitted_light(
 
     Parameters
     ----------
-    model : Model
-    params : Params
+    model : ForwardModel
+    params : ObjectParameters
     rng : numpy Generator, optional
         For the scatter of single lines; without it there is none.
     with_spectrum : bool

@@ -2,7 +2,7 @@
 
 Chunk k of a set is drawn from ``SeedSequence(seed, spawn_key=(k,))`` and from nothing else, so that the set does not
 depend on the number of workers or on what was done before: bit by bit on one kind of processor, to the rounding of
-single precision on another. `Source.to` has spectra and noise made by torch on a device: the same objects, their
+single precision on another. `PreparedPrior.to` has spectra and noise made by torch on a device: the same objects, their
 spectra equal to that rounding, other noise. A shard is one safetensors file of one chunk, written to a temporary name
 and renamed; a run that was interrupted keeps the shards it finished. Fluxes and errors are stored as
 float16: their rounding (2.8e-4 of the value at most, 1.4e-4 in the mean) is 3 % of the noise at S/N 200. Masks are
@@ -154,7 +154,25 @@ def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templat
 def simulate_chunk(
     source: PreparedPrior, seed: int, index: int, n: int = CHUNK_SIZE
 ) -> tuple[Observation, Labels, int]:
-    """Chunk ``index`` of the endless set of ``seed``, as `simulate_objects` makes it."""
+    """Chunk ``index`` of the endless set of ``seed``, as `simulate_objects` makes it.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    seed : int
+        Of the set.
+    index : int
+        Of the chunk, from 0: it decides the draws together with ``seed``.
+    n : int
+        Objects.
+
+    Returns
+    -------
+    data : Observation
+    labels : Labels
+    clipped : int
+        Objects whose metallicities were moved into the library's range.
+    """
     return simulate_objects(source, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,))), n)
 
 
@@ -169,7 +187,7 @@ def simulate_objects(source: PreparedPrior, rng: np.random.Generator, n: int) ->
 
     Returns
     -------
-    data : BinData
+    data : Observation
         Flux, error and mask are tensors where the source makes its spectra with torch.
     labels : Labels
     clipped : int
@@ -246,7 +264,20 @@ def join_labels(parts: list[Labels]) -> Labels:
 
 
 def pack_shard(data: Observation, labels: Labels) -> dict[str, np.ndarray]:
-    """Arrays of a shard: float16 spectra, masks packed to bits."""
+    """Arrays of a shard: float16 spectra, masks packed to bits.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    labels : Labels
+        Of the same.
+
+    Returns
+    -------
+    dict of str to array
+        Columns ``data.*`` and ``labels.*``, N rows each.
+    """
     wanted = [k for k in OBSERVATION_ARRAYS if k not in ("norm_cgs", "v_kms") and getattr(data, k) is not None]
     stored = {k: getattr(data, k) for k in wanted}
     out = {f"data.{k}": array_backend.find_backend(v).take(v) for k, v in stored.items()}
@@ -258,7 +289,15 @@ def pack_shard(data: Observation, labels: Labels) -> dict[str, np.ndarray]:
 
 
 def shard_path(folder: Path, index: int) -> Path:
-    """File of chunk ``index``."""
+    """File of chunk ``index``.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the set.
+    index : int
+        From 0.
+    """
     return folder / f"shard-{index:05d}.safetensors"
 
 
@@ -270,6 +309,21 @@ def hash_columns(columns: Mapping[str, np.ndarray]) -> str:
 
 def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Path, key: str) -> dict[str, Any]:
     """Make one chunk and write it; returns its entry in the manifest.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    seed, index, n : int
+        As of `simulate_chunk`.
+    folder : Path
+        Of the set; it exists.
+    key : str
+        Names the set in the shard, so that shards of two sets are not mixed.
+
+    Returns
+    -------
+    dict
+        Number of objects, of clipped ones, and sha256 of the columns.
 
     Raises
     ------
@@ -336,7 +390,7 @@ def simulate_set(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Of `prepare_prior`.
     n, seed : int
         Size and seed. The first n objects of a larger set of the same seed are the same, but for the last chunk.
@@ -478,6 +532,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def check_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
     """Refuse a manifest whose numbers do not fit together: edited, or of shards from several sets.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As it was read from JSON.
+    folder : Path
+        Of the set, for messages.
 
     Raises
     ------

@@ -128,7 +128,7 @@ def stream_batches(
 
     Parameters
     ----------
-    config : PriorConfig or simulate.Source
+    config : PriorConfig or PreparedPrior
     seed : int
         The same seed gives the same batches in the same order.
     n : int

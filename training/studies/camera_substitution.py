@@ -58,7 +58,7 @@ def measure_substitution_costs(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Prior and templates; objects come from its first library.
     bundle : Bundle
     n : int
@@ -86,7 +86,19 @@ def measure_substitution_costs(
 def simulate_both_cameras(
     source: PreparedPrior, n: int, seed: int
 ) -> tuple[forward_model.NoiselessObjects, forward_model.NoiselessObjects]:
-    """The same objects in the bands of both cameras, without noise."""
+    """The same objects in the bands of both cameras, without noise.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+        Of an instrument that names other cameras' bands; its first library is used.
+    n, seed : int
+        Objects, and the seed of their draws.
+
+    Returns
+    -------
+    own, other : NoiselessObjects
+    """
     model = source.models[0]
     rng = np.random.default_rng(seed)
     sigma_kms = model.instrument.grid.sigma_kms
@@ -133,7 +145,18 @@ def _compare_predictions(
 
 
 def format_substitution_table(costs: dict[str, SubstitutionCost], title: str) -> str:
-    """The costs as a Markdown table."""
+    """The costs as a Markdown table.
+
+    Parameters
+    ----------
+    costs : dict of str to SubstitutionCost
+        By the bands that were replaced.
+    title : str
+
+    Returns
+    -------
+    str
+    """
     rows = [
         f"{title}. Cells: median shift / its scatter among objects, dex; the last row is the posterior's error.",
         "",

@@ -1,8 +1,8 @@
 """Robustness beyond the prior: networks trained with and without a family of it, both judged on the family alone.
 
-For every family of `holdouts` one small network is trained on the prior less the family, with as many spectra and steps
-as the one that is trained on the whole prior. On test spectra of the family alone, the ratio of their scatter is what
-not knowing the family costs; the coverage of the stranger's intervals tells whether its posterior knows.
+For every family of `held_out_families` one small network is trained on the prior less the family, with as many spectra
+and steps as the one that is trained on the whole prior. On test spectra of the family alone, the ratio of their scatter
+is what not knowing the family costs; the coverage of the stranger's intervals tells whether its posterior knows.
 
 The curve of training-set sizes (`measure_training_sizes`) uses the same small networks: the same number of steps for
 every size.
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -34,7 +35,6 @@ from napari_sfh.training.fitting.posterior import (
     calibrate_model,
     collect_flow_training_set,
     fit_flow,
-    make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows
@@ -57,7 +57,23 @@ class LeaveOneOutOptions:
 
 
 def restrict_source(source: PreparedPrior, config: PriorConfig) -> PreparedPrior:
-    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew."""
+    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    config : PriorConfig
+        Of the same libraries, or fewer.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        A library that ``source`` does not have.
+    """
     if set(config.libraries) - set(source.config.libraries):
         raise SfhInputError(f"prior {config.name!r}: its libraries are not among those of the whole prior")
     by_name = dict(zip(source.config.libraries, source.models, strict=True))
@@ -77,7 +93,7 @@ def train_small_bundle(
     recipe : Recipe
     spectra : FreshSource
     parts : (training rows, held-out rows)
-    source : Source
+    source : PreparedPrior
         Its first library gives the mass-to-light ratios.
     device : str
     """
@@ -273,7 +289,7 @@ class ResultFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
-                path.write_text(json.dumps(key, indent=1), encoding="utf-8")
+                write_text_atomically(path, json.dumps(key, indent=1))
             there = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SfhInputError(f"--output {folder}: cannot be written ({error.strerror}); choose another") from error

@@ -1,4 +1,4 @@
-"""The tables of `heldout` as Markdown."""
+"""The tables of `leave_one_out` as Markdown."""
 
 from __future__ import annotations
 
@@ -59,12 +59,33 @@ def format_leave_one_out_page(result: dict[str, Any], command: str) -> str:
 
 
 def scatter_ratio(row: dict[str, Any], name: str) -> float:
-    """Scatter without the family over scatter with it."""
+    """Scatter without the family over scatter with it.
+
+    Parameters
+    ----------
+    row : dict
+        Of one family: ``with`` and ``without``, each with its ``accuracy``.
+    name : str
+        Of `MEAN_NAMES`.
+    """
     return float(row["without"]["accuracy"][name]["std"] / row["with"]["accuracy"][name]["std"])
 
 
 def mean_coverage(summary: dict[str, Any], which: str) -> float:
-    """Coverage (``p68`` or ``p95``), mean over the four means."""
+    """Coverage (``p68`` or ``p95``), mean over the four means.
+
+    Parameters
+    ----------
+    summary : dict
+        With ``coverage`` by mean.
+    which : str
+        ``p68`` or ``p95``.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     return float(np.mean([summary["coverage"][k][which] for k in MEAN_NAMES]))
 
 

@@ -54,7 +54,7 @@ def measure_retraining_bound(
     bundle : Bundle
     libraries : dict of Templates
         Of whose stars the galaxies are made.
-    settings : Settings
+    settings : RetrainingBoundSettings
     say : callable
         Gets a line per epoch.
 

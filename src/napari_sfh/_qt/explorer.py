@@ -40,7 +40,7 @@ from napari_sfh._qt.forms.run_forms import (
     connect_whole_path,
 )
 from napari_sfh._qt.jobs import tasks
-from napari_sfh._qt.jobs.latency import GarbageFreeze
+from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
@@ -71,8 +71,11 @@ _EMPTY = (
 #: Milliseconds after the dock came into the window until the weights are read.
 FIRST_PAINT_MS = 150
 WORKING = "Working; the window stays usable."
+#: What the dock says while there is nothing else to say.
+_STATES = (_EMPTY, READY, WORKING)
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
+ENDING = "Cancelled. The step that was begun comes to its end; what it brings is shown then."
 
 
 class Explorer(ExplorerFrame):
@@ -95,13 +98,14 @@ class Explorer(ExplorerFrame):
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
-        self.work, self.presenter = WorkQueue(self), Presenter(self)
+        self.work, self.presenter = WorkQueue(self, self.stack.scene.hold), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
         self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None
         self.tour: Tour | None = None
         self.garbage = GarbageFreeze()
         self.garbage.freeze()
+        self._rest = GarbageRest(self, self.garbage, self._is_working)
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
@@ -145,6 +149,7 @@ class Explorer(ExplorerFrame):
 
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
+        self.data.maps.changed.connect(self.refresh)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.run_button.changed.connect(self._run_pressed)
@@ -167,6 +172,7 @@ class Explorer(ExplorerFrame):
         for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
+        self.viewer.layers.events.removed.connect(self._rest.note_layer)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -220,13 +226,23 @@ class Explorer(ExplorerFrame):
 
     def run(self, _: object = None) -> None:
         """Run the pipeline with what the forms say."""
-        try:
-            options = {**self.data.values(), **self.binning.values(), **self.network.values()}
-        except SfhInputError as error:
-            self.tell_error(error)
-            return
-        settings.store_settings(self)
+        self.attempt(self._start_run)
+
+    def _start_run(self) -> None:
+        options = self.collect_options()
+        if not self.presenter.is_demo:
+            settings.store_settings(self)
         self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run, "Run")
+
+    def collect_options(self) -> dict[str, Any]:
+        """Keyword arguments of `decisions.configure_run` that the forms hold.
+
+        Raises
+        ------
+        SfhInputError
+            A field is wrong.
+        """
+        return {**self.data.values(), **self.binning.values(), **self.network.values()}
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop; what waits for it is dropped."""
@@ -343,16 +359,20 @@ class Explorer(ExplorerFrame):
         """Work has begun."""
         self._details = ""
         self.bar.max = 0
+        self.show_message(WORKING)
         self.refresh()
 
     def tell_cancelled(self, button: str = "") -> None:
         """Work was cancelled before it had anything to show; ``button`` starts it again."""
+        self.files.regret_discarding()
         again = f"{CANCELLED} Press {button} to start again." if button else CANCELLED
+        again = ENDING if self.job.ending else again
         self.show_message(again if self.data.has_input or self.session.result is not None else _EMPTY)
 
     def tell_error(self, error: Exception) -> None:
         """Show an error's sentence; its details on demand. `finish` raises the first one."""
         self._error = self._error or error
+        self.files.regret_discarding()
         self.refresh()
         sentence, self._details = explain_error(error)
         self.show_message(sentence, error=True)
@@ -372,8 +392,22 @@ class Explorer(ExplorerFrame):
         self.export.enable(has_result and not running)
         self.file_row.enable(free, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
-        if not self._details and (running or not self.loading):
+        self._hide_dead_sections(has_input)
+        self.binning.set_maps(self.data.maps_path is not None)
+        # What an act has said stays until the next one.
+        said = self.message.text().removeprefix(f"{RESTORING} ")
+        if said in _STATES and (running or not self.loading):
             self.show_message(WORKING if running else READY if has_input else _EMPTY)
+        elif said != self.message.text() and not self.files.restoring:
+            self.show_message(said)
+
+    def _hide_dead_sections(self, has_input: bool) -> None:
+        """A catalogue of estimates has no run, and nothing of a galaxy: until one is chosen under Data."""
+        dead = self.catalogue.selection is not None and not has_input
+        for name in ("binning", "network", "export"):
+            self.sections[name].setVisible(not dead)
+        if dead:
+            self.sections["cube"].setVisible(False)
 
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock; while a workspace comes back, this is said, too."""
@@ -403,8 +437,8 @@ class Explorer(ExplorerFrame):
             self.show_panel()
 
     def _run_pressed(self, _: object = None) -> None:
-        """Run, unless a result that would go is to be kept first."""
-        if self.may_close():
+        """Run, unless the form is wrong, or a result that would go is to be kept first."""
+        if self.attempt(self.collect_options) and self.may_close():
             self.run()
 
     def _demo(self, _: object = None) -> None:
@@ -432,13 +466,15 @@ class Explorer(ExplorerFrame):
             instrument = read_bundle_header(self.network.chosen_model).instrument
         except SfhInputError:
             return  # a run says what is wrong with them
-        with_spectrum = instrument.spectrum is not None
+        with_spectrum, before = instrument.spectrum is not None, tuple(self.data.bands)
         self.data.set_bands(instrument.band_names, in_place_of_cube=not with_spectrum)
         self.binning.set_spectrum(with_spectrum)
         self.network.mask_lines.visible = with_spectrum
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
         self.refresh()
+        if self.data.folder.line_edit.value.strip() and tuple(self.data.bands) != before and not self.files.restoring:
+            self.when_ready(self.presenter.seek_bands)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()
@@ -488,7 +524,8 @@ class Explorer(ExplorerFrame):
         if answer == SAVE:
             self.exports.result_dialog()
             return self.wait() and not self.files.unsaved
-        self.files.unsaved = answer != DISCARD
+        if answer == DISCARD:
+            self.files.discard()
         return answer == DISCARD
 
     def release(self) -> None:
@@ -501,6 +538,8 @@ class Explorer(ExplorerFrame):
         self.cards.job.abandon()
         self.preloader.release()
         self.preflight.release()
+        self.viewer.layers.events.removed.disconnect(self._rest.note_layer)
+        self._rest.release()
         self.garbage.thaw()
         self._close_guard.release()
         self.machine.release()

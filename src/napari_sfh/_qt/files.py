@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import SUFFIX, Workspace
+from napari_sfh.types import Result
 
 OPENS = f"Results, cubes, workspaces, tables (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot)"
 WORKSPACES = f"Workspaces (*{SUFFIX})"
@@ -38,6 +40,8 @@ class FileActions:
         self._explorer: Any = weakref.proxy(explorer)
         self.result_path: Path | None = None
         self.unsaved = False
+        self._discarded: Result | None = None
+        self._waiting: Workspace | None = None
         self._notes: list[str] | None = None
 
     def set_result_path(self, path: Path | None) -> None:
@@ -49,10 +53,32 @@ class FileActions:
             if link is not None and link.result is self._explorer.session.result:
                 link.path = path
 
+    def discard(self) -> None:
+        """The user lets go of the result that is shown; it is not asked about again on its way out."""
+        self.unsaved = False
+        self._discarded = self._explorer.session.result
+
+    def regret_discarding(self) -> None:
+        """What was to take the place of the result has not come: it is there still, and in no file."""
+        if self._discarded is not None and self._discarded is self._explorer.session.result:
+            self.unsaved = self.result_path is None
+        self._discarded = None
+
+    def expect(self, workspace: Workspace) -> None:
+        """The result of a workspace is missing: it is restored when a result with as many bins is opened."""
+        self._waiting = workspace
+
+    def claim(self, shown: tasks.PreparedResult) -> Workspace | None:
+        """The workspace that has waited for a result, if it is this one; nothing waits any longer."""
+        waiting, self._waiting = self._waiting, None
+        fits = waiting is not None and waiting.n_bins == shown.result.bins.n_bins
+        return replace(waiting, result=shown.path) if waiting is not None and fits else None
+
     def open(self, path: Path | str) -> None:
         """Open a galaxy's folder, a cube, a result, or a workspace."""
         path = Path(path).expanduser()
-        self._explorer.start(partial(tasks.open_path, path=path), partial(_show_opened, self._explorer, path))
+        work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
+        self._explorer.start(work, partial(_show_opened, self._explorer, path))
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""
@@ -193,8 +219,11 @@ def _restore_safely(step: PaintStep, name: str) -> None:
 def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     """Show what was opened."""
     workspaces.add_recent(path)
+    claimed = explorer.files.claim(value) if isinstance(value, tasks.PreparedResult) else None
     if isinstance(value, tasks.OpenedGalaxy):
         explorer.presenter.show_galaxy(value)
+    elif claimed is not None:
+        explorer.presenter.show_workspace(tasks.OpenedWorkspace(claimed, value, None, ()))
     elif isinstance(value, tasks.PreparedResult):
         explorer.presenter.show_opened_result(value)
     elif isinstance(value, EstimateTable):

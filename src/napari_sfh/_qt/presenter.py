@@ -40,6 +40,10 @@ class Presenter:
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self._folder: Path | None = None  # of the galaxy in the form
+        self._owner: Path | None = None  # cube, or folder of images, whose redshift and the like the form holds
+        self.is_demo = False
+        self._searched: Path | None = None  # folder in which images of bands were looked for
+        self._sought: set[str] = set()  # those bands
         self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
 
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
@@ -53,11 +57,46 @@ class Presenter:
             explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
         self._folder = galaxy.folder
+        self._own_numbers(galaxy)
+        self._searched, self._sought = galaxy.folder, set(galaxy.sought)
         if galaxy.ebv_mw is not None:
             explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
-        self.show_white(galaxy)
+        if galaxy.is_demo:
+            explorer.binning.reset()  # its figures are known for these
+        self._show_white(galaxy)
         if then_run:
             explorer.run()
+
+    def seek_bands(self) -> None:
+        """Look in the galaxy's folder for images of bands that only the weights chosen now ask for.
+
+        A band that was looked for before is left as it is: somebody may have emptied its field.
+        """
+        explorer = self._explorer
+        text = explorer.data.folder.line_edit.value.strip()
+        folder = Path(text).expanduser() if text else None
+        if folder is None or not folder.is_dir():
+            return
+        if explorer.data.cube_path is None and not explorer.data.photometry and folder != self._searched:
+            # The weights before found nothing in it that they could use.
+            if explorer.may_close():
+                explorer.open_folder(folder)
+            return
+        new = set(explorer.data.bands) - self._sought
+        if folder != self._searched or not new:
+            return
+        self._sought |= new
+        work = partial(tasks.find_band_files, folder=folder, model=explorer.network.chosen_model)
+        explorer.start(work, partial(self._fill_bands, folder, new))
+
+    def _fill_bands(self, folder: Path, new: set[str], found: tuple[dict[str, Path], tuple[str, ...]]) -> None:
+        """Put the images of new bands into the form, unless it shows another galaxy by now."""
+        data = self._explorer.data
+        photometry, problems = found
+        if folder == self._searched:
+            data.fill_bands({b: p for b, p in photometry.items() if b in new and b in data.bands})
+            self._explorer.preflight.look(problems)
+            self._explorer.refresh()
 
     def forget_files(self, folder: Path) -> None:
         """Empty the fields of the galaxy before: its files, and what was given for it alone.
@@ -69,20 +108,38 @@ class Presenter:
         """
         data = self._explorer.data
         with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
-            other = data.has_input and folder != self._folder
             data.set_files(None, {}, None)
             data.folder.line_edit.value = str(folder)
-        if other:
-            self.forgotten = data.clear_galaxy()
+        if self._owner is not None and folder != self._folder:
+            self._forget_numbers()
+
+    def _forget_numbers(self) -> None:
+        self.forgotten += self._explorer.data.clear_galaxy()
+        self._owner = None
+
+    def _own_numbers(self, galaxy: tasks.OpenedGalaxy) -> None:
+        """Empty redshift and the like of the galaxy before, whichever way this one has come.
+
+        What was given before any galaxy was there is meant for the first.
+        """
+        owner = galaxy.cube or galaxy.folder
+        if self._owner not in (None, owner):
+            self._forget_numbers()
+        self._owner, self.is_demo = owner, galaxy.is_demo
 
     def show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
-        """Show a cube that has not been run; what was shown of another goes."""
+        """Show a cube that was chosen in the form and has not been run; what was shown of another goes."""
+        self._own_numbers(galaxy)
+        self._show_white(galaxy)
+
+    def _show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
         explorer = self._explorer
         if galaxy.white is not None:
             explorer.catalogue.close()
             explorer.session.set_result(None)
             explorer.tools.on_result(None)
             explorer.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
+            explorer.session.look_at(galaxy.sky)
             # North is up from the first picture on.
             steps = [
                 explorer.canvas.orient,
@@ -90,8 +147,8 @@ class Presenter:
                 explorer.viewer.reset_view,
                 explorer.stack.activate,
             ]
-            explore = partial(explorer.tools["cube"].show_cube, galaxy.opened)
-            explorer.in_turns([*(UnpaintedStep(step) for step in steps), explore, explorer.fit_view])
+            explore = [] if galaxy.opened is None else [partial(explorer.tools["cube"].show_cube, galaxy.opened)]
+            explorer.in_turns([*(UnpaintedStep(step) for step in steps), *explore, explorer.fit_view])
         explorer.refresh()
         emptied, self.forgotten = self.forgotten, []
         told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
@@ -101,11 +158,12 @@ class Presenter:
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
         """Show a result that was read from a file; the form keeps no files of another galaxy."""
         data = self._explorer.data
-        cube = data.cube_path
-        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+        if data.has_input and not _is_cube_of(shown.result, data.cube_path):
             with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
                 data.set_files(None, {}, None)
                 data.folder.line_edit.value = ""
+            data.clear_galaxy()
+            self._folder = self._owner = None
         self.show_prepared(shown)
 
     def show_run(self, shown: tasks.PreparedResult) -> None:
@@ -117,13 +175,18 @@ class Presenter:
         """Show what a workspace has kept; what is missing is told at the end."""
         explorer = self._explorer
         explorer.files.begin(opened)
+        self._folder, self._owner, self.is_demo = None, explorer.data.cube_path, False
+        folder = explorer.data.folder.line_edit.value.strip()
+        self._searched, self._sought = Path(folder) if folder else None, set(explorer.data.bands)
         steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]
         if opened.shown is not None:
             self.show_prepared(opened.shown, steps)
             return
+        if opened.workspace.result is not None:
+            explorer.files.expect(opened.workspace)
         explorer.work.steps.run(steps)
         if opened.galaxy is not None:
-            self.show_white(opened.galaxy)  # its layer comes before those steps
+            self._show_white(opened.galaxy)  # its layer comes before those steps
 
     def show_prepared(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result, and do the steps of ``then`` after its layers; layers that are there already are kept."""
@@ -175,6 +238,7 @@ class Presenter:
         explorer.show_message(_summarise_result(explorer.session.result))
         explorer.undo.history.forget()
         explorer.undo.history.note()
+        explorer.garbage.tidy()  # what has come in would be walked over whenever a layer goes
         explorer.offer_tour()
 
     def _end_workspace(self) -> None:
@@ -184,6 +248,14 @@ class Presenter:
         explorer.undo.history.note()
         explorer.refresh()
         explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
+
+
+def _is_cube_of(result: Result, cube: Path | None) -> bool:
+    """Whether a result was made of a cube: that of its name, which may have been moved since."""
+    named = Path(str(result.settings.get("cube", "")))
+    if cube is None or cube.name != named.name:
+        return False
+    return not (named.is_file() and cube.is_file()) or named.samefile(cube)
 
 
 def _summarise_result(result: Result | None) -> str:

@@ -326,10 +326,9 @@ class Session:
 
     def list_marks(self) -> list[BinMark]:
         """The bins that stand out in plots, in the colours that they have everywhere; what is drawn last lies above."""
+        colors = [str(self.find_region_color(region.name)) for region in self.regions]
         marks = [
-            BinMark(int(row), str(self.find_region_color(region.name)), False)
-            for region in self.regions
-            for row in region.rows
+            BinMark(row, color, False) for region, color in zip(self.regions, colors) for row in region.rows.tolist()
         ]
         return marks + [BinMark(bin_id - 1, color, True) for bin_id, color in reversed(self.list_bin_colors().items())]
 

@@ -90,6 +90,12 @@ class UndoHistory:
         return left, reached
 
 
+def _describe_regions(n_before: int, n_after: int) -> str:
+    if n_after < n_before:
+        return "regions taken away" if n_before - n_after > 1 else "region taken away"
+    return "drawn region" if n_after > n_before else "change of a region"
+
+
 def describe_step(before: Snapshot, after: Snapshot) -> str:
     """What was done between two states of a window: ``selection of bin 5, limits of colours``."""
     old, new = before["session"], after["session"]
@@ -107,7 +113,7 @@ def describe_step(before: Snapshot, after: Snapshot) -> str:
     if old["plot_region"] != new["plot_region"]:
         said.append("lasso in a plot")
     if before["outlines"] != after["outlines"]:
-        said.append("drawn region")
+        said.append(_describe_regions(len(before["outlines"]), len(after["outlines"])))
     forms = before["maps"], after["maps"]
     changed_fields = {key for form in forms for key in form if forms[0].get(key) != forms[1].get(key)}
     if changed_fields & {"quantity", "error"}:

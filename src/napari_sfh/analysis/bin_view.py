@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
@@ -142,7 +143,14 @@ class BinView:
 
     @classmethod
     def of(cls, result: Result, bin_id: int) -> BinView:
-        """View of bin ``bin_id`` (1..N)."""
+        """View of bin ``bin_id`` (1..N).
+
+        Raises
+        ------
+        SfhInputError
+            The result's histories have other age bins than the 16 of `physics.ages`.
+        """
+        _check_age_bins(result)
         i = bin_id - 1
         data, histories = result.data, result.prediction.has_histories
         mass = _quantity_band(result, "mass_frac", i)
@@ -265,11 +273,32 @@ def format_flux_label(instrument: Instrument, html: bool = False) -> str:
 
 
 def list_scalar_estimates(result: Result, row: int) -> tuple[ScalarEstimate, ...]:
-    """What weights without histories say of a bin (row 0..N-1)."""
+    """What weights without histories say of a bin (row 0..N-1).
+
+    Parameters
+    ----------
+    result : Result
+    row : int
+        Of the bin, from 0.
+
+    Returns
+    -------
+    tuple of ScalarEstimate
+        Median and 16-84 % interval of each of ``result.prediction.scalars``.
+    """
     quantiles = result.prediction.quantiles
     return tuple(
         ScalarEstimate(name, *(float(quantiles[name][row, k]) for k in (2, 1, 3))) for name in result.prediction.scalars
     )
+
+
+def _check_age_bins(result: Result) -> None:
+    edges = result.prediction.age_edges_gyr
+    if edges is not None and not np.array_equal(np.round(edges, 6), np.round(AGE_EDGES_GYR, 6)):
+        raise SfhInputError(
+            f"{result.model_name}: its histories have {len(edges) - 1} age bins of their own; plots and tables of bins "
+            f"know the {AGE_EDGES_GYR.size - 1} of the shipped weights; read them from `Result.prediction`"
+        )
 
 
 def _quantity_band(result: Result, name: str, i: int) -> CredibleBand:

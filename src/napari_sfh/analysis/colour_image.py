@@ -72,6 +72,18 @@ class ColourField:
 def choose_bands(available: Mapping[str, object], instrument: Instrument | None = None) -> tuple[str, ...]:
     """Up to three bands from red to blue: those nearest to `COLOUR_AA`.
 
+    Parameters
+    ----------
+    available : mapping of str to object
+        By band; only the names count.
+    instrument : Instrument, optional
+        Whose bands are known; default muse-hst.
+
+    Returns
+    -------
+    tuple of str
+        From the reddest pivot to the bluest.
+
     Raises
     ------
     SfhInputError
@@ -267,8 +279,8 @@ def render_colour_image(
 
     Parameters
     ----------
-    field : Field
-    look : Look, optional
+    field : ColourField
+    look : ColourStretch, optional
     progress, cancel : optional
         See `jobs.report_progress`.
 

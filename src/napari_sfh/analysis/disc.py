@@ -32,8 +32,6 @@ from napari_sfh.types import F64
 
 #: Largest inclination in degrees at which a thin disc makes sense.
 MAX_INCLINATION = 80.0
-#: kpc per arcsec and Mpc: 1000 / 206265.
-KPC_PER_ARCSEC_MPC = 1e3 * np.pi / (180 * 3600)
 #: Pixels that the moments look at, at most.
 _MAX_PIXELS = 40_000
 #: An ellipse counts as inside the field while this share of it has data.
@@ -58,7 +56,7 @@ class Disc:
     r_e_arcsec : float
         Effective radius along the major axis.
     distance_mpc : float or None
-        For radii in kpc.
+        Luminosity distance, for radii in kpc.
 
     Raises
     ------
@@ -98,11 +96,6 @@ class Disc:
     def axis_ratio(self) -> float:
         """Minor over major axis on the sky: cos(i)."""
         return float(np.cos(np.radians(self.inclination_deg)))
-
-    @property
-    def kpc_per_arcsec(self) -> float | None:
-        """Scale in the plane of the sky; None without a distance."""
-        return None if self.distance_mpc is None else self.distance_mpc * KPC_PER_ARCSEC_MPC
 
     def radius(self, sky: SkyCoord) -> F64:
         """Radius in the disc's plane in arcsec, of positions on the sky (N,)."""

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from napari_sfh.analysis.disc import Disc
+from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
@@ -87,11 +88,18 @@ class RunningMedian:
 class RadialProfile:
     """One quantity of N bins against the radius in the disc. Arrays (N,); radii in R_e; NaN without a prediction."""
 
-    quantity: str  # a key of QUANTITIES
+    quantity: str  # a key of `GRADIENT_QUANTITIES`
     disc: Disc
     r: F64
     value: F64
     error: F64
+    redshift: float = 0.0  # systemic, for radii in kpc
+
+    @property
+    def kpc_per_arcsec(self) -> float | None:
+        """Scale in the plane of the sky; None without a distance."""
+        distance = self.disc.distance_mpc
+        return None if distance is None else compute_kpc_per_arcsec(distance, self.redshift)
 
     def running(self, use: Bool | None = None) -> RunningMedian:
         """Running median of the bins ``use`` (default: all with a value); windows of a twelfth of them, at least 7."""
@@ -130,7 +138,7 @@ class Gradient:
     @property
     def slope_kpc(self) -> tuple[float, float] | None:
         """Slope and its error per kpc; None without a distance."""
-        scale = self.profile.disc.kpc_per_arcsec
+        scale = self.profile.kpc_per_arcsec
         if scale is None:
             return None
         r_e_kpc = scale * self.profile.disc.r_e_arcsec
@@ -178,7 +186,7 @@ def build_radial_profile(result: Result, disc: Disc, quantity: str) -> RadialPro
     sky = pixel_to_skycoord(result.bins.x, result.bins.y, result.wcs.celestial, mode="wcs")
     value = result.prediction.median(key).astype(float)
     error = result.prediction.half_width(key).astype(float)
-    return RadialProfile(quantity, disc, disc.radius(sky) / disc.r_e_arcsec, value, error)
+    return RadialProfile(quantity, disc, disc.radius(sky) / disc.r_e_arcsec, value, error, result.redshift)
 
 
 def select_trusted_bins(result: Result, min_snr: float = 0.0) -> Bool:
@@ -209,8 +217,8 @@ def fit_gradient(
 
     Parameters
     ----------
-    data : Profile
-    settings : FitSettings, optional
+    data : RadialProfile
+    settings : GradientFitSettings, optional
     use : boolean array (N,), optional
         Bins that may count; default: all with a value.
     progress, cancel : optional

@@ -16,6 +16,7 @@ from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
     compute_mass_density,
     compute_sfr_density,
+    find_age_edges,
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
@@ -290,7 +291,7 @@ def add_ages_map(name: str) -> bool:
     if kind == "SFR":
 
         def mean_rate(result: Result) -> NDArray[np.float64]:
-            share = compute_ages_share(result.prediction.history("mass_frac"), low, high)
+            share = compute_ages_share(result.prediction.history("mass_frac"), low, high, find_age_edges(result))
             return np.asarray(compute_mass_density(result) * share / ((high - low) * 1e9))
 
         spec = MapSpec(name, f"log SFR {ages}", "log Msun/yr/kpc2", "magma", _log(mean_rate))
@@ -301,7 +302,7 @@ def add_ages_map(name: str) -> bool:
             f"{title} {ages}",
             "",
             "viridis",
-            lambda result: _f32(compute_ages_share(result.prediction.history(key), low, high)),
+            lambda result: _f32(compute_ages_share(result.prediction.history(key), low, high, find_age_edges(result))),
         )
     MAPS[name] = spec
     return True

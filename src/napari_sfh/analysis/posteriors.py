@@ -49,12 +49,13 @@ class PosteriorDraws:
     values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
     source: str = ""  # of a row: its catalogue
     model_name: str = ""  # of a row: the weights
+    row_name: str = ""  # of a row: how its catalogue calls it
     note: str = ""  # how they were made, where not by the network alone
 
     @property
     def name(self) -> str:
         """What it is of, for a title."""
-        return f"row {self.bin_id}" if self.source else f"bin {self.bin_id}"
+        return (self.row_name or f"row {self.bin_id}") if self.source else f"bin {self.bin_id}"
 
     def array(self) -> F64:
         """All of them, (n, quantities)."""

@@ -223,7 +223,7 @@ def _average_scalar_view(
         estimates.append(one)
         label = QUANTITIES[name].title if name in QUANTITIES else name
         lines.append(PropertyRow(label, format_scalar_estimate(one), "Mean over the bins, weighted by their light"))
-    first = PropertyRow("Region", f"{rows.size} bins, weighted by light", "Bins whose centres lie inside")
+    first = PropertyRow("Bins", f"{rows.size} bins, weighted by light", "Bins whose centres lie inside")
     return BinView(
         bin_id=0,
         mass=NO_BAND,
@@ -310,7 +310,7 @@ def _region_properties(
     spaxels = int(result.bins.nspax[rows].sum())
     about = f"{rows.size} bins, weighted by {weight}"
     lines = [
-        PropertyRow("Region", about, "Bins whose centres lie inside", float(rows.size), unit="bins"),
+        PropertyRow("Bins", about, "Bins whose centres lie inside", float(rows.size), unit="bins"),
         PropertyRow("Spaxels", f"{spaxels}", "In the region's bins", float(spaxels)),
     ]
     for quantity in MEANS:

@@ -28,21 +28,19 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.filters import C_AA_S
+from napari_sfh.physics.filters import AB_ZERO, C_AA_S, PARSEC_CM, SUN_V_AB
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
 
-#: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
-SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
-#: Centimetres in a parsec, and in a kiloparsec.
-PC_CM, KPC_CM = 3.0856775815e18, 3.0856775815e21
-_ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
+#: Pivot wavelength of the V band in Angstrom, and how far the middle of the normalisation window may lie from it.
+SUN_V_AA, _WINDOW_REACH_AA = 5477.0, 250.0
+_ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
 
 def solar_v_luminosity() -> float:
     """Luminosity density of the Sun in V, erg/s/AA."""
-    flux_nu = 10 ** (-0.4 * (SUN_V_MAG + 48.60))
-    return float(4 * np.pi * (10 * PC_CM) ** 2 * flux_nu * C_AA_S / SUN_V_AA**2)
+    flux_nu = 10 ** (-0.4 * (SUN_V_AB - AB_ZERO))
+    return float(4 * np.pi * (10 * PARSEC_CM) ** 2 * flux_nu * C_AA_S / SUN_V_AA**2)
 
 
 def measure_bin_area(result: Result) -> F64:
@@ -53,42 +51,69 @@ def measure_bin_area(result: Result) -> F64:
 
 def _intrinsic_flux(result: Result) -> F64:
     """Mean flux density in the window without the galaxy's diffuse dust, erg/s/cm2/AA, (N,)."""
+    grid = result.instrument.spectrum
+    if grid is None or abs(float(np.mean(grid.norm_window_aa)) - SUN_V_AA) > _WINDOW_REACH_AA:
+        raise SfhInputError(
+            f"instrument {result.instrument.name}: its spectra are not normalised near V ({SUN_V_AA:g} AA), by which "
+            "masses and rates are measured; use weights with such a window"
+        )
     tau = np.asarray(result.prediction.median("tau_ism"), dtype=float)
     return np.asarray(result.data.norm_cgs, dtype=float) * np.exp(tau)
 
 
 def compute_light_density(result: Result) -> F64:
-    """Intrinsic V-band luminosity per area in the galaxy's plane of the sky, Lsun/kpc^2, (N,)."""
-    solid_angle = measure_bin_area(result) / _ARCSEC2_PER_SR
+    """Intrinsic V-band luminosity per area in the plane of the sky, Lsun/kpc^2, (N,).
+
+    Raises
+    ------
+    SfhInputError
+        The instrument's spectra are not normalised near V.
+    """
+    solid_angle = measure_bin_area(result) / _ARCSEC_PER_RADIAN**2
     brightness = 4 * np.pi * _intrinsic_flux(result) * (1 + result.redshift) ** 5 / solid_angle
-    return np.asarray(brightness * KPC_CM**2 / solar_v_luminosity())
+    return np.asarray(brightness * (1e3 * PARSEC_CM) ** 2 / solar_v_luminosity())
 
 
 def compute_mass_density(result: Result) -> F64:
-    """Stellar mass formed per area, Msun/kpc^2, (N,)."""
+    """Stellar mass formed per area, Msun/kpc^2, (N,).
+
+    Raises
+    ------
+    SfhInputError
+        As `compute_light_density`.
+    """
     ratio = 10 ** np.asarray(result.prediction.median("lg_ml_v"), dtype=float)
     return compute_light_density(result) * ratio
 
 
-def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) -> F64:
+def compute_young_share(
+    fractions: NDArray[np.floating], lookback_gyr: float, edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR
+) -> F64:
     """Share of the mass (or light) of stars younger than a lookback time; the rate is constant within an age bin.
 
     Parameters
     ----------
-    fractions : array (..., 16)
+    fractions : array (..., A)
         Per age bin, youngest first.
     lookback_gyr : float
+    edges_gyr : array (A + 1,)
+        Edges of the age bins, Gyr of lookback time.
 
     Returns
     -------
     array (...)
     """
-    width = np.diff(AGE_EDGES_GYR)
-    covered = np.clip((lookback_gyr - AGE_EDGES_GYR[:-1]) / width, 0.0, 1.0)
+    edges = np.asarray(edges_gyr, dtype=float)
+    covered = np.clip((lookback_gyr - edges[:-1]) / np.diff(edges), 0.0, 1.0)
     return np.asarray(np.asarray(fractions, dtype=float) @ covered)
 
 
-def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr: float) -> F64:
+def compute_ages_share(
+    fractions: NDArray[np.floating],
+    low_gyr: float,
+    high_gyr: float,
+    edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR,
+) -> F64:
     """Share of the mass (or light) of stars between two ages; the rate is constant within an age bin.
 
     Parameters
@@ -97,6 +122,8 @@ def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr
         Of mass or light in the age bins.
     low_gyr, high_gyr : float
         Ages, Gyr.
+    edges_gyr : array (A + 1,)
+        As of `compute_young_share`.
 
     Returns
     -------
@@ -109,7 +136,7 @@ def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr
     """
     if not 0 <= low_gyr < high_gyr:
         raise SfhInputError(f"ages {low_gyr:g} to {high_gyr:g} Gyr: give the younger first, from 0 on")
-    return compute_young_share(fractions, high_gyr) - compute_young_share(fractions, low_gyr)
+    return compute_young_share(fractions, high_gyr, edges_gyr) - compute_young_share(fractions, low_gyr, edges_gyr)
 
 
 def parse_distance(text: str) -> float | None:
@@ -144,6 +171,29 @@ def parse_distance(text: str) -> float | None:
     raise SfhInputError(f"distance: {text!r} given; type it in Mpc (0.001 to 20000), or as z=0.0024, or leave it empty")
 
 
+def compute_kpc_per_arcsec(distance_mpc: float, redshift: float) -> float:
+    """Length that an arcsec on the sky has at a galaxy.
+
+    Parameters
+    ----------
+    distance_mpc : float
+        Luminosity distance D, Mpc; the angular-size distance is D / (1 + z)^2 (Hogg 1999, astro-ph/9905116).
+    redshift : float
+        z, systemic.
+
+    Returns
+    -------
+    float
+        kpc.
+
+    Examples
+    --------
+    >>> round(compute_kpc_per_arcsec(206.264806, 0.0), 6)
+    1.0
+    """
+    return 1e3 * distance_mpc / _ARCSEC_PER_RADIAN / (1 + redshift) ** 2
+
+
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,).
 
@@ -153,7 +203,7 @@ def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
         N bins, of weights for histories.
     lookback_gyr : float
     """
-    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
+    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr, find_age_edges(result))
     return compute_mass_density(result) * share / (lookback_gyr * 1e9)
 
 
@@ -184,7 +234,7 @@ def compute_total_mass(
     """
     if not distance_mpc > 0:
         raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc")
-    kpc_per_arcsec = distance_mpc * 1e3 * np.pi / (180 * 3600) / (1 + result.redshift) ** 2
+    kpc_per_arcsec = compute_kpc_per_arcsec(distance_mpc, result.redshift)
     mass = compute_mass_density(result) * measure_bin_area(result) * kpc_per_arcsec**2
     return float(np.nansum((mass if share is None else mass * share)[rows]))
 
@@ -203,8 +253,14 @@ def compute_bin_formation_times(result: Result, fractions: Sequence[float], quan
     quantile : int
         Place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
     """
-    quantiles = result.prediction.quantiles.get("cum_mass")
+    quantiles, edges = result.prediction.quantiles.get("cum_mass"), find_age_edges(result)
     if quantiles is None:
-        return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions)
+        return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions, edges)
     curve = np.asarray(quantiles[..., quantile], dtype=float)
-    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions)
+    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions, edges)
+
+
+def find_age_edges(result: Result) -> F64:
+    """Edges (A + 1,) of the age bins of a result's histories, Gyr of lookback time."""
+    edges = result.prediction.age_edges_gyr
+    return AGE_EDGES_GYR if edges is None else edges

@@ -164,6 +164,17 @@ def build_estimates_table(result: Result, views: Sequence[BinView]) -> QTable:
     """What weights without histories say of bins, one row per bin (0 = a region).
 
     Columns: BIN_ID, NAME (where there are regions), then median, _P16 and _P84 of each quantity.
+
+    Parameters
+    ----------
+    result : Result
+        Of weights without histories.
+    views : sequence of BinView
+        A row each.
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     _identify_rows(table, views)
@@ -323,6 +334,17 @@ def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Lookback times at which 10, 20, ... 90 per cent of the mass had been formed, one row per bin (0 = a region).
 
     Columns: BIN_ID, NAME (where there are regions), T10 ... T90 (Gyr), each with _P16 and _P84.
+
+    Parameters
+    ----------
+    result : Result
+        Of weights for histories.
+    views : sequence of BinView
+        A row each.
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     _identify_rows(table, views)
@@ -338,6 +360,16 @@ def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
 
     Columns: BIN_ID, NAME (where there are regions);
     WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over the instrument's norm.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+        W rows each.
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     wave = result.instrument.wave_aa
@@ -358,6 +390,16 @@ def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     Columns: BIN_ID, NAME (where there are regions);
     BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the
     instrument's norm.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+        B rows each; at least one.
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     bands = views[0].bands
@@ -472,7 +514,7 @@ def _gradient_bins_table(gradients: Mapping[str, Gradient], result: Result) -> Q
     table["RA"], table["DEC"] = sky.ra.to(u.deg), sky.dec.to(u.deg)
     table["R"] = first.r * first.disc.r_e_arcsec * u.arcsec
     table["R_RE"] = first.r
-    if (scale := first.disc.kpc_per_arcsec) is not None:
+    if (scale := first.kpc_per_arcsec) is not None:
         table["R_KPC"] = first.r * first.disc.r_e_arcsec * scale * u.kpc
     for name, made in gradients.items():
         table[name], table[f"{name}_ERR"] = made.profile.value, made.profile.error

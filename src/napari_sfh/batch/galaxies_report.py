@@ -64,8 +64,8 @@ def list_galaxy_jobs(
 
 def _absolute(key: str, value: Any) -> Any:
     """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
-    if key in ("binning", "model") and Path(value).is_file():
-        return str(Path(value).absolute())
+    if key in ("binning", "model") and Path(value).expanduser().is_file():
+        return str(Path(value).expanduser().absolute())
     return value
 
 
@@ -137,7 +137,7 @@ def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about
 
     Parameters
     ----------
-    outcomes : sequence of Outcome
+    outcomes : sequence of GalaxyOutcome
         Of the galaxies that came to an end.
     folder : path
         Made where it is not there.

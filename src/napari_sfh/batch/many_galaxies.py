@@ -124,7 +124,7 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
 
     Parameters
     ----------
-    job : Job
+    job : GalaxyJob
     say : callable
         Told the stage when it changes.
     cancel : Event, optional
@@ -228,7 +228,7 @@ def run_galaxies(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    jobs : sequence of GalaxyJob
         With outputs that differ.
     scheduler : str
         Address of a Dask scheduler, or `cluster.LOCAL`.

@@ -79,6 +79,18 @@ def hash_weights_file(model: str) -> str:
 def explain_rerun(config: RunConfig, output: Path) -> str:
     """Why ``config`` must be run for ``output`` to be its result; empty where that is done already.
 
+    Parameters
+    ----------
+    config : RunConfig
+        What is asked for.
+    output : Path
+        The result file that may be there already.
+
+    Returns
+    -------
+    str
+        A reason for a person.
+
     Raises
     ------
     SfhInputError

@@ -17,6 +17,17 @@ from napari_sfh.types import Result
 def draw_estimates_page(result: Result, views: Sequence[BinView]) -> Figure:
     """Histograms of all bins' medians with the shown bins' 16-84 % intervals; spectrum and bands of the first.
 
+    Parameters
+    ----------
+    result : Result
+        Of weights without histories.
+    views : sequence of BinView
+        The shown bins; spectrum and bands are those of the first.
+
+    Returns
+    -------
+    Figure
+
     Raises
     ------
     SfhInputError

@@ -25,7 +25,7 @@ from napari_sfh.analysis.bin_view import (
     choose_flux_range,
     format_flux_label,
 )
-from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
+from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
 from napari_sfh.figures.sky_labels import label_sky_axes
@@ -39,7 +39,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     ----------
     result : Result
     distance_mpc : float, optional
-        The scale bar then says kpc, too.
+        Luminosity distance: the scale bar then says kpc, too.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _scale_bar(axes: Any, result: Result, distance_mpc: float | None) -> None:
     length = float(nice[np.argmin(np.abs(np.log(nice / (0.2 * nx * pixel))))])
     text = f"{length:g}″"
     if distance_mpc is not None:
-        kpc = length * distance_mpc * KPC_PER_ARCSEC_MPC
+        kpc = length * compute_kpc_per_arcsec(distance_mpc, result.redshift)
         text += f" = {kpc:.3g} kpc" if kpc >= 1 else f" = {1e3 * kpc:.3g} pc"
     x0 = 0.05 * nx
     axes.plot(

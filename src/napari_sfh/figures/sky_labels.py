@@ -6,7 +6,17 @@ from typing import Any
 
 
 def label_sky_axes(axes: Any, left: bool, bottom: bool) -> None:
-    """Few small ticks of RA and Dec; their numbers where the panel is at the left or bottom of the page."""
+    """Few small ticks of RA and Dec; their numbers where the panel is at the left or bottom of the page.
+
+    Parameters
+    ----------
+    axes : WCSAxes
+        Of astropy, with a celestial projection; changed in place.
+    left : bool
+        The panel is at the left of the page: it has numbers of Dec.
+    bottom : bool
+        It is at the bottom: it has numbers of RA.
+    """
     for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
         coordinate.set_ticks(number=4)
         coordinate.set_ticklabel(size=7, exclude_overlapping=True)

@@ -23,12 +23,28 @@ REFERENCE_AA: float = 6500.0
 
 
 def fsf_fwhm_arcsec(header: Mapping[str, Any], wave_aa: float = REFERENCE_AA) -> float | None:
-    """FWHM in arcsec at ``wave_aa`` from MPDAF's FSF keywords, or None where there are none."""
+    """FWHM in arcsec at ``wave_aa`` from MPDAF's FSF keywords, or None where there are none.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards FSFMODE, FSFLB1, FSFLB2 and the coefficients of each field.
+    wave_aa : float
+        Observed, Angstrom.
+    """
     return _evaluate_fields(header, wave_aa, {"MOFFAT1": _moffat1}, "F", _valid_fwhm)
 
 
 def fsf_beta(header: Mapping[str, Any], wave_aa: float = REFERENCE_AA) -> float | None:
-    """Exponent of the Moffat profile at ``wave_aa`` from MPDAF's FSF keywords, or None where there is none."""
+    """Exponent of the Moffat profile at ``wave_aa`` from MPDAF's FSF keywords, or None where there is none.
+
+    Parameters
+    ----------
+    header : mapping
+        As of `fsf_fwhm_arcsec`.
+    wave_aa : float
+        Observed, Angstrom.
+    """
     return _evaluate_fields(header, wave_aa, {"MOFFAT1": _moffat1_beta}, "B", _valid_beta)
 
 

@@ -24,7 +24,7 @@ from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, 
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
-from napari_sfh.io.cleaning.cube_probe import make_slab_reader
+from napari_sfh.io.cleaning.cube_probe import find_error_power, make_slab_reader
 from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelength_lists import compare_with_list, read_listed_wavelengths
 from napari_sfh.io.cleaning.wavelengths import (
@@ -77,10 +77,11 @@ def read_cube(path: str | Path) -> Cube:
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
         unit = _find_flux_unit(header, path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
-        images, unit_note = _follow_error_unit(hdus, images, area)
+        images, unit_note = _follow_error_unit(hdus, images)
+        images, unit_note = (images, unit_note) if unit_note else _judge_flux_unit(hdus, images, path)
         factor, factor_note = _error_factor(hdus, images, unit, area)
         notes = [*_redshift_notes(merged), inherited, *axis.notes, *sky_notes, unit.note, unit_note, factor_note]
-        notes += [*describe_duplicate_cards(header, path), *map(_unused_note, images.unused), *images.notes]
+        notes += [*describe_duplicate_cards(header), *map(_unused_note, images.unused), *images.notes]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)
@@ -168,7 +169,7 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
     )
 
 
-def _follow_error_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float) -> tuple[CubeImages, str]:
+def _follow_error_unit(hdus: fits.HDUList, images: CubeImages) -> tuple[CubeImages, str]:
     """Errors of another kind than their name says, where their unit has the power of that kind.
 
     The flux's own unit tells nothing: it is what many programs leave in STAT.
@@ -182,6 +183,22 @@ def _follow_error_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float) -
                 what = {"variance": "a variance", "inverse": "an inverse variance"}[kind]
                 return replace(images, error_kind=kind), f"BUNIT {text!r} of {images.error_name} is that of {what}"
     return images, ""
+
+
+def _judge_flux_unit(hdus: fits.HDUList, images: CubeImages, path: Path) -> tuple[CubeImages, str]:
+    """Variances in the flux's own unit: whether they are such, or 1 sigma, by the scatter of the flux."""
+    if images.error is None or images.error_kind != "variance":
+        return images, ""
+    text = str(hdus[images.error].header.get("BUNIT") or "").strip()
+    if not text or all(unit_conversion_factor(text, target) is None for target in (FLAM, FLAM / u.sr)):
+        return images, ""
+    is_sigma = find_error_power(path, images) == 1
+    what = "1 sigma" if is_sigma else "a variance"
+    note = (
+        f"BUNIT {text!r} of {images.error_name} is that of the flux, not its square: read as {what}, which the scatter "
+        "of the flux is nearer to"
+    )
+    return replace(images, error_kind="sigma" if is_sigma else "variance"), note
 
 
 def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_sr: float) -> tuple[float, str]:
@@ -201,5 +218,6 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_
                 return scale * area**power, ""
     data_unit = str(hdus[images.data].header.get("BUNIT") or "").strip()
     understood = not text or (flux.channel_factor is not None and (power == 2 or text == data_unit))
+    understood |= power == 2 and unit_conversion_factor(text, FLAM) is not None  # `_judge_flux_unit` has told of it
     note = "" if understood else f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA"
     return float(flux.scale**power), note

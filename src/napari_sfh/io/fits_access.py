@@ -116,6 +116,8 @@ def _check_complete(path: Path, hdus: fits.HDUList, gzipped: bool) -> None:
         try:
             hdu = hdus[i]
         except IndexError:
+            if not gzipped:
+                _check_last_header(path, hdus)
             return
         if i >= MAX_HDUS:
             raise SfhInputError(f"{path}: has more than {MAX_HDUS} HDUs; give a file of this galaxy alone")
@@ -138,6 +140,16 @@ def _check_complete(path: Path, hdus: fits.HDUList, gzipped: bool) -> None:
         i += 1
 
 
+def _check_last_header(path: Path, hdus: fits.HDUList) -> None:
+    """Refuse a file that ends within a header: astropy leaves that HDU out without a word."""
+    place = hdus[len(hdus) - 1].fileinfo()
+    with path.open("rb") as file:
+        file.seek(place["datLoc"] + place["datSpan"])
+        left = file.read(80)
+    if left.startswith(b"XTENSION="):
+        raise SfhInputError(f"{path}: truncated, the header of HDU {len(hdus)} has no end; download it again")
+
+
 def _check_axes(path: Path, hdu: Any, what: str) -> None:
     """Refuse axes that are no lengths."""
     for i in range(1, int(hdu.header.get("NAXIS", 0)) + 1):
@@ -147,7 +159,19 @@ def _check_axes(path: Path, hdu: Any, what: str) -> None:
 
 
 def find_rounding(path: str | Path, index: int) -> str:
-    """How tile compression rounded an image's floats: the value of ZQUANTIZ; empty where nothing was lost."""
+    """How tile compression rounded an image's floats: the value of ZQUANTIZ; empty where nothing was lost.
+
+    Parameters
+    ----------
+    path : str or Path
+    index : int
+        Of the HDU, from 0.
+
+    Returns
+    -------
+    str
+        ``NO_DITHER``, ``SUBTRACTIVE_DITHER_1`` or ``_2``; empty also for images that are not compressed.
+    """
     with open_fits(path) as hdus:
         if not isinstance(hdus[index], fits.CompImageHDU):
             return ""
@@ -159,7 +183,19 @@ def find_rounding(path: str | Path, index: int) -> str:
 
 
 def read_rounding_step(path: str | Path, index: int) -> float:
-    """Median step, in the image's unit, to which tile compression rounded its floats (`find_rounding`)."""
+    """Median step, in the image's unit, to which tile compression rounded its floats (`find_rounding`).
+
+    Parameters
+    ----------
+    path : str or Path
+    index : int
+        Of a tile-compressed HDU, from 0.
+
+    Returns
+    -------
+    float
+        0 for an image without tiles.
+    """
     with _naming_faults(Path(path), "tiles", "fetch the file again"):
         steps = fits.getdata(path, index, disable_image_compression=True)["ZSCALE"]
         return float(np.median(steps)) if len(steps) else 0.0
@@ -169,6 +205,12 @@ def holds_rounded_floats(path: str | Path, index: int) -> bool:
     """Whether tile compression without dither rounded an image's floats to multiples of a step, zero among them.
 
     Dithered images have no exact zeros but those that were stored as such (FITS Standard 4.0, section 10.2).
+
+    Parameters
+    ----------
+    path : str or Path
+    index : int
+        Of the HDU, from 0.
     """
     return find_rounding(path, index) == "NO_DITHER"
 
@@ -186,12 +228,15 @@ def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ..
     -------
     tuple of str
         Notes: data that differ from their DATASUM (astronomers' tools often change data and leave the sum: the public
-        MUSE minicube of mpdaf is such a file), a header that was edited after its CHECKSUM was written, or that the
-        file was not verified.
+        MUSE minicube of mpdaf is such a file), a header that was edited after its CHECKSUM was written, that the
+        file was not verified, or that its length is that of no whole FITS file.
     """
     path = Path(path)
     stat = path.stat()
-    return _data_sums(path, stat.st_size, stat.st_mtime_ns, limit_bytes)
+    sums = _data_sums(path, stat.st_size, stat.st_mtime_ns, limit_bytes)
+    if is_compressed_stream(path) or stat.st_size % 2880 == 0:
+        return sums
+    return (*sums, f"the length of {path.name} is no multiple of 2880 bytes: cut off? HDUs behind may be missing")
 
 
 @lru_cache(maxsize=256)
@@ -283,7 +328,19 @@ def merge_headers(*headers: fits.Header) -> dict[str, Any]:
 
 
 def read_celestial_wcs(header: fits.Header, path: Path) -> WCS:
-    """The 2-D celestial WCS of an image or cube header; see `io.cleaning.celestial.clean_celestial_wcs`."""
+    """The 2-D celestial WCS of an image or cube header; see `io.cleaning.celestial.clean_celestial_wcs`.
+
+    Parameters
+    ----------
+    header : Header
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    WCS
+        ICRS or FK5 J2000, without distortions; degrees.
+    """
     return clean_celestial_wcs(header, path)[0]
 
 
@@ -309,7 +366,19 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
 
 
 def find_galaxy_name(headers: Mapping[str, Any], path: Path) -> str:
-    """Galaxy from a header's OBJECT (MPDAF appends " (DATA)"), else the first word of the file's name."""
+    """Galaxy from a header's OBJECT (MPDAF appends " (DATA)"), else the first word of the file's name.
+
+    Parameters
+    ----------
+    headers : mapping
+        Cards of the file; OBJECT counts before TARGNAME.
+    path : Path
+        Its name stands in where neither card is there.
+
+    Returns
+    -------
+    str
+    """
     name = get_text_card(headers, "OBJECT", "TARGNAME")
     if name is None:
         name = re.split(r"[_\-. ]", strip_fits_suffix(path))[0]

@@ -87,7 +87,24 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, ba
 
 
 def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
-    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name."""
+    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards INSTRUME, DETECTOR and PHOTMODE.
+    path : Path
+        For its name, and for messages.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SfhInputError
+        The detector is WFC3's IR, or no camera is named.
+    """
     words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
     if "IR" in str(header.get("DETECTOR", "")).upper():
         raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")

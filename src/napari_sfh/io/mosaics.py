@@ -68,7 +68,14 @@ def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -
 
 
 def estimate_field_coverage(mosaic: Mosaic, cube: Cube) -> float:
-    """Share of a cube's field, 0 to 1, that lies on a mosaic (on its array: gaps of the exposure count as covered)."""
+    """Share of a cube's field, 0 to 1, that lies on a mosaic (on its array: gaps of the exposure count as covered).
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    cube : Cube
+        Only its WCS and shape count.
+    """
     ny, nx = cube.shape[1:]
     x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 25), np.linspace(0, ny - 1, 25)))
     with np.errstate(invalid="ignore"):
@@ -258,7 +265,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
         merged = fits_access.merge_headers(hdus[0].header, header)
-        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header, path))
+        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header))
         return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
 
 

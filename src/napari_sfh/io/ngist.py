@@ -59,7 +59,20 @@ def is_ngist_file(hdus: fits.HDUList) -> bool:
 
 
 def find_run_companion(path: Path, ending: str) -> Path | None:
-    """A file of the same run: ``<run>_<ending>.fits`` beside ``path``."""
+    """A file of the same run: ``<run>_<ending>.fits`` beside ``path``.
+
+    Parameters
+    ----------
+    path : Path
+        Any file of the run.
+    ending : str
+        What the other's name ends with: ``kin``, ``sfh``, ``table``.
+
+    Returns
+    -------
+    Path or None
+        None where there is none.
+    """
     run = _run_name(path).lower()
     wanted = f"{run}_{ending}".lower()
     return next(

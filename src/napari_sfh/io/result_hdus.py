@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
-from napari_sfh.physics.ages import compute_age_centres
+from napari_sfh.physics.ages import AGE_EDGES_GYR, compute_age_centres
 from napari_sfh.physics.columns import describe_column
 from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES, format_fits_unit
@@ -260,8 +260,9 @@ def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
     if not prediction.has_histories or curves is None:
         return {}
     none = np.zeros((len(curves), 1))
+    edges = AGE_EDGES_GYR if prediction.age_edges_gyr is None else prediction.age_edges_gyr
     low, middle, high = (
-        compute_formation_times(np.concatenate([curves[..., k].astype(np.float64), none], axis=1), FORMED_FRACTIONS)
+        compute_formation_times(np.hstack([curves[..., k].astype(np.float64), none]), FORMED_FRACTIONS, edges)
         for k in (1, 2, 3)
     )
     out = {}

@@ -141,7 +141,10 @@ def _open_result(path: Path) -> Iterator[fits.HDUList]:
     """A result file of a format that is known, its checksums verified."""
     with fits_access.open_fits(path, checksum=True) as hdus:
         if not is_result_file(hdus):
-            raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
+            raise SfhInputError(
+                f"{path}: not a result file of napari-sfh (no SFHFORM); `napari-sfh run` makes one of a cube, "
+                "`napari-sfh estimate` a table of a catalogue or of single spectra"
+            )
         version = hdus[0].header["SFHFORM"]
         if isinstance(version, bool) or not isinstance(version, int) or version < 1:
             raise SfhInputError(f"{path}: SFHFORM = {version!r} is no version; the file is damaged, run again")

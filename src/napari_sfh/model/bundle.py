@@ -130,6 +130,8 @@ def _rebuild(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> di
         raise SfhInputError(f"templates of {basis.wave_aa.size} pixels for a grid of {instrument.n_wave}")
     model = SfhModel(ModelConfig.from_json(meta["model"]), instrument, targets, basis)
     state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    if (shift := state.get("calibration.age_shift")) is not None:  # only of weights calibrated by age too
+        model.calibration.age_shift = torch.zeros_like(shift)
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     model.eval().requires_grad_(False)
     features = FeatureSettings.from_json(meta["features"])

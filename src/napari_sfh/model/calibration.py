@@ -4,6 +4,9 @@ A flow is trained to be calibrated on the mix it saw, not at every S/N. On held-
 among the draws (its probability integral transform, PIT) would be uniform for an exact posterior. Its measured
 quantiles, as functions of S/N, are the levels at which the draws are read (ours; after Kuleshov et al.
 2018, ICML, section 3). Reading draws at other levels keeps bounds, order and skewness.
+
+Levels of scalars may also follow the light-weighted age that the draws have (`fit_age_shift`): on galaxies that the
+prior does not know, intervals of old ones are too narrow and those of young ones too wide.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from napari_sfh.types import QUANTILES
 FRACTIONS = ("light_frac", "mass_frac", "cum_mass")
 #: Nodes in log10 S/N between which the levels are interpolated.
 LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 160.0]))
+#: The quantity by whose median shifts of the levels are chosen, and their nodes in log yr: young, intermediate, old.
+AGE, LG_AGE_NODES = "lg_age_lw", (8.2, 9.15, 9.8)
 
 
 class PosteriorCalibration(nn.Module):
@@ -36,6 +41,8 @@ class PosteriorCalibration(nn.Module):
     scalar: torch.Tensor
     vector: torch.Tensor
     temperature: torch.Tensor
+    lg_age: torch.Tensor
+    age_shift: torch.Tensor | None  # (K, S, 5) added to the levels' normal scores; None: not measured
 
     def __init__(self, scalars: tuple[str, ...], vectors: tuple[str, ...] = (), n_age: int = 0) -> None:
         super().__init__()
@@ -46,6 +53,8 @@ class PosteriorCalibration(nn.Module):
         self.register_buffer("scalar", nominal.expand(nodes, len(scalars), -1).clone())
         self.register_buffer("vector", nominal.expand(nodes, len(vectors), n_age, -1).clone())
         self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("lg_age", torch.tensor(LG_AGE_NODES), persistent=False)
+        self.register_buffer("age_shift", None)
 
     def quantiles(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
         """Calibrated quantiles of draws.
@@ -62,9 +71,9 @@ class PosteriorCalibration(nn.Module):
             For each scalar (N, 5), for each vector (N, A, 5), at `types.QUANTILES`.
         """
         weights = node_weights(self.lg_snr, lg_snr)
-        out = {}
+        out, levels_of = {}, self._scalar_levels(draws, weights)
         for i, name in enumerate(self.scalars):
-            out[name] = _read_levels(draws[name], weights @ self.scalar[:, i])
+            out[name] = _read_levels(draws[name], levels_of[:, i])
         for i, name in enumerate(self.vectors):
             levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
             out[name] = _read_levels(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
@@ -84,9 +93,9 @@ class PosteriorCalibration(nn.Module):
         lg_snr : tensor (N,)
         """
         weights = node_weights(self.lg_snr, lg_snr)
-        out = dict(draws)
+        out, levels_of = dict(draws), self._scalar_levels(draws, weights)
         for i, name in enumerate(self.scalars):
-            out[name] = _remap_draws(draws[name], weights @ self.scalar[:, i])
+            out[name] = _remap_draws(draws[name], levels_of[:, i])
         for i, name in enumerate(self.vectors):
             if name in ("mh", "cum_mass"):
                 levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
@@ -96,9 +105,47 @@ class PosteriorCalibration(nn.Module):
             out["cum_mass"] = torch.cummin(out["cum_mass"], dim=-1).values
         return out
 
+    def _scalar_levels(self, draws: dict[str, torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+        """Levels (N, S, 5) of the scalars; ``weights`` (N, nodes) are those of the nodes in S/N."""
+        levels = torch.einsum("ns,siq->niq", weights, self.scalar)
+        if self.age_shift is None:
+            return levels
+        shift = torch.einsum("nk,kiq->niq", self._age_weights(draws[AGE].median(dim=1).values), self.age_shift)
+        return torch.special.ndtr(torch.special.ndtri(levels) + shift).cummax(dim=-1).values
+
+    def _age_weights(self, lg_age: torch.Tensor) -> torch.Tensor:
+        return node_weights(self.lg_age, lg_age)
+
+    @torch.no_grad()
+    def fit_age_shift(
+        self, ranks: dict[str, torch.Tensor], lg_snr: torch.Tensor, lg_age: torch.Tensor, draws: int = 1000
+    ) -> None:
+        """Measure in place how the levels of some scalars, as `fit` left them, move with the light-weighted age.
+
+        Parameters
+        ----------
+        ranks : dict
+            PIT of the truth, (N,) each; other scalars are not moved.
+        lg_snr : tensor (N,)
+        lg_age : tensor (N,)
+            Median light-weighted age of each object's draws, log yr.
+        draws : int
+            Draws of which the ranks are.
+        """
+        by_snr, by_age = node_weights(self.lg_snr, lg_snr), self._age_weights(lg_age)
+        shift = torch.zeros(len(self.lg_age), len(self.scalars), len(QUANTILES))
+        for name, rank in ranks.items():
+            i = self.scalars.index(name)
+            score = torch.special.ndtri(rank.clamp(0.5 / draws, 1 - 0.5 / draws))
+            away = score[:, None] - torch.special.ndtri(by_snr @ self.scalar[:, i])
+            for k in range(len(self.lg_age)):
+                for q, p in enumerate(QUANTILES):
+                    shift[k, i, q] = weighted_quantile(away[:, q], by_age[:, k], torch.tensor([p]))[0]
+        self.age_shift = shift.to(self.scalar)
+
     @torch.no_grad()
     def fit(self, ranks: dict[str, torch.Tensor], lg_snr: torch.Tensor, least: float = 50.0, draws: int = 1000) -> None:
-        """Measure the levels, in place.
+        """Measure the levels, in place; shifts with age that were measured before are dropped.
 
         Parameters
         ----------
@@ -111,6 +158,7 @@ class PosteriorCalibration(nn.Module):
             Draws that will be read: levels stay within the first and the last of them; those of fractions may
             reach the bounds 0 and 1, where many truths lie exactly.
         """
+        self.age_shift = None
         weights = node_weights(self.lg_snr, lg_snr)
         have = [s for s in range(len(self.lg_snr)) if float(weights[:, s].sum()) >= least]
         p = torch.tensor(QUANTILES)

@@ -57,7 +57,19 @@ def make_probe_observation(instrument: Instrument) -> Observation:
 
 @torch.inference_mode()
 def predict_points(features: Features, model: SfhModel) -> dict[str, torch.Tensor]:
-    """The point network's values: for each of the targets' scalars a tensor (N,), for each vector (N, A)."""
+    """The point network's values: for each of the targets' scalars a tensor (N,), for each vector (N, A).
+
+    Parameters
+    ----------
+    features : Features
+        Of N objects, as `encoding.encode_observation` makes them.
+    model : SfhModel
+        In evaluation mode.
+
+    Returns
+    -------
+    dict of str to tensor
+    """
     derived = model.derive(model.predict_centre(features)[0])
     names = (*model.targets.scalars, *model.targets.vectors)
     return {k: derived[k].float() for k in names}
@@ -65,6 +77,14 @@ def predict_points(features: Features, model: SfhModel) -> dict[str, torch.Tenso
 
 def compute_probe_answer(model: SfhModel, features: FeatureSettings, instrument: Instrument) -> list[float]:
     """What a model in evaluation mode says to `make_probe_observation`, how it encodes it, which objects it would take.
+
+    Parameters
+    ----------
+    model : SfhModel
+    features : FeatureSettings
+        How the weights encode an observation.
+    instrument : Instrument
+        On whose grid and bands the probe is made.
 
     Returns
     -------

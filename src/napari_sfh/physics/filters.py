@@ -29,6 +29,10 @@ from napari_sfh.physics.wavelength import C_KMS
 C_AA_S: float = C_KMS * 1e13
 #: Zero point of AB magnitudes for f_nu in erg/s/cm2/Hz.
 AB_ZERO: float = -48.60
+#: Absolute AB magnitude of the Sun in V (Willmer 2018, ApJS 236, 47).
+SUN_V_AB: float = 4.80
+#: Centimetres in a parsec.
+PARSEC_CM: float = 3.0856775814913673e18
 _NEGLIGIBLE = 1e-4  # of the peak: a curve's tails below this need no spectrum
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from napari_sfh.arrays import F64, AnyArray, Floats
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 
 #: Per cents of the mass whose formation times are told and learnt (nine percentiles: Iglesias-Navarro 2023, thesis,
@@ -82,11 +83,18 @@ def compute_formation_times(
     array (..., F)
         Gyr, linear between the edges; NaN where a curve has an undefined point.
 
+    Raises
+    ------
+    SfhInputError
+        A curve has another number of points than there are edges.
+
     Examples
     --------
     >>> compute_formation_times(np.array([1.0, 0.5, 0.0]), (0.25, 0.9), np.array([0.0, 2.0, 10.0])).round(3).tolist()
     [6.0, 0.4]
     """
+    if np.shape(grown)[-1] != np.size(edges_gyr):
+        raise SfhInputError(f"curve of {np.shape(grown)[-1]} points for {np.size(edges_gyr)} edges of age bins")
     rising = np.maximum.accumulate(np.asarray(grown, dtype=np.float64)[..., ::-1], axis=-1)
     oldest_first = np.asarray(edges_gyr, dtype=np.float64)[::-1]
     wanted = np.asarray(fractions, dtype=np.float64)

@@ -135,7 +135,19 @@ def trace_cube_outline(cube: Cube, observed: Bool, plane: WCS) -> tuple[F64, ...
 
 
 def trace_mosaic_outline(mosaic: Mosaic, plane: WCS) -> tuple[F64, ...]:
-    """Outlines of a mosaic's good pixels, each (n, 2) east and north."""
+    """Outlines of a mosaic's good pixels, each (n, 2) east and north.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    plane : WCS
+        The tangent plane onto which outlines are drawn.
+
+    Returns
+    -------
+    tuple of arrays (n, 2)
+        East and north in the unit of the plane; one array a closed outline.
+    """
     ny, nx = mosaic.shape
     rows, columns = _sample_indices(ny), _sample_indices(nx)
     return _trace_outlines(_read_good_pixels(mosaic, rows, 0, nx)[:, columns], rows, columns, mosaic.wcs, plane)

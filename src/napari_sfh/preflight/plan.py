@@ -7,7 +7,8 @@ are those of `cost`, for the bins that the spaxels' S/N can fill.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
+from napari_sfh.stages.bands import find_covered_filters
 from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress
 
 _Opened = Cube | Mosaic | BinnedMaps
@@ -146,7 +148,20 @@ def examine_inputs(
 
 
 def choose_band_color(band: str, bands: Sequence[str]) -> str:
-    """Colour of a band among those of an instrument, from the bluest to the reddest."""
+    """Colour of a band among those of an instrument, from the bluest to the reddest.
+
+    Parameters
+    ----------
+    band : str
+        One of ``bands``.
+    bands : sequence of str
+        Of the instrument, from the bluest on.
+
+    Returns
+    -------
+    str
+        Of `BAND_PALETTE`.
+    """
     place = bands.index(band) / max(len(bands) - 1, 1)
     return BAND_PALETTE[round(place * (len(BAND_PALETTE) - 1))]
 
@@ -184,14 +199,22 @@ def _describe_redshift(
         return None, "unknown: measured from the spectra, or give `redshift`"
     grid = header.instrument.spectrum
     if grid is None:
+        with _noting(said):
+            find_covered_filters(cube, make_band_filters(header.instrument), known.value)
         return known.value, f"{known.value:.5f} ({known.source})"
-    try:
+    with _noting(said):
         check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
-    except SfhInputError as error:
-        said.append(str(error))
-    else:
         said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
     return known.value, f"{known.value:.5f} ({known.source})"
+
+
+@contextmanager
+def _noting(said: list[str]) -> Iterator[None]:
+    """What a run would refuse is told beforehand."""
+    try:
+        yield
+    except SfhInputError as error:
+        said.append(str(error))
 
 
 class _BandLook(NamedTuple):

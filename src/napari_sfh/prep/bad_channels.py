@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.prep.narrow_features import find_narrow_features
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.prep.spikes import find_spikes, measure_local_scatter
 from napari_sfh.types import F64, Bool
@@ -31,7 +32,7 @@ _STEEP = 3.0
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
 _LINE_REACH_AA = 4.0
 #: Share of the bins that must agree.
-_MOST = 0.6
+_MOST, _MOST_NARROW = 0.6, 0.5
 #: Longest stretch between two steps that is masked, channels, and how much the steps may differ.
 _LONGEST_BLOCK, _ALIKE = 60, 2.5
 #: A shorter stretch is as narrow as a residual of a night-sky line (steps of 13 and 18 % in Abell 478): it steps more.
@@ -78,11 +79,13 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         outliers = _find_narrow_features(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes = find_spikes(spectra, redshift)
+        narrow = find_narrow_features(spectra, redshift)
         steps = _find_steps(flux, near_line)
         profile = np.nanmedian(flux, axis=0)
     blocks, lone = _pair_steps(steps, profile)
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
-    spikes &= ~bad
+    common = narrow & (narrow[rows].mean(0) > _MOST_NARROW) & ~bad
+    spikes = (spikes | narrow) & ~bad & ~common
     notes = [
         f"the spectra step by {100 * steps[k]:+.0f} % of their median at {spectra.wave_aa[k]:.1f} A in most bins: "
         "two calibrations meet there, and the ages follow it; check the cube"
@@ -92,6 +95,11 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         notes.append(
             f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
         )
+    if common.any():
+        notes.append(
+            "channels masked where most bins have a feature as narrow as a line, where neither stars nor gas have one: "
+            f"{_list_wavelengths(spectra.wave_aa, common.any(0))}"
+        )
     for mask, what in (
         (outliers & bad, "stick out of their neighbours"),
         (quiet & bad, "carry no noise"),
@@ -99,7 +107,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
     ):
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
-    return replace(spectra, good=spectra.good & ~bad & ~spikes), tuple(notes)
+    return replace(spectra, good=spectra.good & ~bad & ~spikes & ~common), tuple(notes)
 
 
 def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:

@@ -158,12 +158,14 @@ def measure_signal_noise(
             series[part] = np.where(good, flux, np.nan)
         report_progress(Progress("signal and noise", part.stop, total), progress, cancel)
     raise_if_cancelled(cancel)
-    return _spaxel_sn(cube, flux_sum, variance_sum, count, total, series, min_snr)
+    window_name = f"{window_aa[0]:.0f}-{window_aa[1]:.0f} AA"
+    return _spaxel_sn(cube, (flux_sum, variance_sum), count, total, series, min_snr, window_name)
 
 
 def _spaxel_sn(
-    cube: Cube, flux_sum: F64, variance_sum: F64, count: I32, total: int, series: F32 | None, min_snr: float
+    cube: Cube, sums: tuple[F64, F64], count: I32, total: int, series: F32 | None, min_snr: float, window: str
 ) -> SpaxelSN:
+    flux_sum, variance_sum = sums
     covered = 2 * count > total
     nan = np.full(count.shape, np.nan)
     signal = np.divide(flux_sum, count, out=nan.copy(), where=covered).astype(np.float32)
@@ -177,7 +179,7 @@ def _spaxel_sn(
     if not good.any():
         best = np.max(signal[usable] / noise[usable], initial=0.0)
         raise SfhInputError(
-            f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window 5300-5500 AA "
+            f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window {window} "
             f"(best {best:.2f} of {int(covered.sum())} observed spaxels){_list_missing(cube.describe_missing())}; "
             "check DATA, STAT, their BUNIT and `redshift`"
         )

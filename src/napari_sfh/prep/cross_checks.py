@@ -90,7 +90,7 @@ def _compare_velocity(measured: float, error: float, redshift: float, used_kms: 
     if abs(measured - redshift) > max(REDSHIFT_TOLERANCE, 5 * error):
         return (
             f"redshift {redshift:.5f} is used, but the sum of all spectra has {measured:.5f} +- {error:.5f}: "
-            "the ages cannot be trusted before this is settled; give --redshift",
+            "the ages cannot be trusted before this is settled; give `redshift`",
         )
     tolerance = max(GIVEN_VELOCITY_KMS if given else FITTED_VELOCITY_KMS, 5 * error * C_KMS)
     if abs(own_kms - used_kms) <= tolerance:
@@ -104,7 +104,7 @@ def _compare_velocity(measured: float, error: float, redshift: float, used_kms: 
     return (
         f"the sum of all spectra moves at {own_kms:+.0f} km/s against redshift {redshift:.5f}, not at the "
         f"{used_kms:+.0f} km/s {whose}: redshift, velocity or wavelengths are off, and so are the ages; give "
-        f"--redshift {measured:.5f}" + (", or --kinematics fast" if given else ""),
+        f"`redshift` {measured:.5f}" + (", or `kinematics` fast" if given else ""),
     )
 
 

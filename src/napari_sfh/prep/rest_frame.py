@@ -27,9 +27,10 @@ what they mean in training and in the target S/N. The scatter of a broadened pix
 `noise_gain` = sum_i W_ji^2.
 
 A bad channel. Broadening would make a gap of ten pixels of one bad channel, and a gap on H-alpha costs the network
-0.15 dex of age. A lone bad channel takes the value of the polynomial through three good neighbours on either side, or
-of the line through one, where more than half of the kernel lies on good channels. Longer gaps are masked: a line's peak
-cannot be guessed.
+0.15 dex of age. Up to three bad channels take the values of the polynomial through three good neighbours on either side
+(through two, where two or three are bad), or of the line through one, where enough of the kernel lies on good channels.
+Longer gaps are masked, and those of three channels on the peak of a gas line, which their flanks do not tell: bridged
+ones move ages by 0.19 dex on H-alpha, masked ones by 0.16 (rms).
 
 `reduced_chi2` is divided by the noise's gain, and is 1 where only noise separates data and model. It
 leaves out emission lines: the rebuilt spectrum carries gas of one reference state.
@@ -42,11 +43,12 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import raise_if_cancelled
-from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.lines import GAS_LINES_AA, find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, SAMPLED_FROM_PIX, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.spectra import BinSpectra
@@ -58,8 +60,8 @@ if TYPE_CHECKING:
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
 _MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad channels that is still filled by the others
-#: Share of the kernel that may lie on bridged channels; weights of three neighbours on either side of a bridge.
-_MAX_BRIDGED_WEIGHT, _BRIDGE_WEIGHTS = 0.45, (0.75, -0.3, 0.05)
+#: Share of the kernel that may lie on bridged channels; good channels on either side that bridge a gap of 1, 2 and 3.
+_MAX_BRIDGED_WEIGHT, _BRIDGE_SIDES = 0.7, (3, 2, 2)
 _X_STEP, _SIGMA_STEP = 0.005, 0.01  # pixels, of the table of narrow kernels
 
 
@@ -119,7 +121,8 @@ def shift_to_rest_frame(
         centre = grid.wave_aa * stretch
         squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
-        f, variance, ok = _resample(kernel, spectra, b, channel_aa, grid.pixel_aa * stretch)
+        peaks = np.searchsorted(spectra.wave_aa, np.array(GAS_LINES_AA) * stretch)
+        f, variance, ok = _resample(kernel, spectra, b, peaks, channel_aa, grid.pixel_aa * stretch)
         excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
         mean = _window_mean(f, ok, grid.norm_pixels)
         if not mean > 0:
@@ -244,11 +247,11 @@ def _narrow_table() -> F64:
 
 
 def _resample(
-    kernel: sparse.csr_array, spectra: BinSpectra, row: int, channel_aa: F64, pixel_aa: F64
+    kernel: sparse.csr_array, spectra: BinSpectra, row: int, peaks: NDArray[np.intp], channel_aa: F64, pixel_aa: F64
 ) -> tuple[F64, F64, Bool]:
     """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed."""
     measured = spectra.good[row]
-    flux, variance, good = fill_lone_channels(spectra.flux[row], spectra.variance[row], measured)
+    flux, variance, good = fill_short_gaps(spectra.flux[row], spectra.variance[row], measured, peaks)
     seen = np.column_stack([good, flux, np.ones(good.size), variance * channel_aa, measured])
     share, weighted, full, power, own = (kernel @ seen).T
     held = share
@@ -264,32 +267,48 @@ def _resample(
     return np.where(ok, flux, 0.0), np.where(ok, variance, 0.0), ok
 
 
-def fill_lone_channels(flux: F32, variance: F32, good: Bool) -> tuple[F64, F64, Bool]:
-    """Flux, variance and usability (n,) with lone bad channels filled from their neighbours; other bad ones are 0.
+def fill_short_gaps(
+    flux: F32, variance: F32, good: Bool, peaks: NDArray[np.intp] | None = None
+) -> tuple[F64, F64, Bool]:
+    """Flux, variance and usability (n,) with gaps of up to three channels filled; what is bad in longer ones is 0.
 
     Parameters
     ----------
     flux, variance : arrays (n,)
     good : boolean array (n,)
+    peaks : array (k,) of int, optional
+        Channels of gas lines' peaks: a gap of three channels there is left open.
 
     Examples
     --------
-    >>> parabola = np.arange(7.0) ** 2
-    >>> flux, variance, good = fill_lone_channels(parabola, np.ones(7), np.arange(7) != 3)
-    >>> float(flux[3].round(6)), float(variance[3].round(3)), bool(good.all())
-    (9.0, 1.31, True)
+    >>> parabola = np.arange(8.0) ** 2
+    >>> flux, variance, good = fill_short_gaps(parabola, np.ones(8), ~np.isin(np.arange(8), (3, 4)))
+    >>> flux[3:5].round(6).tolist(), bool(good.all())
+    ([9.0, 16.0], True)
     """
     out = tuple(np.where(good, x, 0.0).astype(np.float64) for x in (flux, variance))
     usable = good.copy()
-    inner = np.flatnonzero(~good[1:-1] & good[:-2] & good[2:]) + 1
-    for k in inner:
-        reach = len(_BRIDGE_WEIGHTS)
-        sides = [k + side * step for step in range(1, reach + 1) for side in (-1, 1)]
-        whole = sides[-1] < good.size and sides[-2] >= 0 and bool(good[sides].all())
-        used, weights = (sides, np.repeat(_BRIDGE_WEIGHTS, 2)) if whole else (sides[:2], np.full(2, 0.5))
-        out[0][k], out[1][k] = weights @ out[0][used], weights**2 @ out[1][used]
-        usable[k] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~good, [False]]).astype(np.int8)))
+    for first, last in zip(edges[::2], edges[1::2]):
+        if last - first > len(_BRIDGE_SIDES) or first == 0 or last == good.size:
+            continue
+        if last - first == len(_BRIDGE_SIDES) and peaks is not None and ((peaks >= first) & (peaks <= last)).any():
+            continue
+        reach = _BRIDGE_SIDES[last - first - 1]
+        sides = np.concatenate([np.arange(first - reach, first), np.arange(last, last + reach)])
+        if sides[0] < 0 or sides[-1] >= good.size or not good[sides].all():
+            sides = np.array([first - 1, last])
+        for k in range(first, last):
+            weights = _weigh_polynomial(sides - k)
+            out[0][k], out[1][k] = weights @ out[0][sides], weights**2 @ out[1][sides]
+        usable[first:last] = True
     return out[0], out[1], usable
+
+
+def _weigh_polynomial(at: NDArray[np.integer]) -> F64:
+    """Weights (m,) with which values at ``at`` give that of the polynomial through them at 0 (Lagrange)."""
+    others = ~np.eye(at.size, dtype=bool)
+    return np.array([np.prod(at[o] / (at[o] - x)) for x, o in zip(at, others)], dtype=np.float64)
 
 
 def _window_mean(flux: F64, ok: Bool, window: Bool) -> float:

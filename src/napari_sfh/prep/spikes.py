@@ -1,19 +1,22 @@
 """Pixels of one channel that stand far out of one bin's spectrum: cosmic rays, flipped bits, hot pixels.
 
-A spike is as narrow as a channel, while a line is as wide as the line-spread function. It sits in one spaxel or two:
-the bin is summed again without them in that channel, so that the spectrum keeps all its channels. Where that does not
-help (a bin of one spaxel, a cube that cannot be read twice) the channel of that bin is masked by
-`prep.bad_channels.mask_bad_channels`.
+A spike is as narrow as a channel, while a line is as wide as the line-spread function; spikes of two and three channels
+are those of `prep.narrow_features`. A spike sits in one spaxel or two: the bin is summed again without them in those
+channels, so that the spectrum keeps all its channels. Where that does not help (a bin of one spaxel, a cube that cannot
+be read twice) the channels of that bin are masked by `prep.bad_channels.mask_bad_channels`.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 
+from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.prep.narrow_features import find_narrow_features
 from napari_sfh.prep.spectra import BinMembers, BinSpectra, sum_block
 from napari_sfh.types import F32, F64, I64, BinMap, Bool, Cube
 
@@ -25,8 +28,8 @@ _STEEP, _STEEP_NEAR_LINE = 3.0, 6.0
 _LINE_REACH_AA = 4.0
 #: Bins that are looked at together.
 _ROWS = 300
-#: Channels that are read again at most, and the share of bins beyond which a channel is not one of spikes.
-_MOST_CHANNELS, _MOST_BINS = 300, 0.5
+#: Stretches of channels that are read again at most, and the share of bins beyond which a channel is not one of spikes.
+_MOST_RUNS, _MOST_BINS = 300, 0.5
 #: A spaxel carries a spike where it departs by this many times the bin's usual, and by this share of the spike.
 _DEPARTS, _CARRIES = 8.0, 0.05
 
@@ -79,7 +82,7 @@ def measure_local_scatter(step: F64) -> F64:
     out = np.empty_like(step)
     for lo in range(0, step.shape[1], 100):
         part = slice(lo, lo + 100)
-        scale = 1.4826 * np.nanmedian(np.abs(step[:, part]), axis=1, keepdims=True)
+        scale = 1.4826 * compute_row_medians(np.abs(step[:, part]))[:, None]
         out[:, part] = np.where(scale > 0, scale, 1e-6)
     return out
 
@@ -108,42 +111,54 @@ def remove_spikes(
     notes : tuple of str
         How many pixels of spaxels were left out.
     """
-    spikes = find_spikes(spectra, redshift)
+    spikes = find_spikes(spectra, redshift) | find_narrow_features(spectra, redshift)
     spikes &= spikes.mean(0) <= max(_MOST_BINS, 1.5 / len(spikes)) if len(spikes) else False
-    channels = np.flatnonzero(spikes.any(0))
-    if not 0 < channels.size <= _MOST_CHANNELS or cube.is_streamed:
+    runs = _list_runs(spikes)
+    if not 0 < len(runs) <= _MOST_RUNS or cube.is_streamed:
         return spectra, ()
     members = BinMembers.of(bins, light)
     flux, variance, good = spectra.flux.copy(), spectra.variance.copy(), spectra.good.copy()
     lost = 0
-    for k in map(int, channels):
-        rows = np.flatnonzero(spikes[:, k])
-        block = cube.read(first + k - 1, first + k + 2)
-        carriers = _find_carriers(block[0], block[2], members.row, rows)
+    for (start, stop), rows in runs.items():
+        if first + start < 1 or first + stop >= cube.shape[0]:
+            continue
+        block = cube.read(first + start - 1, first + stop + 1)
+        carriers = _find_carriers(block[0], block[2], members.row, np.array(rows))
         if carriers.size == 0:
             continue
-        usable = block[2][1:2].copy()
-        usable.reshape(-1)[carriers] = False
-        part = None if block[1] is None else block[1][1:2]
-        summed = sum_block(members, block[0][1:2], part, usable)
+        usable = block[2][1:-1].copy()
+        usable.reshape(len(usable), -1)[:, carriers] = False
+        part = None if block[1] is None else block[1][1:-1]
+        summed = sum_block(members, block[0][1:-1], part, usable)
         mended = np.intersect1d(rows, members.row[carriers])
-        flux[mended, k], good[mended, k] = summed[0][mended, 0], summed[2][mended, 0]
+        place = np.ix_(mended, np.arange(start, stop))
+        flux[place], good[place] = summed[0][mended], summed[2][mended]
         if cube.has_variance:
-            variance[mended, k] = summed[1][mended, 0]
-        lost += int(carriers.size)
+            variance[place] = summed[1][mended]
+        lost += int(carriers.size) * (stop - start)
     if lost == 0:
         return spectra, ()
     mended_spectra = replace(spectra, flux=flux, variance=variance, good=good)
     return mended_spectra, (
-        f"spikes of one channel (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
+        f"spikes of one to three channels (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
         f"in {int(spikes.any(1).sum())} bins",
     )
 
 
+def _list_runs(spikes: Bool) -> dict[tuple[int, int], list[int]]:
+    """Stretches of channels (first, behind the last) that spikes (N, n) fill, each with its bins."""
+    runs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for b in np.flatnonzero(spikes.any(1)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], spikes[b].astype(int), [0]])))
+        for start, stop in zip(edges[::2], edges[1::2]):
+            runs[int(start), int(stop)].append(int(b))
+    return runs
+
+
 def _find_carriers(flux: F32, good: Bool, row: np.ndarray, rows: I64) -> I64:
-    """Spaxels (flat) of bins ``rows`` that depart in the middle one of three channels (3, ny, nx)."""
-    planes = np.where(good, flux, np.nan).reshape(3, -1).astype(np.float64)
-    step = np.abs(planes[1] - 0.5 * (planes[0] + planes[2]))
+    """Spaxels (flat) of bins ``rows`` that depart between the first and the last of some channels (k, ny, nx)."""
+    planes = np.where(good, flux, np.nan).reshape(len(flux), -1).astype(np.float64)
+    step = np.abs(planes[1:-1].mean(0) - 0.5 * (planes[0] + planes[-1]))
     found = []
     for b in rows:
         spaxels = np.flatnonzero((row == b) & np.isfinite(step))

@@ -79,7 +79,7 @@ def run_on_bands(
         progress,
         cancel,
     )
-    data = _observe_bins(images, bins, bundle, filters, config, 0.0 if config.cube else redshift)
+    data = _observe_bins(images, bins, bundle, filters, config, redshift)
     prediction = inference.predict_histories(
         data, bundle, device=config.device, draws=config.draws, progress=progress, cancel=cancel
     )
@@ -138,7 +138,7 @@ def _open_images(
     redshift = decisions.choose_redshift(config, cube, maps).value
     if redshift is None:
         raise SfhInputError(f"{cube.path}: no redshift is known, and bands cannot find it; give `redshift`")
-    covered = _covered_filters(cube, filters, redshift)
+    covered = find_covered_filters(cube, filters, redshift)
     made = make_narrowband_images(cube, covered, redshift, progress, cancel)
     error, notes = made.error, cube.notes
     if not np.isfinite(error).any():
@@ -149,8 +149,14 @@ def _open_images(
     return images, float(redshift), maps if source == "maps" else given
 
 
-def _covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
+def find_covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
     """The bands that the cube holds whole at rest; the others are missing.
+
+    Parameters
+    ----------
+    cube : Cube
+    filters : tuple of Filter
+    redshift : float
 
     Raises
     ------
@@ -175,8 +181,12 @@ def _observe_bins(
     config: RunConfig,
     redshift: float,
 ) -> Observation:
-    """Sums over the bins' pixels, per band."""
+    """Sums over the bins' pixels, per band.
+
+    Bands that were cut from a cube lie at rest: the dust of the Milky Way dimmed them at (1 + z) times their pivots.
+    """
     instrument = bundle.instrument
+    cut = config.cube is not None
     shape = (bins.n_bins, instrument.n_bands)
     flux, error, mask = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
     for k, band in enumerate(images.bands):
@@ -185,14 +195,14 @@ def _observe_bins(
     flag = np.zeros(bins.n_bins, np.int32)
     flag[bins.nspax == 1] |= int(Flag.SINGLE_SPAXEL)
     flag[bins.snr < LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
-    pivot = np.array([f.pivot_aa for f in filters])
+    pivot = np.array([f.pivot_aa for f in filters]) * (1 + redshift if cut else 1.0)
     return make_band_observation(
         instrument,
         flux,
         error,
         mask,
         flag=flag,
-        redshift=redshift,
+        redshift=0.0 if cut else redshift,
         ebv_mw=config.ebv_mw or 0.0,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",

@@ -15,6 +15,7 @@ from napari_sfh.prep.cross_checks import check_against_templates, check_errors
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.given_kinematics import check_given_kinematics
 from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
@@ -75,6 +76,8 @@ def prepare_observation(
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
     stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    if given:
+        stars += check_given_kinematics(summed, inputs.bundle.basis, grid, redshift, motion)
     notes = (*checks, *stars, *spike_notes, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
@@ -107,7 +110,7 @@ def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...
         return ()
     taken = given.note if isinstance(given, GivenBins) else ""
     if inputs.config.binning == "auto":
-        taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
+        taken = f"bins are those of {given.path.name}, to compare with its maps; `binning` vorbin makes new ones"
     dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
     return tuple(filter(None, (taken, *dropped)))
 

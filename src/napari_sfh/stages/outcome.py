@@ -161,7 +161,7 @@ def collect_result(
     """
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
-    draw_spectra = partial(_draw_spectra, bundle=inputs.bundle)
+    draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
     strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
     flag = data.flag | gas.flag | strange
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes)
@@ -187,10 +187,6 @@ def collect_result(
         },
         prior=prior,
     )
-
-
-def _draw_spectra(data: Observation, n: int, bundle: Bundle) -> F32:
-    return inference.draw_predicted_spectra(data, bundle, n)
 
 
 def _file_notes(inputs: RunInputs) -> tuple[str, ...]:

@@ -24,7 +24,21 @@ _SLACK = 0.01
 
 
 def measure_min_coverage(settings: AugmentSettings, noise: Noise, instrument: Instrument) -> float:
-    """Share of an instrument's grid that data must cover, to two decimals; 0 without a spectrum."""
+    """Share of an instrument's grid that data must cover, to two decimals; 0 without a spectrum.
+
+    Parameters
+    ----------
+    settings : AugmentSettings
+        Which ranges training hides.
+    noise : Noise
+        Of the prior: pixels masked at the blue end.
+    instrument : Instrument
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     if instrument.spectrum is None:
         return 0.0
     rng = np.random.default_rng(_SEED)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.learning_curve import read_learning_curve
 from napari_sfh.training.fitting.point_network import fit_point_network
@@ -97,7 +98,7 @@ def select_recipe_settings(
         tried.append(
             _try_changes(replace_recipe_settings(short, changes), changes, spectra, (fitted, parts[1]), basis, device)
         )
-        path.write_text(json.dumps(tried, indent=1) + "\n", encoding="utf-8")
+        write_text_atomically(path, json.dumps(tried, indent=1) + "\n")
         row = tried[-1]
         words = ", ".join(f"{k} = {v}" for k, v in changes.items()) or "the recipe as it stands"
         say(f"search {len(tried)}/{len(trials)}: {words}: validation {row['validation']:.5f}, {row['seconds']:.0f} s")

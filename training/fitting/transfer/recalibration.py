@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.outputs import check_outputs
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import model_card, provenance
 from napari_sfh.training.fitting.labelled_table import hash_table_file, read_labelled_table
-from napari_sfh.training.fitting.posterior import LogLine, calibrate_model
+from napari_sfh.training.fitting.posterior import calibrate_model
 from napari_sfh.training.fitting.recipe import make_recipe
 from napari_sfh.training.fitting.spectra_sources import SpectraSource, make_fresh_source, split_rows
 from napari_sfh.training.fitting.training_data import MAX_HELD_OUT, check_held_out_number

@@ -116,7 +116,19 @@ def _draw_running_errors(axes: Any, found: Means, truth: Means, mean: str, edges
 
 
 def list_band_changes(test: AblationTest, bands: tuple[str, ...]) -> list[str]:
-    """Changes of the photometry, in order."""
+    """Changes of the photometry, in order.
+
+    Parameters
+    ----------
+    test : AblationTest
+    bands : tuple of str
+        Of the instrument.
+
+    Returns
+    -------
+    list of str
+        Those that were measured.
+    """
     names = [f"without {band}" for band in bands] + ["no photometry", "all bands permuted", "no spectrum"]
     return [n for n in names if n in test.found["permuted"]]
 

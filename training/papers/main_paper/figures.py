@@ -124,7 +124,19 @@ def plot_sfr_errors(m: PaperMeasurements) -> Figure:
 
 
 def plot_mean_recovery(found: Means, truth: Means, ppxf: list[PpxfTestFit]) -> Figure:
-    """Recovered against true means: the network, and below pPXF where it was run (figures 5 and 20)."""
+    """Recovered against true means: the network, and below pPXF where it was run (figures 5 and 20).
+
+    Parameters
+    ----------
+    found, truth : mapping of str to array (N,)
+        The four means.
+    ppxf : list of PpxfTestFit
+        Empty where pPXF was not run.
+
+    Returns
+    -------
+    Figure
+    """
     rows = 2 if ppxf else 1
     figure = Figure(figsize=(13, 3.5 * rows), layout="constrained")
     grid = figure.subplots(rows, 4, squeeze=False)

@@ -23,7 +23,20 @@ from napari_sfh.pipeline import run_pipeline
 def draw_galaxy_figures(
     bundle: Bundle, device: str = "auto", progress: ReportProgress | None = None
 ) -> dict[int, Figure]:
-    """Figures 13 and 14 of weights for the mock's instrument; none for others."""
+    """Figures 13 and 14 of weights for the mock's instrument; none for others.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    device : str
+        auto, cpu, cuda or mps.
+    progress : callable, optional
+
+    Returns
+    -------
+    dict of int to Figure
+        By the figure's number.
+    """
     if bundle.instrument.sha256 != load_instrument().sha256:
         return {}
     config = replace(demo.make_demo_config(device), model=str(bundle.path))

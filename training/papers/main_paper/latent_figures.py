@@ -122,7 +122,19 @@ def measure_island_properties(m: PaperMeasurements, n: int) -> dict[str, F64]:
 
 
 def list_object_classes(m: PaperMeasurements, n: int) -> dict[str, tuple[NDArray[np.integer], tuple[str, ...]]]:
-    """Number and names of the families and libraries of the first n objects, where there is more than one."""
+    """Number and names of the families and libraries of the first n objects, where there is more than one.
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    n : int
+        Objects.
+
+    Returns
+    -------
+    dict of str to (int array (n,), tuple of str)
+        By title: class of each object, and the names of the classes.
+    """
     classes = {
         "family": (np.asarray(m.labels.family)[:n], tuple(m.labels.family_names)),
         "library": (np.asarray(m.test_set.library)[:n], tuple(m.test_set.library_names)),

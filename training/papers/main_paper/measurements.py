@@ -199,7 +199,21 @@ def _predict_means(parts: list[Observation], bundle: Bundle, device: str) -> Mea
 def measure_ablation(
     bundle: Bundle, few: TestSet, device: str = "auto", progress: ReportProgress | None = None
 ) -> AblationTest:
-    """Answers with each band and segment permuted, and with it masked."""
+    """Answers with each band and segment permuted, and with it masked.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    few : TestSet
+        Its objects are predicted once for each change.
+    device : str
+        auto, cpu, cuda or mps.
+    progress : callable, optional
+
+    Returns
+    -------
+    AblationTest
+    """
     seen = [data for _, data in few.observe()]
     found: dict[str, dict[str, Means]] = {}
     for kind in ablation.CHANGE_KINDS:

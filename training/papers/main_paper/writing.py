@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from napari_sfh.figures.files import save_figure
-from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.papers.main_paper import ablation_figures, figures, report
 from napari_sfh.training.papers.main_paper.architecture_figure import plot_architecture
@@ -30,7 +30,14 @@ _DPI = 75
 def draw_paper_figures(
     m: PaperMeasurements, size_curve: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[int, Figure]]:
-    """Number and figure, in order of making; 13 and 14 need a galaxy, see `galaxy_figures`."""
+    """Number and figure, in order of making; 13 and 14 need a galaxy, see `galaxy_figures`.
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    size_curve : mapping, optional
+        Report of ``ablate-recipe --sizes``; without it that figure is left out.
+    """
     yield 1, figures.plot_optical_depths(m)
     yield 2, plot_architecture(m.bundle)
     yield 3, figures.plot_four_cases(m)
@@ -93,5 +100,5 @@ def write_paper_figures(
         "seed": m.test_set.seed,
         **report.build_paper_tables(m),
     }
-    table.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text_atomically(table, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return [*sorted(paths), table]

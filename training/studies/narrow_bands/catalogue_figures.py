@@ -28,7 +28,19 @@ _LIBRARY_COLORS = ("tab:green", "tab:red", "tab:blue", "tab:purple")
 
 
 def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> Figure:
-    """Figure 1: [M/H] against log age of the objects of each library, with histograms of all."""
+    """Figure 1: [M/H] against log age of the objects of each library, with histograms of all.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+        Of several libraries.
+    n, seed : int
+        Objects of each, and the seed of their draws.
+
+    Returns
+    -------
+    Figure
+    """
     names = [str(m.templates.provenance["name"]) for m in source.models]
     figure = Figure(figsize=(4 * len(names), 5.2), layout="constrained")
     grid = figure.subplots(2, len(names), sharex=True, height_ratios=[1, 3], squeeze=False)
@@ -48,7 +60,18 @@ def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> F
 
 
 def plot_example_seds(source: PreparedPrior, seed: int = 8) -> Figure:
-    """Figure 2: SEDs of 3 and 10 Gyr over their mean without much noise, and an old one at several magnitudes."""
+    """Figure 2: SEDs of 3 and 10 Gyr over their mean without much noise, and an old one at several magnitudes.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+        Of an instrument of bands.
+    seed : int
+
+    Returns
+    -------
+    Figure
+    """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     wave_aa = np.array([f.pivot_aa for f in make_band_filters(source.instrument)])

@@ -78,7 +78,18 @@ def measure_by_magnitude(
 
 
 def observe_at_snr(config: PriorConfig, snr: Dist) -> PriorConfig:
-    """The prior with another S/N and all bands."""
+    """The prior with another S/N and all bands.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    snr : Dist
+        Of a band of depth 1.
+
+    Returns
+    -------
+    PriorConfig
+    """
     none = constant_distribution(0.0)
     noise = replace(config.noise, snr=snr)
     return replace(config, noise=noise, photometry=replace(config.photometry, missing=none, none=none))

@@ -119,7 +119,19 @@ def convert_to_f_nu(data: Observation) -> F32:
 
 
 def fit_paper_networks(sample: CatalogueSample, settings: PaperNetworkSettings) -> dict[str, Regressor]:
-    """A network for each quantity."""
+    """A network for each quantity.
+
+    Parameters
+    ----------
+    sample : CatalogueSample
+        Fluxes and truth of the objects; a fifth is held out.
+    settings : PaperNetworkSettings
+
+    Returns
+    -------
+    dict of str to Regressor
+        By quantity of `CATALOGUE_QUANTITIES`.
+    """
     order = np.random.default_rng([settings.seed, 35]).permutation(len(sample.flux))
     held, rest = np.split(order, [len(order) // 5])
     return {
@@ -131,7 +143,20 @@ def fit_paper_networks(sample: CatalogueSample, settings: PaperNetworkSettings) 
 
 
 def measure_sample_errors(networks: Mapping[str, Regressor], sample: CatalogueSample) -> dict[str, dict[str, float]]:
-    """Errors of every quantity."""
+    """Errors of every quantity.
+
+    Parameters
+    ----------
+    networks : mapping of str to Regressor
+        By quantity.
+    sample : CatalogueSample
+        That no network has seen.
+
+    Returns
+    -------
+    dict of str to dict
+        `summarise_catalogue_errors` of each quantity.
+    """
     return {
         name: summarise_catalogue_errors(name, net.predict(sample.flux).astype(float), sample.truth[name])
         for name, net in networks.items()

@@ -89,7 +89,7 @@ def make_mock_spaxels(
 
     Parameters
     ----------
-    model : Model
+    model : ForwardModel
         Stars and gas of one library.
     config : PriorConfig
         What populations are drawn from.
@@ -228,7 +228,20 @@ def _describe_galaxies(
 
 
 def split_folds(spaxels: MockSpaxels, kind: Split, seed: int) -> list[I64]:
-    """Rows of the four parts: ``A`` splits the spaxels of each galaxy, ``B`` the galaxies."""
+    """Rows of the four parts: ``A`` splits the spaxels of each galaxy, ``B`` the galaxies.
+
+    Parameters
+    ----------
+    spaxels : MockSpaxels
+    kind : str
+        ``A`` or ``B``.
+    seed : int
+
+    Returns
+    -------
+    list of int array (n,)
+        Rows of each part.
+    """
     rng = np.random.default_rng([seed, 32])
     part = np.empty(spaxels.galaxy.size, np.int64)
     numbers = np.unique(spaxels.galaxy)

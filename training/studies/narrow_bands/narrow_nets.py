@@ -125,7 +125,7 @@ def train_regressor(
     x, y : arrays (N, B), (N,)
     validation : (x, y)
         Objects that decide when to stop.
-    settings : FitSettings, optional
+    settings : RegressorFitSettings, optional
 
     Raises
     ------

@@ -65,7 +65,18 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def plot_subsets(made: MockSpaxels, answers: Mapping[Split, SetAnswers]) -> Figure:
-    """Positions of the spaxels of some galaxies in their discs, by the part that they are tested in."""
+    """Positions of the spaxels of some galaxies in their discs, by the part that they are tested in.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : mapping of str to SetAnswers
+        By kind of split, ``A`` and ``B``.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(11, 5.6)
     angle = np.zeros_like(made.r) if made.angle is None else made.angle
     grid = figure.subplots(2, _EXAMPLES, sharex=True, sharey=True, squeeze=False)
@@ -92,7 +103,19 @@ def plot_learning_curves(answers: Mapping[Split, SetAnswers]) -> Figure:
 
 
 def plot_example_profile(made: MockSpaxels, answers: SetAnswers, draws: int = 100) -> Figure:
-    """Labels and answers of one galaxy against radius, with lines through random three quarters of its spaxels."""
+    """Labels and answers of one galaxy against radius, with lines through random three quarters of its spaxels.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : SetAnswers
+    draws : int
+        Lines.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(9, 6.5)
     count = np.bincount(made.galaxy, made.r < 1)
     mine = np.flatnonzero(made.galaxy == int(np.argmax(count)))
@@ -117,7 +140,19 @@ def plot_example_profile(made: MockSpaxels, answers: SetAnswers, draws: int = 10
 
 
 def plot_answers(made: MockSpaxels, answers: SetAnswers, title: str) -> Figure:
-    """Answers against labels, with the density of the points."""
+    """Answers against labels, with the density of the points.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : SetAnswers
+    title : str
+        Begins the titles of both panels.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(5, 9)
     for axes, (name, label) in zip(figure.subplots(2, 1), SPAXEL_AXIS_LABELS.items(), strict=True):
         truth, found = getattr(made, name), answers.found[name]
@@ -175,7 +210,22 @@ def _marginal_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
 
 
 def plot_trend(made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured: Mapping[str, Any], key: str) -> Figure:
-    """Median and robust scatter of each galaxy's errors against a property; red: means of bins of galaxies."""
+    """Median and robust scatter of each galaxy's errors against a property; red: means of bins of galaxies.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : mapping of str to SetAnswers
+        By kind of split.
+    measured : mapping
+        Of `spaxel_tests`: ``sets``, by kind, with their ``trends``.
+    key : str
+        A property of the galaxies: a key of ``made.properties``.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(9, 10)
     rows = [(kind, name) for kind in answers for name in ("mh", "lg_age")]
     for pair, (kind, name) in zip(figure.subplots(len(rows), 2, sharex=True, squeeze=False), rows, strict=True):
@@ -205,7 +255,18 @@ def plot_training_share(curve: Mapping[str, Any]) -> Figure:
 
 
 def plot_gradient_against_mass(made: MockSpaxels, answers: Mapping[Split, SetAnswers]) -> Figure:
-    """Age gradient of labels and answers against stellar mass, early and late galaxies."""
+    """Age gradient of labels and answers against stellar mass, early and late galaxies.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : mapping of str to SetAnswers
+        By kind of split.
+
+    Returns
+    -------
+    Figure
+    """
     figure = _figure(12, 4)
     early = made.properties["lg_ssfr"] < EARLY_LG_SSFR
     panels = [("labels", made.lg_age), *((f"set {kind}", one.found["lg_age"]) for kind, one in answers.items())]

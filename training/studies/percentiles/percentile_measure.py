@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.training.fitting.posterior import LogLine
+from napari_sfh.console import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
@@ -86,7 +86,17 @@ def fit_spectrum_components(spectra: F32, components: int) -> SpectrumComponents
 
 
 def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[I64, I64, I64]:
-    """Training, validation and test rows, 80 : 10 : 10 of the histories, each with all its metallicities."""
+    """Training, validation and test rows, 80 : 10 : 10 of the histories, each with all its metallicities.
+
+    Parameters
+    ----------
+    galaxies : PercentileGalaxies
+    seed : int
+
+    Returns
+    -------
+    training, validation, test : int array (n,)
+    """
     metals = len(galaxies.spectra_of_mh)
     order = np.random.default_rng([seed, 52]).permutation(len(galaxies.weights))
     a, b = int(0.8 * len(order)), int(0.9 * len(order))

@@ -18,9 +18,9 @@ import torch
 import zuko
 from torch import nn
 
+from napari_sfh.console import LogLine
 from napari_sfh.model.layers import ResidualUnit
 from napari_sfh.training.fitting.losses import log_cosh
-from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.types import F32
 
 #: Latent numbers between encoder and flow.

@@ -28,7 +28,18 @@ PRIOR_VIEW, DEEP_VIEW, STACK_VIEW = "S/N of the prior", f"S/N {STACK_SNR:g}", f"
 
 
 def cut_to_range(data: Observation, range_aa: tuple[float, float]) -> Observation:
-    """The same spectra with every pixel outside of a range missing."""
+    """The same spectra with every pixel outside of a range missing.
+
+    Parameters
+    ----------
+    data : Observation
+    range_aa : (float, float)
+        Rest frame, Angstrom, both ends included.
+
+    Returns
+    -------
+    Observation
+    """
     inside = (data.instrument.wave_aa >= range_aa[0]) & (data.instrument.wave_aa <= range_aa[1])
     mask = data.mask & inside
     return replace(data, mask=mask, flux=np.where(mask, data.flux, 0.0).astype(np.float32))

@@ -50,7 +50,7 @@ class ApertureLayer:
         """
         self.clear()
         self._sky = sky
-        self._line_width = max(*shape, 32) / 200
+        self._line_width = max(*shape, 1) / 200
 
     def draw(self, shape: str = CIRCLE, add: bool = False) -> None:
         """Wait for a shape (`CIRCLE` or a key of `SHAPES`) drawn with the mouse; the others go, unless it is added."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
+from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
@@ -30,6 +31,8 @@ class LayerStack:
     ----------
     display : CanvasDisplay
         Which of the layers is on the canvas.
+    scene : SceneBatch
+        For many changes at once.
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
@@ -42,7 +45,8 @@ class LayerStack:
         self._typed: set[Shown] = set()  # what has limits of its own
         self._setting = False
         self._looks: dict[str, dict[str, Any]] = {}
-        self.display = CanvasDisplay(viewer, self._make_ready)
+        self.scene = SceneBatch(viewer)
+        self.display = CanvasDisplay(viewer, self._make_ready, self.scene)
         self.display.changed.connect(self._shown_changed)
         viewer.dims.events.current_step.connect(self._age_changed)
         self.marks = SelectionMarks(viewer)

@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, get_layer_link
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES
+from napari_sfh._qt.canvas.scene_batch import SceneBatch
 
 
 class Shown(NamedTuple):
@@ -41,6 +42,7 @@ class CanvasDisplay:
     viewer : napari.Viewer or napari.components.ViewerModel
     make_ready : callable
         Given the `Shown` of a layer: makes it if need be, brings it up to date, and returns it (None: cannot be shown).
+    scene : SceneBatch
 
     Attributes
     ----------
@@ -57,8 +59,8 @@ class CanvasDisplay:
 
     changed = Signal(object)
 
-    def __init__(self, viewer: Any, make_ready: Callable[[Shown], Any]) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Any, make_ready: Callable[[Shown], Any], scene: SceneBatch) -> None:
+        self._viewer, self._scene = viewer, scene
         self._make_ready = make_ready
         self._arranging = False
         self._before_grid = NOTHING
@@ -173,7 +175,7 @@ class CanvasDisplay:
             self._end_grid(before)
             return
         # The canvas puts its scene together once, after all changes.
-        with self._arrange(), self._viewer.layers.batched_update():
+        with self._arrange(), self._scene.hold():
             self.put_away = [layer for layer in self._viewer.layers if layer.visible and layer not in maps]
             self.put_away = [layer for layer in self.put_away if layer not in self._exclusive_layers()]
             for layer in self._viewer.layers:
@@ -199,7 +201,7 @@ class CanvasDisplay:
         """One view again, with what was hidden for the grid; the caller shows one map or none."""
         self._cells_open = False
         grid = self._viewer.canvas.grid
-        with self._viewer.layers.batched_update():
+        with self._scene.hold():
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = self._users_grid
             grid.enabled = False

@@ -33,6 +33,8 @@ _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 _COMPASS_PX, _LEGEND_PX, LETTER_PX = 110.0, 230.0, 7.0
 #: Shifts of the halo behind the words.
 _HALO_PX = ((-1.2, -1.2), (-1.2, 1.2), (1.2, -1.2), (1.2, 1.2))
+#: A text and its middle (x, y).
+Word = tuple[str, float, float]
 #: Pixels between ticks of RA and of Dec, at least about.
 _APART_PX = (170.0, 80.0)
 
@@ -192,27 +194,29 @@ class SkyFrame:
         centre, zoom = np.array(camera.center[-2:]), float(camera.zoom)
         half = np.array([height, width]) / 2 / zoom
         most = max(2, int(width / _APART_PX[0])), max(2, int(height / _APART_PX[1]))
-        lines, faint, words = [], [], []
+        lines, faint = [], []
+        numbers: dict[str, list[list[Word | None]]] = {"RA": [], "Dec": []}
         for tick in list_sky_ticks(self._session.sky, centre - half, centre + half, most):
             # North is up, east is left.
             path = np.array([width, height]) / 2 - (tick.line[:, ::-1] - centre[::-1]) * zoom
             if self.style == "grid":
                 lines += list(np.stack([path[:-1], path[1:]], axis=1))
                 faint += [True] * (len(path) - 1)
-            ticks, word = _draw_ticks(tick.axis, tick.text, path, width, height)
+            ticks, at_edges = _draw_ticks(tick.axis, tick.text, path, width, height)
             lines += ticks
             faint += [False] * len(ticks)
-            words += word
+            numbers[tick.axis].append(at_edges)
+        words = [word for at_edges in numbers.values() for word in _choose_edge(at_edges)]
         compass, letters = _draw_compass(width, height)
         return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
 
 
 def _draw_ticks(
     axis: str, text: str, path: NDArray[np.float64], width: float, height: float
-) -> tuple[list[NDArray[np.float64]], list[tuple[str, float, float]]]:
-    """Ticks of a line of the sky (m, 2) at both edges that it meets, and its number at the first that has room."""
+) -> tuple[list[NDArray[np.float64]], list[Word | None]]:
+    """Ticks of a line of the sky (m, 2) at both edges that it meets; its number at each, None where it has no room."""
     ticks: list[NDArray[np.float64]] = []
-    words: list[tuple[str, float, float]] = []
+    words: list[Word | None] = []
     half, is_dec = 0.5 * LETTER_PX * len(text), axis == "Dec"
     # Each edge with the way inwards, and the ends of what other overlays leave of it: left and right, bottom and top.
     edges = [(height, -1, _LEFT_PX + half, width - _RIGHT_PX - half), (0.0, 1, _LEGEND_PX + half, width - 4.0 - half)]
@@ -222,13 +226,20 @@ def _draw_ticks(
     away = TICK_PX + (4 + half if is_dec else 8)
     for edge, inward, first, last in edges:
         at = _cross(path[:, order], edge)
+        words.append(None)
         if at is None:
             continue
         ticks.append(np.array([[edge, at], [edge + inward * TICK_PX, at]])[:, order])
-        if first < at < last and not words:
+        if first < at < last:
             x, y = np.array([edge + inward * away, at])[order]
-            words.append((text, float(x), float(y)))
+            words[-1] = text, float(x), float(y)
     return ticks, words
+
+
+def _choose_edge(numbers: list[list[Word | None]]) -> list[Word]:
+    """The numbers of an axis, all at the edge that has room for most of them; the first of two that are equal."""
+    edges = [[word for word in edge if word is not None] for edge in zip(*numbers)]
+    return max(edges, key=len, default=[])
 
 
 def _cross(path: NDArray[np.float64], edge: float) -> float | None:

@@ -209,7 +209,9 @@ def format_axis_label(table: EstimateTable, column: str) -> str:
 
 def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
     """The numbers of rows side by side, in their colours, as rich text."""
-    heads = "".join(f'<td style="color:{choose_color(k)}">■ row {row + 1}</td>' for k, row in enumerate(rows))
+    heads = "".join(
+        f'<td style="color:{choose_color(k)}">■ {escape(table.name_row(row))}</td>' for k, row in enumerate(rows)
+    )
     told = [table.list_estimates(row) for row in rows]
     lines = []
     for k, key in enumerate(table.quantities):

@@ -53,7 +53,7 @@ class CatalogueWindow:
         explorer.show_dock(DOCK, self.panel)
         self._settle()
         explorer.sections["data"].expand(False)
-        explorer.demo_button.visible = False
+        explorer.refresh()
         explorer.in_turns([explorer.viewer.reset_view])
         self.selection.select([int(np.argmax(np.nan_to_num(_read_quality(table), nan=-np.inf)))])
         model = table.meta.get("MODEL", "")
@@ -154,6 +154,7 @@ class CatalogueWindow:
             canvas = getattr(self._explorer.window(), "centralWidget", lambda: None)()
             if canvas is not None:
                 canvas.setVisible(True)
+                self._explorer.docks.set_height()
                 self._explorer.keep_width()
         self._layer = self.panel = self.selection = None
 

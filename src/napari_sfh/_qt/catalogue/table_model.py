@@ -10,7 +10,7 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_sfh._qt.widgets.wording import escape_tip
 from napari_sfh.analysis.bin_view import describe_flags
-from napari_sfh.analysis.objects.estimate_table import EstimateTable
+from napari_sfh.analysis.objects.estimate_table import IDENTIFIERS, EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
 
 
@@ -91,7 +91,7 @@ def list_columns(table: EstimateTable) -> tuple[str, ...]:
     names = list(table.table.colnames)
     texts = [name for name in names if table.table[name].dtype.kind in "SUO"]
     own = [found for name in ("OOD", "SNR", "FLAG") if (found := table.find_own(name))]
-    named = [name for name in names if name.lower() in ("id", "name", "file", "redshift", "z", "number")]
+    named = [name for name in names if name.lower() in (*IDENTIFIERS, "redshift", "z")]
     return tuple(dict.fromkeys([*texts, *named, *table.quantities.values(), *own, *names]))
 
 

@@ -86,8 +86,14 @@ class BottomDocks:
         if first is not None:
             self._window.tabifyDockWidget(first, dock)
             return
-        height = max(PANEL_HEIGHT, round(PANEL_SHARE * self._window.height()))
-        self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
+        self.set_height(dock)
+
+    def set_height(self, dock: Any = None) -> None:
+        """Give the docks (default: those that are open) the height that they ask for; the canvas has the rest."""
+        dock = self._first() if dock is None else dock
+        if dock is not None:
+            height = max(PANEL_HEIGHT, round(PANEL_SHARE * self._window.height()))
+            self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def release(self) -> None:
         """Take all docks out of the window and end their widgets."""

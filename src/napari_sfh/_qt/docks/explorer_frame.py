@@ -27,6 +27,8 @@ from napari_sfh.types import Progress
 
 #: Lines of text that the message has room for.
 MESSAGE_LINES = 4
+#: What a stage counts, where its name tells something else.
+_COUNTED = {"spectra": "spectra of the bins, channel"}
 #: Colour of an error's sentence.
 ERROR_STYLE = "QLabel { color: #ff6b6b; }"
 
@@ -159,7 +161,7 @@ class ExplorerFrame(QWidget):
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
         """Stage and count of the work; what must not vanish with the next stage stands above."""
-        stage = name_form_labels(step.stage)
+        stage = name_form_labels(_COUNTED.get(step.stage, step.stage))
         if step.stays:
             self.show_message(stage)
         counted = f" {step.done}/{step.total}" if step.total else ""

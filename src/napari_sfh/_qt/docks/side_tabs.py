@@ -1,13 +1,15 @@
 """Room for the science: napari's layer controls and layer list become tabs behind the explorer, on the right.
 
 In a column of their own they take a quarter of the window. They are moved once, when the explorer opens; where the user
-drags them afterwards they stay. The explorer has the full height, the plots below the canvas the rest of the width. A
-galaxy that fits the canvas is fitted again when the window gets another size.
+drags them afterwards they stay. napari's menu of plugins hides and shows the explorer's dock without a look at its tab:
+what the user asked to see comes to the front. The explorer has the full height, the plots below the canvas the rest of
+the width. A galaxy that fits the canvas is fitted again when the window gets another size.
 """
 
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
@@ -47,9 +49,29 @@ class SideTabs(QObject):
             if dock is not None:
                 window.tabifyDockWidget(own, dock)
                 self._moved.append(name)
+        self._dock_own, self._seen, self._hidden = own, True, False
         if own is not None:
             own.raise_()
             self.set_width()
+            own.visibilityChanged.connect(self._note_seen)
+            own.installEventFilter(self)
+
+    def _note_seen(self, seen: bool) -> None:
+        """The dock stands behind another tab, or does so no longer."""
+        if not self._hidden:
+            self._seen = seen
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """A dock that is hidden while it stands behind a tab was meant to be seen; one that is shown, too."""
+        dock: Any = watched
+        if event is not None and event.type() == QEvent.Type.Hide and dock.isHidden() and not self._hidden:
+            self._hidden = True
+            if not self._seen:
+                QTimer.singleShot(0, dock.show)
+        elif event is not None and event.type() == QEvent.Type.Show and self._hidden:
+            self._hidden = False
+            QTimer.singleShot(0, dock.raise_)
+        return False
 
     def set_width(self) -> None:
         """Give the column on the right its width, where the explorer stands in it."""
@@ -74,6 +96,11 @@ class SideTabs(QObject):
 
     def release(self) -> None:
         """Give napari's own arrangement back, as far as the user has left ours alone."""
+        if self._dock_own is not None:
+            with suppress(RuntimeError, TypeError):  # it may have gone with its window
+                self._dock_own.removeEventFilter(self)
+                self._dock_own.visibilityChanged.disconnect(self._note_seen)
+            self._dock_own = None
         docks = [self._dock(name, _RIGHT) for name in (CONTROLS, LAYERS) if name in self._moved]
         for dock in docks:
             if dock is not None:

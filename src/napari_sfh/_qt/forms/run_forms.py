@@ -368,6 +368,12 @@ class DataForm:
         self.images.value = f"{len(found)} of {len(self.bands)} bands have an image in the folder: {some}"
         self.images.visible = bool(found)
 
+    def fill_bands(self, photometry: Mapping[str, Path]) -> None:
+        """Fill in images of some bands; the other files stay."""
+        for band, path in photometry.items():
+            self.bands[band].line_edit.value = str(path)
+        self._tell_images()
+
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
         for edit, path in [
@@ -401,7 +407,7 @@ class BinningForm:
     """How spaxels are binned, and where their kinematics come from."""
 
     def __init__(self) -> None:
-        self._with_spectrum = True
+        self._with_spectrum, self._with_maps = True, False
         self.method = make_setting_control("binning", other="file")
         self.file = make_file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
         self.target_snr = make_setting_control("target_snr")
@@ -426,11 +432,27 @@ class BinningForm:
         self._with_spectrum = used
         self._show_needed()
 
+    def set_maps(self, given: bool) -> None:
+        """Ask for no target S/N where automatic bins are those of a MAPS file."""
+        if given != self._with_maps:
+            self._with_maps = given
+            self._show_needed()
+
     def _show_needed(self) -> None:
         self.file.visible = self.method.value == "file"
         self.kinematics.visible = self._with_spectrum
-        self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
+        own = ("vorbin", "powerbin") if self._with_maps else ("auto", "vorbin", "powerbin")
+        self.target_snr.visible = self.method.value in own
         self.constants.visible = self._with_spectrum and self.kinematics.value == "constant"
+
+    def reset(self) -> None:
+        """The defaults."""
+        for control, name in (
+            (self.method, "binning"),
+            (self.target_snr, "target_snr"),
+            (self.kinematics, "kinematics"),
+        ):
+            control.value = SETTINGS[name].default
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`.

@@ -133,12 +133,20 @@ def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path
 
 
 def save_spectra(
-    progress: ReportProgress, cancel: threading.Event, columns: Mapping[str, F64], opened: OpenedCube, path: Path
+    progress: ReportProgress,
+    cancel: threading.Event,
+    columns: Mapping[str, F64],
+    notes: Mapping[str, str],
+    opened: OpenedCube,
+    path: Path,
 ) -> Path:
-    """Write spectra as a table: wavelength, and a column of flux for each."""
+    """Write spectra as a table: wavelength, and a column of flux for each, with a note where it is from."""
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     unit = u.Unit(f"1e{opened.unit_exponent} erg / (s cm2 AA)")
     table = QTable({name: values * (u.AA if name == "wavelength_aa" else unit) for name, values in columns.items()})
+    for name, note in {"wavelength_aa": "observed, in air", **notes}.items():
+        if name in table.colnames:
+            table[name].info.description = note
     table.meta["CUBE"] = opened.cube.path.name
     return write_tables({"SPECTRA": table}, path)
 
@@ -149,7 +157,7 @@ def save_range_image(
     """Write an image over a range as FITS, in cgs, with the cube's coordinates."""
     report_progress(Progress("writing the image", 0, 0), progress, cancel)
     header = opened.cube.wcs.to_header()
-    header["BUNIT"] = "erg/s/cm2" if image.is_line else "erg/s/cm2/Angstrom"
+    header["BUNIT"] = ("erg/s/cm2" if image.is_line else "erg/s/cm2/Angstrom", "per spaxel")
     header["WAVEMIN"], header["WAVEMAX"] = (round(edge, 3) for edge in image.range_aa)
     header["CONTSUB"] = (image.is_line, "continuum was subtracted")
     header["CUBE"] = opened.cube.path.name[:60]

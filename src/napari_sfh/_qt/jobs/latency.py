@@ -1,9 +1,10 @@
-"""Two settings of the interpreter, without which other threads stop the window.
+"""Two settings of the interpreter, without which other threads and full collections of garbage stop the window.
 
 The garbage collector walks over every object that lives, in whichever thread it is due, and all threads wait: with
-napari and torch loaded (half a million objects) a full pass takes 0.25 s. `GarbageFreeze` spares it what was there
-before the first result. A thread that computes in Python holds the interpreter for 5 ms, and the window, which paints
-by many short calls, loses as much at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
+napari and torch loaded (half a million objects) a full pass takes 0.25 s, and napari asks for one whenever a layer
+leaves. `GarbageFreeze` spares it what is there, and `GarbageRest` what has come since, while the window rests. A thread
+that computes in Python holds the interpreter for 5 ms, and the window, which paints by many short calls, loses as much
+at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtGui import QCursor
+
+#: Milliseconds between two looks whether the window rests, and looks without a move of the mouse until a full pass.
+TIDY_MS, STILL = 5000, 4
+#: So many layers have gone when a full pass is due: each may have left a map that the collector leaves alone.
+SWEEP_LAYERS = 5
 #: Seconds for which a thread keeps the interpreter from others while there is work.
 TURN_SECONDS = 5e-4
 
@@ -34,6 +43,19 @@ class GarbageFreeze:
             GarbageFreeze.wishes += 1
         gc.freeze()
 
+    def tidy(self) -> None:
+        """Leave alone what has come since; only young garbage is looked for, which takes a few milliseconds."""
+        if self._mine:
+            gc.collect(1)
+            gc.freeze()
+
+    def sweep(self) -> None:
+        """Free what has become garbage after it was left alone: a full pass."""
+        if self._mine:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
     def thaw(self) -> None:
         """The explorer has gone."""
         if self._mine:
@@ -41,6 +63,52 @@ class GarbageFreeze:
             GarbageFreeze.wishes -= 1
             if not GarbageFreeze.wishes:
                 gc.unfreeze()
+
+
+class GarbageRest:
+    """Tidies at each `TIDY_MS` at which nothing runs; sweeps when the mouse has also stood still for `STILL` of them.
+
+    Parameters
+    ----------
+    parent : QObject
+        With its end this ends.
+    garbage : GarbageFreeze
+    is_busy : callable
+        Bound method. It is not kept alive.
+
+    Attributes
+    ----------
+    due : int
+        Layers that have gone since the last sweep: at `SWEEP_LAYERS` there is one.
+    """
+
+    def __init__(self, parent: QObject, garbage: GarbageFreeze, is_busy: Callable[[], bool]) -> None:
+        self._garbage, self._is_busy = garbage, weakref.WeakMethod(is_busy)
+        self.due, self._still, self._place = 0, 0, QCursor.pos()
+        self._timer = QTimer(parent)
+        self._timer.setInterval(TIDY_MS)
+        self._timer.timeout.connect(self.look)
+        self._timer.start()
+
+    def note_layer(self, _: object = None) -> None:
+        """A layer has gone."""
+        self.due += 1
+
+    def look(self) -> None:
+        """Tidy or sweep, if it is time."""
+        place, before, is_busy = QCursor.pos(), self._place, self._is_busy()
+        self._place, self._still = place, self._still + 1 if place == before else 0
+        if is_busy is None or is_busy():
+            return
+        if self.due >= SWEEP_LAYERS and self._still >= STILL:
+            self.due = 0
+            self._garbage.sweep()
+        else:
+            self._garbage.tidy()
+
+    def release(self) -> None:
+        """Look no more."""
+        self._timer.stop()
 
 
 _lock = threading.Lock()

@@ -58,7 +58,7 @@ def make_line_layer(
 def save_line_table(
     progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Path:
-    """Write `gas_stars.table` as ECSV, CSV or FITS."""
+    """Write `gas_and_stars.build_gas_table` as ECSV, CSV or FITS."""
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     from napari_sfh.analysis.gas import gas_and_stars
 

@@ -1,7 +1,7 @@
 """What an act would import or compile when it is done first, done beforehand in a thread while the window rests.
 
 In the main thread the first shape on the canvas would compile napari's triangulation (eight seconds once, a fraction of
-one at every later start), and the first page of the gas would import astropy's models.
+one at every later start), and the first page of the gas would import astropy's models and SciPy's statistics.
 """
 
 from __future__ import annotations
@@ -41,8 +41,18 @@ def read_extinction_curve() -> None:
     line_extinction(HALPHA)
 
 
+def load_statistics() -> None:
+    """SciPy's statistics: the trends above the diagrams of gas and stars."""
+    import scipy.stats  # noqa: F401
+
+
 #: In the order of use: layers of a result, a region, the gas.
-SLOW_STEPS: tuple[Callable[[], object], ...] = (warm_up_napari, warm_up_triangulation, read_extinction_curve)
+SLOW_STEPS: tuple[Callable[[], object], ...] = (
+    warm_up_napari,
+    warm_up_triangulation,
+    read_extinction_curve,
+    load_statistics,
+)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
 
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
@@ -17,7 +18,8 @@ HOLD_MS = 50
 class UnpaintedStep:
     """A step with layers, which is not held; the canvas is painted in the next turn, which has no step.
 
-    A layer that is added asks for a painting at once: both together would block the window for the sum of their times.
+    A layer that is added asks for a scene that is put together anew, and for a painting, at once: all together would
+    block the window for the sum of their times.
     """
 
     def __init__(self, step: PaintStep) -> None:
@@ -38,13 +40,22 @@ class StepQueue:
         While it returns True, the steps wait, but for `UnpaintedStep` ones.
     on_rest : callable, optional
         Bound method, called after the last step; it is not kept alive.
+    pause : callable, optional
+        Makes a context for an `UnpaintedStep`, which ends when the canvas is painted again.
     """
 
-    def __init__(self, parent: QObject, hold: Callable[[], bool], on_rest: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        parent: QObject,
+        hold: Callable[[], bool],
+        on_rest: Callable[[], None] | None = None,
+        pause: Callable[[], AbstractContextManager[object]] | None = None,
+    ) -> None:
         self._hold = hold
         self._on_rest = None if on_rest is None else weakref.WeakMethod(on_rest)
         self.stepping = False
         self._dark = False
+        self._pause, self._paused = pause, ExitStack()
         self._steps: deque[PaintStep] = deque()
         self._timer = QTimer(parent)
         self._timer.setInterval(0)
@@ -96,6 +107,10 @@ class StepQueue:
         parent = self._timer.parent()
         window = parent.window() if isinstance(parent, QWidget) else None
         canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        if on:
+            self._paused.close()
+        elif not self._dark and self._pause is not None:
+            self._paused.enter_context(self._pause())
         if canvas is not None:
             canvas.setUpdatesEnabled(on)
         self._dark = not on

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,8 @@ class WorkQueue:
     explorer : QObject
         Kept by a weak proxy. Its ``show_start``, ``show_progress``, ``refresh``, ``tell_cancelled`` and
         ``tell_error`` are called.
+    pause : callable, optional
+        Makes a context for each step with layers, see `StepQueue`.
 
     Attributes
     ----------
@@ -32,10 +35,10 @@ class WorkQueue:
         Layers that come in, one per turn of the event loop; they wait while the job runs.
     """
 
-    def __init__(self, explorer: QObject) -> None:
+    def __init__(self, explorer: QObject, pause: Callable[[], AbstractContextManager[object]] | None = None) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self.job = BackgroundJob(self._progress, self._done, self._failed)
-        self.steps = StepQueue(explorer, self.job.is_running, self._go_on)
+        self.steps = StepQueue(explorer, self.job.is_running, self._go_on, pause)
         self._after: Callable[[Any], None] | None = None
         self._button = ""
         self._waiting: deque[Callable[[], object]] = deque()

@@ -127,6 +127,11 @@ class BackgroundJob:
         """True from `stop` until the work returns."""
         return self._cancel is not None and self._cancel.is_set()
 
+    @property
+    def ending(self) -> bool:
+        """True while work that was stopped, and is waited for no longer, has not come to its end."""
+        return self._late is not None
+
     def start(self, work: Work) -> None:
         """Run ``work(progress, cancel)`` in a thread.
 
@@ -137,7 +142,7 @@ class BackgroundJob:
         """
         if self.running:
             raise ComputeError("a run is in progress: cancel it or wait for its end")
-        self._cancel = threading.Event()
+        self._cancel, self._late = threading.Event(), None
         worker = CancellableWorker(work, self._cancel)
         self._worker = worker
         for name, slot in (("progressed", self._progressed), ("returned", self._returned), ("errored", self._errored)):
@@ -147,8 +152,8 @@ class BackgroundJob:
     def stop(self) -> None:
         """Ask the work to stop; ``on_done`` comes within a second, with what was done or None.
 
-        A library call that does not look at the event is left to end alone; if it still brings a partial result, and
-        nothing else was started meanwhile, ``on_done`` comes once more.
+        A library call that does not look at the event is left to end alone (`ending`); when it does, and nothing else
+        was started meanwhile, ``on_done`` comes once more, with what it brings.
         """
         if self._cancel is not None and not self._cancel.is_set():
             self._cancel.set()
@@ -177,13 +182,15 @@ class BackgroundJob:
             self._slots["progressed"](step)
 
     def _returned(self, worker: Any, value: Any) -> None:
-        late = worker is self._late and value is not None and not self.running
+        late = worker is self._late and not self.running
         if worker is self._worker or late:
             self._worker = self._late = None
             self._slots["returned"](value)
 
     def _errored(self, worker: Any, error: Exception) -> None:
-        if worker is self._worker:
+        if worker is self._late:
+            self._returned(worker, None)
+        elif worker is self._worker:
             self._worker = None
             self._slots["errored"](error)
 

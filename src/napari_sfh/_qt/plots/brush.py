@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import make_bare_plot, pg
+from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, pg
 from napari_sfh._qt.session import BinMark, Session
 from napari_sfh.analysis.outlines import mask_points_inside
 
@@ -40,17 +40,14 @@ class MarkedPoints(BrushPoints):
     ) -> None:
         """Show marks among points (N,) of all bins; ``edge``: colour around the larger ones. NaN is left out."""
         known = np.isfinite(x) & np.isfinite(y)
+        drawn = [mark for mark in marks if mark.row < known.size and known[mark.row]]
+        rows = [mark.row for mark in drawn]
         self.setData(
-            [
-                {
-                    "pos": (x[mark.row], y[mark.row]),
-                    "size": SHOWN_PX if mark.shown else INSIDE_PX,
-                    "brush": pg.mkBrush(mark.color),
-                    "pen": pg.mkPen(edge) if mark.shown else None,
-                }
-                for mark in marks
-                if mark.row < known.size and known[mark.row]
-            ]
+            x=np.asarray(x)[rows],
+            y=np.asarray(y)[rows],
+            size=[SHOWN_PX if mark.shown else INSIDE_PX for mark in drawn],
+            brush=[get_brush(mark.color) for mark in drawn],
+            pen=[get_pen(edge if mark.shown else None) for mark in drawn],
         )
 
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushLink, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import get_brush, make_bare_plot, pg, style_axes
 from napari_sfh._qt.session import BinMark, Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.gas.gas_and_stars import (
@@ -117,8 +117,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
             self.boxes[name].set_points(x[good], y[good], np.flatnonzero(good))
             brush = pg.mkBrush(self._colors.data + "a0")
             if name == "bpt":
-                # One brush a class: pyqtgraph draws the symbol once for each brush, not for each colour.
-                brushes = [pg.mkBrush(color) for color in BPT_COLORS]
+                brushes = [get_brush(color) for color in BPT_COLORS]
                 self._points[name].setData(x[good], y[good], brush=[brushes[max(k - 1, 0)] for k in drawn.bpt[good]])
             else:
                 self._points[name].setData(x[good], y[good], brush=brush)

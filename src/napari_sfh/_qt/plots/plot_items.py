@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -102,11 +102,11 @@ def copy_text(text: str) -> None:
 
 
 class Ribbon(QGraphicsPathItem):
-    """A filled region without an outline: a 16-84 % band, or masked ranges."""
+    """A filled region: a 16-84 % band, or masked ranges; ``edged`` ones have a line around, seen where it is narrow."""
 
-    def __init__(self, alpha: int = 60) -> None:
+    def __init__(self, alpha: int = 60, edged: bool = False) -> None:
         super().__init__()
-        self._alpha = alpha
+        self._alpha, self._edged = alpha, edged
         self.setPen(pg.mkPen(None))
         self.setZValue(-10)
 
@@ -115,6 +115,8 @@ class Ribbon(QGraphicsPathItem):
         brush = pg.mkColor(color)
         brush.setAlpha(self._alpha)
         self.setBrush(pg.mkBrush(brush))
+        if self._edged:
+            self.setPen(pg.mkPen(color, width=1))  # cosmetic: a pixel at every zoom
 
     def between(self, x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
         """Fill between two curves; nothing where either is not finite."""
@@ -133,6 +135,18 @@ class Ribbon(QGraphicsPathItem):
         for a, b in ranges:
             path.addRect(a, low, b - a, high - low)
         self.setPath(path)
+
+
+@cache
+def get_brush(color: str) -> Any:
+    """The brush of a colour, always the same one: pyqtgraph draws a symbol anew for each brush, not for each look."""
+    return pg.mkBrush(color)
+
+
+@cache
+def get_pen(color: str | None) -> Any:
+    """The pen of a colour, always the same one; None: it draws nothing."""
+    return pg.mkPen(color)
 
 
 def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:

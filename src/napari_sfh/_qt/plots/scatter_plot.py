@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
-from napari_sfh._qt.plots.plot_items import pg, style_axes
+from napari_sfh._qt.plots.plot_items import get_brush, get_pen, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.maps import robust_limits
@@ -64,12 +63,9 @@ class ScatterPlot(BrushPlot):
         place = {row: k for k, row in enumerate(rows)}
         few = len(rows) <= COLORED_POINTS
         colors = [choose_color(place[row]) if few else COLORS[0] for row in known]
-        spots: list[dict[str, Any]] = [
-            {"pos": (self._x[row], self._y[row]), "brush": pg.mkBrush(color), "pen": pg.mkPen(self._colors.text)}
-            for row, color in zip(known, colors)
-        ]
         self._chosen.setSize(11 if few else 6)
-        self._chosen.setData(spots)
+        pen, brushes = get_pen(self._colors.text), [get_brush(color) for color in colors]
+        self._chosen.setData(x=self._x[known], y=self._y[known], brush=brushes, pen=[pen] * len(known))
 
     def release(self) -> None:
         """Empty the scene before Python ends."""

@@ -81,7 +81,7 @@ class OneToOne(BrushPlot):
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
         label = QUANTITIES[key].label
-        result, answer = comparison.result.model_name, comparison.other.name
+        result, answer = comparison.own_name, comparison.other.name
         style_axes(self.plot, self._colors, left=f"{label}, {result}", bottom=f"{label}, {answer}")
 
     def mark(self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating]) -> None:

@@ -41,14 +41,16 @@ class SpectrumPlot:
         self._difference = pg.PlotCurveItem(connect="finite")
         self._others: list[pg.PlotCurveItem] = []
         self._error = Ribbon(90)
-        self._predictive = Ribbon(80)  # above the model, below the data
-        self._predictive.setZValue(-1)
+        self._predictive = Ribbon(80, edged=True)  # above the model, below the data
+        self._predictive_off = Ribbon(110, edged=True)  # the same about the model, where it is wide enough to be read
+        for ribbon in (self._predictive, self._predictive_off):
+            ribbon.setZValue(-1)
         self._masked = [Ribbon(45), Ribbon(45)]
         self._zero = pg.InfiniteLine(0, angle=0)
         # The data upon the model: a model that fits would hide them.
         for item in (self._masked[0], self._predictive, self._model, self._data):
             self.spectrum.addItem(item, ignoreBounds=True)
-        for item in (self._masked[1], self._error, self._zero, self._difference):
+        for item in (self._masked[1], self._error, self._predictive_off, self._zero, self._difference):
             self.residual.addItem(item, ignoreBounds=True)
         self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
         for line in self._lines:
@@ -82,7 +84,8 @@ class SpectrumPlot:
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
             ribbon.set_color(colors.faint)
-        self._predictive.set_color(colors.model)
+        for ribbon in (self._predictive, self._predictive_off):
+            ribbon.set_color(colors.model)
         for line in self._lines:
             line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
 
@@ -120,11 +123,17 @@ class SpectrumPlot:
         self.residual.setYRange(-size, size, padding=0)
 
     def draw_predictive(self, band: tuple[NDArray[np.floating], NDArray[np.floating]] | None) -> None:
-        """Shade between the 16 and 84 % of the spectra (W,) that draws of the posterior make; None: nothing."""
-        if band is None:
-            self._predictive.setPath(QPainterPath())
-        else:
-            self._predictive.between(self._wave_aa, *band)
+        """Shade between the 16 and 84 % of the spectra (W,) that draws of the posterior make; None: nothing.
+
+        Beside the residual the model is taken off: the band is mostly narrower than the error of the data.
+        """
+        if band is None or self._view is None:
+            for ribbon in (self._predictive, self._predictive_off):
+                ribbon.setPath(QPainterPath())
+            return
+        low, high = band
+        self._predictive.between(self._wave_aa, low, high)
+        self._predictive_off.between(self._wave_aa, low - self._view.model, high - self._view.model)
 
     def overlay(self, views: Sequence[BinView]) -> None:
         """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
@@ -158,7 +167,7 @@ class SpectrumPlot:
     def _clear(self) -> None:
         for curve in (self._data, self._model, self._difference):
             curve.setData([], [])
-        for ribbon in (*self._masked, self._error, self._predictive):
+        for ribbon in (*self._masked, self._error, self._predictive, self._predictive_off):
             ribbon.setPath(QPainterPath())
 
 

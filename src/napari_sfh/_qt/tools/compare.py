@@ -222,7 +222,7 @@ class ComparisonTool(DockTool):
     @property
     def _difference_title(self) -> str:
         known = self._known()
-        return f"{maps.MAPS[self.form.mean.value].title}: {known.result.model_name} − {known.other.name}"
+        return f"{maps.MAPS[self.form.mean.value].title}: {known.own_name} − {known.other.name}"
 
     def _use(self) -> NDArray[np.bool_]:
         """Bins (N,) that are compared."""
@@ -395,7 +395,7 @@ class ComparisonTool(DockTool):
 
 def _format_rows(comparison: Comparison, bin_id: int) -> str:
     """A bin's numbers of both answers, as a table in rich text."""
-    cells = [("", comparison.result.model_name, comparison.other.name)]
+    cells = [("", comparison.own_name, comparison.other.name)]
     for key in comparison.means:
         own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
         cells.append((QUANTITIES[key].label, f"{own:z.2f}", f"{other:z.2f}".replace("nan", "–")))

@@ -25,6 +25,7 @@ from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import Host, Tool
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import choose_color
+from napari_sfh.analysis.exploration.cube_spectra import find_polygon_spaxels
 from napari_sfh.analysis.exploration.range_images import Range, RangeImage
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
@@ -127,7 +128,7 @@ class CubeTool(Tool):
         self._preparing = LatestJob(self._prepared, self._failed, on_progress=self._tell_progress)
         self._cursor_job = LatestJob(self._show_cursor, self._failed)
         self._aperture_job = LatestJob(self._show_apertures, self._failed, interrupts=True)
-        self._image_job = LatestJob(self._show_image, self._failed, interrupts=True)
+        self._image_job = LatestJob(self._show_image, self._image_failed, interrupts=True)
         self._hover = make_weak_hover(self._hovered)
         host.viewer.mouse_move_callbacks.append(self._hover)
         form = self.form
@@ -139,6 +140,7 @@ class CubeTool(Tool):
         form.radius.changed.connect(self._read_cursor)
         for edit in form.edits.values():
             edit.changed.connect(self._typed)
+        host.data.redshift.changed.connect(self._redshift_typed)
 
     # -- acts --------------------------------------------------------------------------------------------------
 
@@ -205,9 +207,23 @@ class CubeTool(Tool):
 
     def save_spectra(self, path: Path | str) -> None:
         """Write what the plot shows as a table."""
-        columns = self.plot.list_columns()
-        work = partial(cube_tasks.save_spectra, columns=columns, opened=self._need_cube(), path=Path(path))
+        columns, notes = self.plot.list_columns(), self._describe_spectra()
+        work = partial(cube_tasks.save_spectra, columns=columns, notes=notes, opened=self._need_cube(), path=Path(path))
         self.host.start(work, self.saved)
+
+    def _describe_spectra(self) -> dict[str, str]:
+        """Of each column of spectra, where it is from."""
+        notes, opened, sky = {}, self._need_cube(), self._sky
+        if sky is not None and self._place is not None:
+            radius = float(self.form.radius.value)
+            what = f"mean within {radius:g} arcsec of" if radius > 0 else "the spaxel at"
+            notes["cursor"] = f"{what} {sky.radec_text(self._place)}"
+        for k, polygon in enumerate(self.apertures.list_polygons()):
+            n_spaxels = find_polygon_spaxels(opened.shape, polygon).size
+            middle = (polygon.min(axis=0) + polygon.max(axis=0)) / 2
+            place = "" if sky is None else f" around {sky.radec_text(sky.to_world(middle[None, :])[0])}"
+            notes[f"aperture_{k + 1}"] = f"{self.form.statistic.value} of {n_spaxels} spaxels{place}"
+        return notes
 
     def save_image(self, path: Path | str) -> None:
         """Write the image as FITS."""
@@ -326,6 +342,11 @@ class CubeTool(Tool):
             return float(with_text)
         except (TypeError, ValueError):
             return self._need_cube().cube.redshift
+
+    def _redshift_typed(self, _: object = None) -> None:
+        """The named lines stand where the form has them."""
+        if self.opened is not None and self.dock is not None:
+            self.plot.set_redshift(self._find_redshift())
 
     def _find_cube_path(self) -> Path | None:
         path: Path | None = self.host.data.cube_path
@@ -451,6 +472,14 @@ class CubeTool(Tool):
         self._image_job.drop()
         self.image = None
         self.host.stack.remove_layers(ROLE)
+
+    def _image_failed(self, error: Exception) -> None:
+        """An image of other ranges must not stand beside those that were refused."""
+        self.image = None
+        layer = self.host.stack.find(ROLE)
+        if layer is not None:
+            self.host.viewer.layers.remove(layer)
+        self._failed(error)
 
     def _make_layer(self, image: RangeImage, name: str = "") -> Any:
         opened, sky = self._need_cube(), self._sky

@@ -153,7 +153,7 @@ class LineTool(DockTool):
         return ToolDock(self.host.viewer, [self.plots], None, [self.figure_button, self.table_button], _EMPTY)
 
     def save_table(self, path: Path | str) -> None:
-        """Write `gas_stars.table`."""
+        """Write `gas_and_stars.build_gas_table`."""
         work = partial(line_tasks.save_line_table, **self._what(), path=Path(path))
         self.host.start(work, self.saved)
 

@@ -20,6 +20,7 @@ from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import make_form, make_form_row
 from napari_sfh._qt.plots.side_plots import make_save_button
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import posteriors, tables
 from napari_sfh.analysis.credibility.reweighting import NormalPrior
@@ -104,7 +105,7 @@ def draw_row_picture(
 
     made = draw_row_posterior(table.table[row : row + 1], table.meta, table.path, cancel=cancel)
     values = {name: np.asarray(made[name], dtype=float) for name in table.quantities if name in made}
-    draws = PosteriorDraws(row + 1, values, table.path.name, table.meta.get("MODEL", ""))
+    draws = PosteriorDraws(row + 1, values, table.path.name, table.meta.get("MODEL", ""), row_name=table.name_row(row))
     return paint_corner(progress, cancel, None, draws, color, faint)
 
 
@@ -251,6 +252,8 @@ class PosteriorTool(Tool):
         self.container = self.form.container
         self.shown: CornerPicture | None = None
         self._window: QDialog | None = None
+        self._theme_slot = make_weak_slot(self._theme_changed)
+        host.viewer.events.theme.connect(self._theme_slot)
         self.form.draw.changed.connect(self._press_draw)
         self.form.spectra.changed.connect(self._press_spectra)
 
@@ -305,7 +308,9 @@ class PosteriorTool(Tool):
 
     def _shade(self, bin_id: int, band: NDArray[np.floating]) -> None:
         self.host.panel.plots.set_predictive(bin_id, band)
-        self.host.show_message(f"Bin {bin_id}: 68 % of the spectra of its posterior's draws lie in the shaded band.")
+        self.host.show_message(
+            f"Bin {bin_id}: 68 % of the spectra of its posterior's draws lie in the band (below: minus the model)."
+        )
 
     def draw_row(self, table: EstimateTable, row: int) -> None:
         """Draw the posterior of a row (0..N-1) of a catalogue in the background."""
@@ -372,11 +377,27 @@ class PosteriorTool(Tool):
 
     def release(self) -> None:
         """Close the window."""
+        self.host.viewer.events.theme.disconnect(self._theme_slot)
         if self._window is not None:
             self._window.close()
             self._window.deleteLater()
             self._window = None
         self.shown = None
+
+    def _theme_changed(self, _: object = None) -> None:
+        """A plot that is open is painted anew, in the colours of the theme."""
+        if self.shown is None or self._window is None or not self._window.isVisible():
+            return
+        draws, colors = self.shown.draws, get_palette(self.host.viewer.theme)
+        result = None if draws.source else self.host.session.result
+        work = partial(paint_corner, result=result, draws=draws, color=colors.text, faint=colors.background)
+        self.host.start(work, self._repainted)
+
+    def _repainted(self, made: CornerPicture) -> None:
+        """The same draws in other colours, unless others are shown by now."""
+        if self.shown is not None and made.draws is self.shown.draws:
+            self.shown = made
+            self._picture.show_array(made.picture)
 
     def _drawn(self, made: CornerPicture) -> None:
         self.shown = made

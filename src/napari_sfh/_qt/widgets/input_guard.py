@@ -2,7 +2,8 @@
 
 A wheel over a field that has no keyboard focus scrolls what the field lies in, and changes nothing. A spin box of
 superqt takes the keyboard whenever a program sets its value; it is handed back. A button that was pressed gives the
-keyboard to the canvas: Qt would give it to the next field where the button cannot be used while its work runs.
+keyboard to the canvas: Qt would give it to the next field where the button cannot be used while its work runs. A spin
+box that refuses a key says which numbers it takes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -23,10 +25,13 @@ from qtpy.QtWidgets import (
     QMainWindow,
     QOpenGLWidget,
     QScrollBar,
+    QToolTip,
     QWidget,
 )
 from superqt.spinbox import QLargeIntSpinBox
 
+#: Property of a spin box that says what it refuses.
+_TOLD = "napari_sfh_told"
 FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
 
 
@@ -59,6 +64,10 @@ class InputGuard(QObject):
                 if field.focusPolicy() == Qt.FocusPolicy.WheelFocus:
                     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 field.installEventFilter(self)
+            if isinstance(field, QAbstractSpinBox) and not field.property(_TOLD):
+                field.setProperty(_TOLD, True)
+                typed: Any = field.lineEdit()
+                typed.inputRejected.connect(partial(_tell_range, weakref.ref(field)))
             if isinstance(field, QLargeIntSpinBox):
                 line: Any = field.lineEdit()
                 line.setFocus = _stay_away  # what superqt calls at every change of the value
@@ -100,7 +109,15 @@ class InputGuard(QObject):
     def _guards(self, widget: QWidget) -> bool:
         """Whether a widget is one of ours."""
         roots = [root() for root in self._roots]
-        return any(root.isAncestorOf(widget) for root in roots if root is not None)
+        return any(root.isAncestorOf(widget) for root in roots if root is not None and isalive(root))
+
+
+def _tell_range(reference: weakref.ref[Any]) -> None:
+    """A spin box drops a key that it cannot take without a word: -5 would become 5."""
+    field = reference()
+    if field is not None:
+        text = f"A number from {field.minimum():g} to {field.maximum():g}"
+        QToolTip.showText(field.mapToGlobal(field.rect().bottomLeft()), text, field)
 
 
 def _focus_canvas(window: Any) -> None:

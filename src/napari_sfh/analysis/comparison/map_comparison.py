@@ -98,6 +98,12 @@ class Comparison:
     errors: Mapping[str, F64]
     sfh: Mapping[str, F64]  # (N, 16, 3)
 
+    @property
+    def own_name(self) -> str:
+        """What the result is called beside the other: by its weights, unless those are the other's, too."""
+        name = self.result.model_name
+        return f"{name} (this result)" if self.other.name.split(" (")[0] == name else name
+
     def pair(self, key: str) -> tuple[F64, F64]:
         """This result's and the other's mean ``key``, (N,) each."""
         return np.asarray(self.result.prediction.median(key), dtype=np.float64), self.means[key]
@@ -175,6 +181,13 @@ def compare_results(result: Result, answer: OtherResult) -> Comparison:
 
 def compute_bin_overlap(result: Result, answer: OtherResult) -> tuple[Any, F64]:
     """Share of each of the answer's bins in each of the result's.
+
+    Parameters
+    ----------
+    result : Result
+        N bins.
+    answer : OtherResult
+        M bins, on any grid with a WCS or on the same spaxels.
 
     Returns
     -------

@@ -55,7 +55,19 @@ def read_other_result(path: str | Path, result: Result) -> OtherResult:
 
 
 def other_result_from_run(result: Result, file: str = "") -> OtherResult:
-    """Another run's or network's result."""
+    """Another run's or network's result.
+
+    Parameters
+    ----------
+    result : Result
+    file : str
+        Its name, for the legend.
+
+    Returns
+    -------
+    OtherResult
+        On the bins of that run.
+    """
     prediction = result.prediction
     known = [k for k in SCALAR_MAPS.values() if k in prediction.quantiles]
     means = {k: np.asarray(prediction.median(k), dtype=np.float64) for k in known}

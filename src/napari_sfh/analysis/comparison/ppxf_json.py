@@ -82,7 +82,19 @@ def decode_ppxf_fit(kept: Mapping[str, Any], result: Result) -> PpxfFit:
 
 
 def compute_spectrum_checksum(result: Result, bin_id: int) -> str:
-    """CRC-32 of a bin's spectrum as the result file holds it: float32, zero where it is masked."""
+    """CRC-32 of a bin's spectrum as the result file holds it: float32, zero where it is masked.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+
+    Returns
+    -------
+    str
+        Eight hexadecimal digits.
+    """
     row = bin_id - 1
     flux = np.where(result.data.mask[row], result.data.flux[row], 0)
     return f"{zlib.crc32(np.ascontiguousarray(flux, dtype='<f4').tobytes()):08x}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,12 @@ from napari_sfh.types import F32, I32, Flag, Floats, Observation, Prediction
 _CHUNK = 64
 #: Draws of the posterior whose spectra are held against the data, and the share that must contradict it.
 CHECKED_DRAWS, CONTRADICTING_SHARE = 32, 0.95
-#: Spectra (N, n, W) of n draws of the posterior of some objects.
-DrawSpectra = Callable[[Observation, int], F32]
+
+
+class DrawSpectra(Protocol):
+    """Spectra (N, n, W) of n draws of the posterior of some objects, as `model.inference.draw_predicted_spectra`."""
+
+    def __call__(self, data: Observation, *, n: int) -> F32: ...
 
 
 def derive_credibility_flags(
@@ -58,7 +63,7 @@ def _confirm_by_draws(data: Observation, suspect: NDArray[np.bool_], draw_spectr
     rows = np.flatnonzero(suspect)
     for lo in range(0, rows.size, _CHUNK):
         part = rows[lo : lo + _CHUNK]
-        spectra = draw_spectra(data.select(part), CHECKED_DRAWS)
+        spectra = draw_spectra(data.select(part), n=CHECKED_DRAWS)
         hits = [find_continuum_mismatch(data.select(part), spectra[:, k]) for k in range(spectra.shape[1])]
         confirmed[part] = np.mean(hits, axis=0) >= CONTRADICTING_SHARE
     return confirmed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_sfh.errors import SfhInputError
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Cube
 
@@ -96,9 +97,11 @@ class RangeImages:
         Raises
         ------
         SfhInputError
-            The file is damaged.
+            A range lies outside the cube, or the file is damaged.
         Cancelled
         """
+        for asked in (range_aa, left_aa, right_aa):
+            self._check_covered(asked)
         channels = find_range_channels(self.cube.wave_aa, range_aa)
         edges = float(self._edges_aa[channels.start]), float(self._edges_aa[channels.stop])
         mean, at = self._average(channels, cancel)
@@ -118,6 +121,15 @@ class RangeImages:
             continuum = low + share * (high - low)
         line = (mean - continuum) * (edges[1] - edges[0]) * self.cube.flux_scale
         return RangeImage(line.astype(np.float32), edges, True)
+
+    def _check_covered(self, range_aa: Range | None) -> None:
+        """Refuse a range of which the cube has no channel."""
+        first, last = float(self._edges_aa[0]), float(self._edges_aa[-1])
+        if range_aa is not None and not (max(range_aa) >= first and min(range_aa) <= last):
+            raise SfhInputError(
+                f"{min(range_aa):g}-{max(range_aa):g} Å lies outside the cube, which covers {first:.0f}-{last:.0f} Å "
+                "(observed, in air): choose a range inside"
+            )
 
     def _average(self, channels: slice, cancel: threading.Event | None) -> tuple[F64, F64]:
         """Mean flux of the good channels and their mean wavelength, (ny, nx) each; NaN where too few are good."""

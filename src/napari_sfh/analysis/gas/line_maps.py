@@ -100,7 +100,7 @@ class GasProperties:
     o3n2: F64  # corrected for dust
     oxygen: F64  # 12 + log(O/H)
     oxygen_error: F64  # of the measurement; the calibration scatters by 0.18 dex
-    bpt: NDArray[np.int8]  # index into BPT
+    bpt: NDArray[np.int8]  # index into `BPT_CLASSES`
 
 
 @cache
@@ -237,7 +237,8 @@ def derive_gas_properties(lines: LineFluxes, min_snr: float = MIN_LINE_SNR, comp
 
     Returns
     -------
-    Gas
+    GasProperties
+        Arrays of the lines' shape.
 
     Raises
     ------

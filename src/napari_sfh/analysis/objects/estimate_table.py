@@ -23,6 +23,8 @@ from napari_sfh.types import F64
 _LOW, _HIGH = "_P16", "_P84"
 #: Ending of our columns where the catalogue has one of the same name.
 _OURS = "_SFH"
+#: Names of columns that name an object, in the order in which they are looked for.
+IDENTIFIERS = ("id", "name", "object", "source_id", "objid", "number", "file")
 #: Names of columns of right ascension and declination in degrees, in the order in which they are looked for.
 _PLACES = (("ra", "dec"), ("raj2000", "dej2000"), ("alpha_j2000", "delta_j2000"), ("ra_deg", "dec_deg"))
 
@@ -64,6 +66,20 @@ class EstimateTable:
     def find_own(self, name: str) -> str:
         """The column of ``SNR``, ``OOD`` or ``FLAG`` that was added to the catalogue; empty if there is none."""
         return next((found for found in (f"{name}{_OURS}", name) if found in self.table.colnames), "")
+
+    @cached_property
+    def name_column(self) -> str:
+        """The column by which the catalogue names its objects; empty if there is none."""
+        by_name = {name.lower(): name for name in reversed(self.table.colnames)}
+        texts = [n for n in self.table.colnames if self.table[n].dtype.kind in "SUO" and self.table[n].ndim == 1]
+        named = (by_name[name] for name in IDENTIFIERS if name in by_name and self.table[by_name[name]].ndim == 1)
+        return next(named, next(iter(texts), ""))
+
+    def name_row(self, row: int) -> str:
+        """How the catalogue calls a row (0..N-1); without a name its number, from 1."""
+        value = self.table[self.name_column][row] if self.name_column else np.ma.masked
+        text = "" if value is np.ma.masked else value.decode() if isinstance(value, bytes) else str(value)
+        return text.strip() or f"row {row + 1}"
 
     def list_estimates(self, row: int) -> tuple[ScalarEstimate, ...]:
         """What was estimated of a row (0..N-1)."""

@@ -52,7 +52,9 @@ class DataLikelihood:
         """Least squares (C,) and the logarithm of the factors' volume (C,)."""
         away = self.flux - model
         factors, matrix = self._solve_polynomials(model, precision, away)
-        left = (away**2 * precision).sum(1) - (factors * self._project(model, precision, away)).sum(1)
+        # A sum of squares, and no difference of large numbers: of a model far from the data that would be negative.
+        left = ((away - model * (factors @ self.polynomials)) ** 2 * precision).sum(1)
+        left = left + (factors**2 * self.prior_precision).sum(1)
         return left, torch.logdet(matrix) - self.prior_precision.log().sum()
 
     def _project(self, model: torch.Tensor, precision: torch.Tensor, away: torch.Tensor) -> torch.Tensor:

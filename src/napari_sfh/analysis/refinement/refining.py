@@ -40,6 +40,8 @@ from napari_sfh.types import F32, F64, QUANTILES, Observation
 LN_ERROR_SCATTER = 0.4
 #: Of the escaping share: logistic of a normal number with this mean and scatter.
 ESCAPE_NORMAL = (-0.8, 1.2)
+#: Largest optical depth of the diffuse dust that is modelled: the flow's tails reach to numbers that no light passes.
+MOST_TAU = 20.0
 #: Share of repeated data that must look stranger than the measured ones, else these contradict the model.
 MIN_PREDICTIVE_SHARE = 0.01
 _NUISANCES = 2
@@ -125,7 +127,7 @@ class _Problem:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Spectra (C, P) on the pixels of the likelihood, or (C, W) of all templates, and bands (C, B)."""
         made = self.bundle.model.derive(y)
-        dust = (made["tau_ism"], made["tau_bc"], made["slope"])
+        dust = (made["tau_ism"].clamp(max=MOST_TAU), made["tau_bc"], made["slope"])
         return (templates or self.templates).reconstruct(made["mass_frac"], made["mh"], *dust, escape)
 
     def evaluate(self, points: torch.Tensor) -> torch.Tensor:

@@ -56,6 +56,8 @@ def renumber_bins(image: NDArray[Any], name: str, zero_is_bin: bool | None = Non
     inside = numbered & ((values >= 0) if zero_is_bin else (values > 0))
     if not inside.any():
         raise SfhInputError(f"{name}: holds no bin (all numbers are NaN, negative or 0); give another file")
+    if values.size > 1 and not values.any():
+        raise SfhInputError(f"{name}: is 0 everywhere: no bin was ever written to it; give another file")
     out = np.zeros(values.shape, dtype=np.int32)
     numbers, index = np.unique(values[inside], return_inverse=True)
     out[inside] = index + 1

@@ -99,8 +99,14 @@ class HeaderCards:
             return "(unreadable)"
 
 
-def describe_duplicate_cards(header: fits.Header, path: Path) -> list[str]:
-    """Cards of coordinates, units and calibration that stand twice with different values: readers take either."""
+def describe_duplicate_cards(header: fits.Header) -> list[str]:
+    """Cards of coordinates, units and calibration that stand twice with different values: readers take either.
+
+    Returns
+    -------
+    list of str
+        A sentence each; empty where all is well.
+    """
     notes = []
     for key in dict.fromkeys(k for k in header if _DECISIVE.match(k)):
         if header.count(key) > 1:

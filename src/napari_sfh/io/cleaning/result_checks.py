@@ -29,6 +29,13 @@ _OWN: Mapping[str, tuple[type, ...]] = {
 def check_own_fields(own: Any, path: Path) -> None:
     """Refuse a table SETTINGS whose own fields are missing or of another type.
 
+    Parameters
+    ----------
+    own : mapping
+        What the table SETTINGS holds for the package itself.
+    path : Path
+        For messages.
+
     Raises
     ------
     SfhInputError
@@ -45,6 +52,13 @@ def check_own_fields(own: Any, path: Path) -> None:
 
 def check_result(result: Result, path: Path) -> None:
     """Refuse a result whose parts do not belong together, or hold numbers that no run writes.
+
+    Parameters
+    ----------
+    result : Result
+        As it was read.
+    path : Path
+        For messages.
 
     Raises
     ------

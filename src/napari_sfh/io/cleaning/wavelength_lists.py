@@ -74,7 +74,22 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> Wavelengt
 
 
 def compare_with_list(axis: WavelengthAxis, hdus: fits.HDUList, path: Path) -> WavelengthAxis:
-    """The axis of the header, with a note where a list in the file says something else, in air or in vacuum."""
+    """The axis of the header, with a note where a list in the file says something else, in air or in vacuum.
+
+    Parameters
+    ----------
+    axis : WavelengthAxis
+        Of the header.
+    hdus : HDUList
+        Open; a table or image of wavelengths is looked for.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    WavelengthAxis
+        Its wavelengths are the header's in any case.
+    """
     try:
         listed = read_listed_wavelengths(hdus, axis.wave_aa.size, path)
     except SfhInputError:

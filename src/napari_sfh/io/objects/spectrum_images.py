@@ -40,6 +40,18 @@ _ROW_WORDS = {"spectrum": "flux", "flux": "flux", "error": "error", "sigma": "er
 def list_image_spectra(hdus: fits.HDUList, path: Path) -> list[SpectrumColumns]:
     """The spectra among a file's images; none where it has no image with one axis of wavelength.
 
+    Parameters
+    ----------
+    hdus : HDUList
+        Open.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    list of SpectrumColumns
+        One a spectrum, or one of an image of many rows.
+
     Raises
     ------
     SfhInputError

@@ -54,7 +54,7 @@ def make_band_observation(
     ebv_mw : array (N,) or float
         Milky Way E(B-V), mag; needs ``pivot_aa``.
     pivot_aa : array (B,), optional
-        Pivot wavelengths of the bands, Angstrom.
+        Pivot wavelengths of the bands as they were observed, Angstrom.
     keep_negative : bool
         Use fluxes that are not positive.
     calibration_error : float

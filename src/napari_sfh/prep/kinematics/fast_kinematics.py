@@ -34,7 +34,7 @@ from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra
 from napari_sfh.prep.kinematics.stellar_kinematics import StellarKinematics, fill_unfitted_bins
 from napari_sfh.types import F64, Bool, Progress
 
-#: Seconds of one bin on one core, measured by ``benchmarks/bench_kinematics.py``.
+#: Seconds of one bin on one core, measured by ``benchmarks/bench_estimate.py --kinematics fast``.
 FAST_SECONDS: float = 0.002
 
 #: Spectra that take each step together.

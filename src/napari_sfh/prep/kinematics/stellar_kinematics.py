@@ -225,7 +225,19 @@ def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float)
 
 
 def fit_row_with_ppxf(data: LogSpectra, row: int) -> tuple[float, float]:
-    """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
+    """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum.
+
+    Parameters
+    ----------
+    data : LogSpectra
+    row : int
+        Of the bin, from 0.
+
+    Returns
+    -------
+    v_kms, sigma_kms : float
+        Velocity relative to the redshift of ``data``, and dispersion without the LSF.
+    """
     if not data.fittable[row]:
         return np.nan, np.nan
     arguments = {

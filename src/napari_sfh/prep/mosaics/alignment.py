@@ -51,7 +51,8 @@ class Alignment:
     scale : float
         Mosaic's flux over the cube's; 1 where both are calibrated alike.
     background : float
-        Mosaic's flux where the cube has none, e-/s per mosaic pixel: what `bin_photometry` takes as ``background``.
+        Mosaic's flux where the cube has none, e-/s per mosaic pixel: what `photometry.measure_bin_photometry` takes as
+        ``background``.
     pedestal : float
         The same over the cube's median flux under the filter, of the spaxels compared.
     scale_error, pedestal_error : float

@@ -2,9 +2,9 @@
 
 A mosaic is calibrated by its PHOTFLAM to surface brightness (f_lambda per arcsec^2), blurred from the HST to the MUSE
 PSF (`psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where that
-is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
-whose spectra were summed. Bad pixels are left out of the blur and its weight; a spaxel needs half of its kernel on good
-pixels, a bin `MIN_COVERAGE` of its spaxels (then the sum is divided by the coverage), else its flux is NaN.
+is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels whose
+spectra were summed. Bad pixels are left out of the blur and its weight; a spaxel needs nine tenths of its kernel on
+good pixels, a bin `MIN_COVERAGE` of its spaxels (then the sum is divided by the coverage), else its flux is NaN.
 
 Errors come from the weight map. With independent pixel errors s_i and blur K, two spaxels a, b have the covariance
 sum_i K_ai K_bi s_i^2, near sqrt(v_a v_b) rho(a - b): v_a = sum_i K_ai^2 s_i^2 is the blurred variance and rho the

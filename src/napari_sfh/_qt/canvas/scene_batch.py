@@ -1,0 +1,33 @@
+"""Changes to the layers of a viewer for which its scene is put together once, after the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class SceneBatch:
+    """napari's batched update of layers, which may be asked for inside itself: the outermost one counts.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._layers = viewer.layers
+        self._depth = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Layers come, go and change meanwhile; the canvas takes them over at the end."""
+        self._depth += 1
+        if self._depth == 1:
+            self._layers.events.begin_batch()
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._layers.events.end_batch()
