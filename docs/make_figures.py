@@ -38,13 +38,13 @@ HEAD = """# Figures reached
 Made by `python docs/make_figures.py` from the reports in `docs/report/` (`napari-sfh-train evaluate`); each
 names its weights (sha256), machine, prior and seed. Test spectra are drawn fresh from the prior with seed 20261121,
 which no training uses, noise by the prior's own model; `phangs` was trained on `galceran2026`, `wide` on `wide`, then
-`wide2`, then `wide3`: on its first prior it is no longer quite at home. What that bought elsewhere is told on
+`wide2`, `wide3` and `wide4`: on its first prior it is no longer quite at home. What that bought elsewhere is told on
 [the test bed](test-bed.md).
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
 figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an independent simulator
 (`training/simulator/independent_simulator.py`): log-normal, truncated and two-component histories with bursts, a
 mass-metallicity relation, Calzetti or SMC dust, other gas. For `wide` they are no unseen test: its epoch was chosen by
-galaxies of that simulator, and its levels were calibrated on 2400 of them beside as many of the prior, all drawn with
+galaxies of that simulator, and its levels were calibrated on 4000 of them beside as many of the prior, all drawn with
 other seeds than those below. `phangs` never met it.
 """
 
