@@ -38,6 +38,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "
 myst_heading_anchors = 3
 
 # Tutorials run when the site is built; an error in a cell ends the build.
+highlight_language = "none"  # commands are no Python; what is says so
 nb_execution_mode = os.environ.get("NAPARI_SFH_DOCS_EXECUTE", "cache")
 nb_execution_cache_path = str(HERE / "_build" / ".jupyter_cache")
 # What the tutorials write, which git ignores: what an earlier build left would stop a training.

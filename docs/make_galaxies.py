@@ -31,7 +31,8 @@ Made by `python docs/make_galaxies.py` from the results of `make demo` and `make
 ## Does the uncertainty follow the S/N and the dust?
 
 Half of the 16-84 % interval (dex: 5 %, median, 95 % of the bins), its rank correlation with the bins' S/N, and with the
-stars' E(B-V) once S/N and LW age are taken out (partial rank correlation). Voronoi bins even out the S/N.
+stars' E(B-V) once S/N and LW age are taken out (partial rank correlation). Voronoi bins even out the S/N; those of the
+mock are [its own](../start/command-line.md#how-many-bins-has-the-mock-spiral).
 
 """
 

@@ -55,7 +55,7 @@ class MeasuredValues:
         if value is None:
             return NOT_MEASURED
         if isinstance(value, list | tuple):
-            value = " - ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+            value = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
         try:
             return (
                 pattern.format(value).replace("-", "\N{MINUS SIGN}")
