@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from napari_sfh.console import resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 from napari_sfh.io.outputs import is_same_file
@@ -62,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    args = build_parser().parse_args(argv)
+    args = build_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     remove_parts_on_signals()
     try:
         check_command_output(args)

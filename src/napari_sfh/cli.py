@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress
+from napari_sfh.console import make_stderr_logger, print_progress, resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = build_command_parser().parse_args(argv)
+    options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
     try:

@@ -7,6 +7,7 @@ puts in what the user of a front end knows it by. Nothing heavy is imported here
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -226,12 +227,15 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube))
-        object.__setattr__(self, "photometry", {band.upper(): Path(path) for band, path in self.photometry.items()})
+        images = {band.upper(): Path(path).expanduser() for band, path in self.photometry.items()}
+        object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube).expanduser())
+        object.__setattr__(self, "photometry", images)
+        for name in ("binning", "model"):
+            object.__setattr__(self, name, os.path.expanduser(getattr(self, name)))
         if self.cube is None and not self.photometry:
             raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
         if self.maps is not None:
-            object.__setattr__(self, "maps", Path(self.maps))
+            object.__setattr__(self, "maps", Path(self.maps).expanduser())
         for name, setting in SETTINGS.items():
             setting.check(name, getattr(self, name))
         if self.kinematics not in SETTINGS["kinematics"].choices:

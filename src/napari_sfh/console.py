@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -44,6 +46,17 @@ def make_stderr_logger(quiet: bool) -> LogLine:
             print(line, file=sys.stderr, flush=True)
 
     return say
+
+
+def resolve_home(words: Sequence[str]) -> list[str]:
+    """Words of a command line with ``~`` as the home folder, which shells leave in quotes and behind ``=``.
+
+    Examples
+    --------
+    >>> resolve_home(["F555W=~/x.fits"]) == [f"F555W={os.path.expanduser('~')}/x.fits"]
+    True
+    """
+    return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]
 
 
 @contextmanager

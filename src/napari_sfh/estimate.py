@@ -39,6 +39,7 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
+from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
@@ -463,6 +464,7 @@ def _observe_spectrum(
     observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, lsf)
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
+    notes.extend(f"{one.name}: {note}" for note in check_errors(observed))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
@@ -480,6 +482,14 @@ def _describe_coverage(one: SingleSpectrum, rest: RestSpectra, instrument: Instr
         return ()
     low, high = instrument.grid.wave_aa[[0, -1]] * (1 + z)
     seen = one.wave_aa[one.good]
+    first, last = instrument.grid.wave_aa[instrument.grid.norm_pixels][[0, -1]] * (1 + z)
+    inside = one.good & (one.wave_aa >= first) & (one.wave_aa <= last)
+    if seen[0] <= first and seen[-1] >= last:
+        return (
+            f"{one.name}: {int(inside.sum())} pixels of {first:.0f}-{last:.0f} A are usable, with a mean of "
+            f"{float(one.flux[inside].mean()) if inside.any() else np.nan:.3g} of the spectrum's median: nothing to "
+            "normalise it by; check its masks, fill values and sky subtraction",
+        )
     return (
         f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
         f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",

@@ -49,7 +49,7 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         No TOML.
     """
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise SfhInputError(f"{file}: not valid TOML ({error}); mend that line") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,24 @@ def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: st
         name = axis.mapRectFromItem(axis.label, axis.label.boundingRect())
         assert numbers
         assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"
+
+
+def test_numbers_of_time_keep_apart_where_the_plot_is_narrow(plots: BinPlots) -> None:
+    def find_numbers() -> list[tuple[float, float]]:
+        QApplication.processEvents()
+        axis = plots.mh.getAxis("bottom")
+        painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
+        _, _, numbers = axis.generateDrawSpecs(painter)
+        painter.end()
+        assert image.width() == 10
+        return sorted((rect.left(), rect.right()) for rect, _, text in numbers if text)
+
+    plots.resize(1400, 300)
+    assert len(find_numbers()) == 4
+    plots.resize(640, 240)
+    narrow = find_numbers()
+    assert 2 <= len(narrow) < 4
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(narrow))
 
 
 def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result: Result) -> None:

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from nircam_mosaics import RATIOS, write_infrared_folder
 from painted_cube import Paint, PaintedCube, write_painted_cube
 from qtpy.compat import isalive
 from qtpy.QtCore import QPointF, Qt
@@ -23,6 +24,7 @@ from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.cli import main
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import read_result
@@ -201,7 +203,7 @@ def run_command(name: str, folder: Path, words: list[str]) -> Path:
     ("names", "with_tools"),
     [
         (("narrowband-muse", "jpas"), ()),
-        pytest.param((*CUBES, *IMAGES), (*CUBES, *IMAGES), marks=pytest.mark.slow),
+        pytest.param((*CUBES, *IMAGES), (*CUBES, *IMAGES), marks=[pytest.mark.slow, pytest.mark.timeout(3000)]),
     ],
 )
 def test_weights_on_maps_one_after_the_other(
@@ -225,6 +227,23 @@ def test_weights_on_maps_one_after_the_other(
             assert set(dock.tools["posterior"].shown.draws.values) == set(result.prediction.scalars)
             dock.tools["posterior"].release()
             assert dock.panel.estimates.names == result.prediction.scalars
+
+
+def type_into(field: Any, text: str) -> None:
+    """Type a path into a field for files in place of what it holds, and press Return."""
+    line = field.line_edit.native
+    line.setFocus()
+    line.selectAll()
+    QTest.keyClick(line, Qt.Key.Key_Delete)
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    QApplication.processEvents()
+
+
+def read_band_flux(path: Path) -> Any:
+    """Values of an image in its unit."""
+    with fits.open(path) as hdus:
+        return np.asarray(hdus["SCI"].data, float)
 
 
 def find_loneliest(x: Any, y: Any) -> int:
@@ -315,24 +334,66 @@ def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> Non
 
 
 def test_weights_for_bands_run_from_the_form_on_a_folder_of_images(dock: Any, tmp_path: Path, qtbot: Any) -> None:
-    """As a user does: weights, folder, Run; the preflight and the button follow both."""
+    """As a user does: folder, weights, Run; the preflight and the button follow, and a picture stands for a cube."""
     folder = tmp_path / "field"
     folder.mkdir()
     write_images("narrowband", folder)
     qtbot.waitUntil(lambda: "narrowband" in dock.network.model.choices, timeout=60000)
-    dock.network.model.value = "narrowband"
+    type_into(dock.data.folder, str(folder))
+    with pytest.raises(SfhInputError, match="no usable integral-field cube"):  # `wide` needs one
+        dock.finish(120)
     assert not dock.run_button.enabled
-    dock.open_folder(folder)
+    dock.network.model.value = "narrowband"
     dock.finish(120)
     assert dock.run_button.enabled
     assert dock.data.images.visible
+    white = dock.stack.find("white")
+    assert white.visible
+    middle = read_band_flux(folder / "J0550.fits")
+    np.testing.assert_allclose(white.data / white.data.mean(), middle / middle.mean(), rtol=0.1)
+    assert white.contrast_limits[1] - white.contrast_limits[0] > 0.001  # the canvas tells no smaller numbers apart
+    assert tuple(dock.viewer.scene.camera.orientation2d) == ("up", "left")
     assert "34 of 34" in dock.data.images.value
     qtbot.waitUntil(lambda: dock.preflight.found is not None, timeout=60000)
     assert dock.preflight.found.facts["images"].startswith("34 of 34 bands")
+    assert not dock.preflight.plot.isVisible()
     dock.network.model.value = "wide"
     assert not dock.run_button.enabled  # it needs spectra
     dock.network.model.value = "narrowband"
+    dock.finish(120)
     QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
     dock.finish(120)
     assert dock.session.result.prediction.scalars == ("lg_age_lw", "mh_lw")
     assert np.isfinite(dock.session.result.prediction.median("lg_age_lw")).all()
+
+
+def test_nircam_mosaics_are_found_when_their_weights_are_chosen(dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    """As a user does: folder, weights, Run. A field that was emptied stays empty when weights are chosen again."""
+    folder = write_infrared_folder(tmp_path / "MOCK")
+    qtbot.waitUntil(lambda: "phangs-jwst" in dock.network.model.choices, timeout=60000)
+    type_into(dock.data.folder, str(folder))
+    dock.finish(120)
+    optical = dict(dock.data.photometry)
+    assert set(optical) == {"F336W", "F438W", "F555W", "F814W"}
+    dock.network.model.value = "phangs-jwst"
+    dock.finish(120)
+    assert set(dock.data.photometry) == {*optical, *RATIOS}
+    assert all("nircam" in dock.data.photometry[band].name for band in RATIOS)
+    qtbot.waitUntil(lambda: dock.preflight.up_to_date, timeout=60000)
+    assert {check.band for check in dock.preflight.found.bands if check.used} == {*optical, *RATIOS}
+    type_into(dock.data.bands["F335M"], "")
+    dock.network.model.value = "wide"
+    dock.network.model.value = "phangs-jwst"
+    dock.finish(120)
+    assert set(dock.data.photometry) == {*optical, "F200W"}
+    dock.data.ebv_mw.value = "0"
+    QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
+    dock.finish(300)
+    result = dock.session.result
+    assert result.model_name == "phangs-jwst"
+    used = dict(zip(result.data.bands, result.data.phot_mask.any(0), strict=True))
+    assert {band for band, is_used in used.items() if is_used} == {*optical, "F200W"}
+    click(dock.viewer, dock.session, 1)
+    assert dock.session.selected == 1
+    assert np.isfinite(dock.session.views()[0].phot).sum() == 5
+    assert dock.panel.plots.sed.vb.viewRange()[0][1] > np.log10(result.instrument.pivot_aa.max())

@@ -2,50 +2,16 @@
 
 import numpy as np
 import pytest
-from astropy.io import fits
+from nircam_mosaics import RATIOS, write_infrared_folder
 
-from napari_sfh import demo
 from napari_sfh.cli import main
-from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Flag
-
-JWST = load_instrument("phangs-jwst")
-#: Flux density over that of F814W: a population with little dust emission.
-RATIOS = {"F200W": 0.32, "F335M": 0.07}
-SPEED_OF_LIGHT_AA_S = 2.99792458e18
-
-
-def write_nircam(source, folder, band, ratio):
-    """An i2d mosaic of the field of an HST mosaic, each pixel ``ratio`` of its flux density, in MJy/sr."""
-    mosaic = read_mosaic(source, "F814W", JWST)
-    with fits.open(source) as hdus:
-        hdu = next(h for h in hdus if h.data is not None)
-        header, data = hdu.header.copy(), np.asarray(hdu.data, np.float64)
-    pixel_sr = mosaic.wcs.proj_plane_pixel_area().to_value("sr")
-    pivot_aa = JWST.pivot_aa[JWST.band_names.index(band)]
-    surface = ratio * data * mosaic.photflam * pivot_aa**2 / SPEED_OF_LIGHT_AA_S / pixel_sr / 1e-17
-    for key in ("PHOTFLAM", "PHOTPLAM", "PHOTZPT", "FILTER", "INSTRUME", "DETECTOR", "EXPTIME"):
-        header.remove(key, ignore_missing=True)
-    header["BUNIT"] = "MJy/sr"
-    primary = fits.PrimaryHDU()
-    primary.header.update({"TELESCOP": "JWST", "INSTRUME": "NIRCAM", "DETECTOR": "MULTIPLE", "FILTER": band})
-    error = np.full(surface.shape, 0.02 * np.nanmedian(np.abs(surface)))
-    hdus = [fits.ImageHDU(a.astype(np.float32), header, name=name) for a, name in ((surface, "SCI"), (error, "ERR"))]
-    fits.HDUList([primary, *hdus]).writeto(folder / f"mock0001_nircam_lv3_{band.lower()}_i2d.fits")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A strip of the mock galaxy with its HST mosaics but F275W, and two of the four NIRCam ones."""
-    folder = demo.write_demo_cutout(tmp_path_factory.mktemp("jwst") / "MOCK", (slice(28, 32), slice(20, 36)))
-    (source,) = folder.glob("*f814w*sci.fits")
-    for band, ratio in RATIOS.items():
-        write_nircam(source, folder, band, ratio)
-    for path in folder.glob("*f275w*"):
-        path.unlink()
-    return folder
+    return write_infrared_folder(tmp_path_factory.mktemp("jwst") / "MOCK")
 
 
 def test_a_folder_with_some_nircam_mosaics_runs(folder, tmp_path, capsys):

@@ -16,7 +16,7 @@ from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.training import cli
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
-from napari_sfh.training.studies.narrow_bands import narrow_galaxies, spaxel_tests, spectral_labels
+from napari_sfh.training.studies.narrow_bands import narrow_galaxies, spaxel_lookup, spaxel_tests, spectral_labels
 from napari_sfh.training.studies.narrow_bands.narrow_nets import (
     JpasMlp,
     RegressorFitSettings,
@@ -249,6 +249,30 @@ def test_labels_of_noisier_spectra_scatter_more(tmp_path, monkeypatch):
     assert output.with_suffix(".md").read_text().count("| 300 |") == 2
 
 
+def test_memory_alone_tells_the_sets_apart():
+    """Galaxies that are points in the space of the bands: known ones are found, others answered by chance."""
+    rng = np.random.default_rng(3)
+    galaxy = np.repeat(np.arange(24, dtype=np.int32), 12)
+    flux = np.exp(rng.normal(size=(24, 6)))[galaxy] * (1 + 1e-4 * rng.standard_normal((galaxy.size, 6)))
+    lg_age, mh = rng.normal(size=(2, 24)).astype(np.float32)[:, galaxy]
+    made = narrow_galaxies.MockSpaxels(flux.astype(np.float32), lg_age, mh, galaxy, np.zeros(galaxy.size, np.float32))
+    found = spaxel_lookup.measure_spaxel_lookup(made, 5)
+    assert (found["A"]["same_galaxy"], found["B"]["same_galaxy"]) == (1.0, 0.0)
+    assert found["A"]["lg_age"]["std"] == 0
+    assert 0.6 < found["B"]["lg_age"]["std"] / (np.sqrt(2) * lg_age.std()) < 1.4
+
+
+def test_command_measures_a_lookup(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+    output = tmp_path / "out.json"
+    small = ["--galaxies", "8", "--spaxels", "30", "--prior", "tiny", "--labels", "truth", "--snr", "300", "--quiet"]
+    words = [*small, "--instrument", "narrowband-muse", "--lookup", "--output", str(output)]
+    assert cli.main(["paper-systems", "spaxels", *words]) == 0
+    found = json.loads(output.read_text())["lookup"]
+    assert found["B"]["same_galaxy"] == 0 < found["A"]["same_galaxy"]
+    assert f"| B | {found['B']['lg_age']['std']:.3f} / " in output.with_suffix(".md").read_text()
+
+
 def test_small_training_sets_get_as_many_steps(spaxels, monkeypatch):
     asked = []
 
@@ -271,6 +295,7 @@ def test_small_training_sets_get_as_many_steps(spaxels, monkeypatch):
         (["spaxels", "--snr", "-1"], "--snr -1: must be positive"),
         (["spaxels", "--label-snr", "40", "0"], "--label-snr 0: must be positive"),
         (["spaxels", "--label-snr", "40", "--labels", "truth", "--galaxies", "8", "--spaxels", "8"], "have no noise"),
+        (["spaxels", "--label-snr", "40", "--lookup"], "--lookup: one thing at a time"),
         (["jpas", "--n", "5"], "--n 5: must be at least 10"),
         (["percentiles"], "--folder: give the MILES models"),
     ],

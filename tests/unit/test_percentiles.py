@@ -136,6 +136,16 @@ def test_corner_and_answers_are_drawn_with_units():
     ]
 
 
+def test_lines_beyond_the_spectra_are_not_marked():
+    rng = np.random.default_rng(6)
+    wave, latent = np.linspace(4023.0, 6000.0, 50), rng.normal(size=(20, 16)).astype(np.float32)
+    galaxies = SimpleNamespace(wave_aa=wave, spectra=lambda rows: rng.normal(size=(len(rows), wave.size)))
+    study = SimpleNamespace(galaxies=galaxies, rows=np.arange(20))
+    first = percentile_figures.plot_latent_against_wavelength(study, latent, 20).axes[0]
+    assert [text.get_text() for text in first.texts] == ["Hβ", "Mg", "NaD"]
+    assert first.get_xlim()[1] < 6200
+
+
 def test_weights_are_measured_on_spectra_like_stacks(tmp_path, monkeypatch):
     monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     seen = []

@@ -59,6 +59,11 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
         metavar="S/N",
         help="spaxels: instead, sets A and B with labels fitted at each of these S/N",
     )
+    parser.add_argument(
+        "--lookup",
+        action="store_true",
+        help="spaxels: instead, sets A and B by the label of the most similar spectrum that was trained on",
+    )
     parser.add_argument("--runs", type=int, default=0, help="spaxels: runs of the learning curve (default none)")
     parser.add_argument("--search", type=int, default=0, metavar="N", help="spaxels: random networks to choose from")
     parser.add_argument("--epochs", type=int, metavar="N", help="most epochs of every network")
@@ -119,6 +124,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         for value in values:
             if not value > 0:
                 raise SfhInputError(f"--{key} {value:g}: must be positive")
+    if args.label_snr and args.lookup:
+        raise SfhInputError("--lookup: one thing at a time; leave --label-snr out")
     if args.label_snr and args.data is not None:
         raise SfhInputError("--label-snr: labels of a table are what they are; leave --data out")
 
@@ -140,6 +147,11 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
         with print_progress(args.quiet) as progress:
             return _measure_label_noise(args, settings, progress), ()
     made, labels = _obtain_spaxels(args)
+    if args.lookup:
+        from napari_sfh.training.studies.narrow_bands.spaxel_lookup import measure_spaxel_lookup
+
+        facts = {"n_galaxies": made.n_galaxies, "n_spaxels": len(made.r), "labels": labels}
+        return facts | {"lookup": measure_spaxel_lookup(made, settings.seed)}, ()
     measured: dict[str, Any] = {
         "n_galaxies": made.n_galaxies,
         "n_spaxels": len(made.r),

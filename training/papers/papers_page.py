@@ -19,7 +19,7 @@ from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
 from napari_sfh.training.papers.printed_numbers import PrintedNumber, PrintedPaper, load_printed_papers
 from napari_sfh.training.papers.recipe_choices import measure_seed_spread
-from napari_sfh.training.studies.system_pages import format_label_noise_table
+from napari_sfh.training.studies.system_pages import format_label_noise_table, format_lookup_table
 
 #: Name of the page, and of the folder of its figures beside it.
 PAGE, FIGURE_FOLDER = "papers.md", "papers"
@@ -85,6 +85,8 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "ppxf-variants": lambda: _format_ppxf_variants(values.read_report("ppxf-variants")),
         "latent-islands": lambda: _format_latent_islands(values.read_report("paper-phangs")),
         "label-noise": lambda: _format_label_noise(values.read_report("spaxel-label-noise")),
+        "lookup": lambda: _format_lookup(values.read_report("spaxel-lookup")),
+        "lookup-fitted": lambda: _format_lookup(values.read_report("spaxel-lookup-fitted")),
         "labels-six-screens": lambda: _format_label_noise(values.read_report("spaxel-labels-six-screens")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
@@ -235,6 +237,10 @@ def _format_latent_islands(report: Mapping[str, Any] | None) -> str:
 
 def _format_label_noise(study: Mapping[str, Any] | None) -> str:
     return f"*{NOT_MEASURED}*" if study is None else "\n".join(format_label_noise_table(study["label_noise"]))
+
+
+def _format_lookup(study: Mapping[str, Any] | None) -> str:
+    return f"*{NOT_MEASURED}*" if study is None else "\n".join(format_lookup_table(study))
 
 
 #: Reports of networks trained alike, and what they are.

@@ -32,9 +32,11 @@ def _format_record(measured: Measured) -> list[str]:
 
 
 def format_spaxel_page(measured: Measured) -> str:
-    """Sets A and B, classes, trends and learning curve of the spaxel network; or both sets by noise of the labels."""
+    """Sets A and B, classes, trends and learning curve of the spaxel network; or noise of the labels, or a look-up."""
     if "label_noise" in measured:
         return "\n".join([*_format_record(measured), *format_label_noise_table(measured["label_noise"]), ""])
+    if "lookup" in measured:
+        return "\n".join([*_format_record(measured), *format_lookup_table(measured), ""])
     spread = measured["spread"]
     facts = (
         f"{measured['n_galaxies']} galaxies, {measured['n_spaxels']} spaxels in all, {measured['bands']} bands; "
@@ -111,6 +113,35 @@ def format_label_noise_table(rows: Measured) -> list[str]:
         f"Robust std; {n} spaxels. The fit sees one pixel's S/N, the bands a hundred pixels together.",
         "",
         *_format_rows(head, cells),
+    ]
+
+
+def format_lookup_table(measured: Measured) -> list[str]:
+    """What the label of the most similar trained spectrum gives in both sets.
+
+    Parameters
+    ----------
+    measured : mapping
+        Of ``paper-systems spaxels --lookup``.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
+    cells = [
+        [
+            kind,
+            *(f"{row[name]['std']:.3f} / {row[name]['nmad']:.3f}" for name in ("lg_age", "mh")),
+            f"{100 * row['same_galaxy']:.0f} %",
+        ]
+        for kind, row in measured["lookup"].items()
+    ]
+    return [
+        f"{measured['n_spaxels']} spaxels of {measured['n_galaxies']} galaxies; labels: {measured['labels']}. Std / "
+        "robust std of the label of the most similar spectrum that was trained on.",
+        "",
+        *_format_rows(["set", "log age", "[M/H]", "found in the same galaxy"], cells),
     ]
 
 

@@ -466,13 +466,15 @@ class Explorer(ExplorerFrame):
             instrument = read_bundle_header(self.network.chosen_model).instrument
         except SfhInputError:
             return  # a run says what is wrong with them
-        with_spectrum = instrument.spectrum is not None
+        with_spectrum, before = instrument.spectrum is not None, tuple(self.data.bands)
         self.data.set_bands(instrument.band_names, in_place_of_cube=not with_spectrum)
         self.binning.set_spectrum(with_spectrum)
         self.network.mask_lines.visible = with_spectrum
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
         self.refresh()
+        if self.data.folder.line_edit.value.strip() and tuple(self.data.bands) != before and not self.files.restoring:
+            self.when_ready(self.presenter.seek_bands)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()

@@ -77,7 +77,8 @@ class FileActions:
     def open(self, path: Path | str) -> None:
         """Open a galaxy's folder, a cube, a result, or a workspace."""
         path = Path(path).expanduser()
-        self._explorer.start(partial(tasks.open_path, path=path), partial(_show_opened, self._explorer, path))
+        work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
+        self._explorer.start(work, partial(_show_opened, self._explorer, path))
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""

@@ -42,6 +42,8 @@ class Presenter:
         self._folder: Path | None = None  # of the galaxy in the form
         self._owner: Path | None = None  # cube, or folder of images, whose redshift and the like the form holds
         self.is_demo = False
+        self._searched: Path | None = None  # folder in which images of bands were looked for
+        self._sought: set[str] = set()  # those bands
         self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
 
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
@@ -56,6 +58,7 @@ class Presenter:
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
         self._folder = galaxy.folder
         self._own_numbers(galaxy)
+        self._searched, self._sought = galaxy.folder, set(galaxy.sought)
         if galaxy.ebv_mw is not None:
             explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
         if galaxy.is_demo:
@@ -63,6 +66,37 @@ class Presenter:
         self._show_white(galaxy)
         if then_run:
             explorer.run()
+
+    def seek_bands(self) -> None:
+        """Look in the galaxy's folder for images of bands that only the weights chosen now ask for.
+
+        A band that was looked for before is left as it is: somebody may have emptied its field.
+        """
+        explorer = self._explorer
+        text = explorer.data.folder.line_edit.value.strip()
+        folder = Path(text).expanduser() if text else None
+        if folder is None or not folder.is_dir():
+            return
+        if explorer.data.cube_path is None and not explorer.data.photometry and folder != self._searched:
+            # The weights before found nothing in it that they could use.
+            if explorer.may_close():
+                explorer.open_folder(folder)
+            return
+        new = set(explorer.data.bands) - self._sought
+        if folder != self._searched or not new:
+            return
+        self._sought |= new
+        work = partial(tasks.find_band_files, folder=folder, model=explorer.network.chosen_model)
+        explorer.start(work, partial(self._fill_bands, folder, new))
+
+    def _fill_bands(self, folder: Path, new: set[str], found: tuple[dict[str, Path], tuple[str, ...]]) -> None:
+        """Put the images of new bands into the form, unless it shows another galaxy by now."""
+        data = self._explorer.data
+        photometry, problems = found
+        if folder == self._searched:
+            data.fill_bands({b: p for b, p in photometry.items() if b in new and b in data.bands})
+            self._explorer.preflight.look(problems)
+            self._explorer.refresh()
 
     def forget_files(self, folder: Path) -> None:
         """Empty the fields of the galaxy before: its files, and what was given for it alone.
@@ -105,6 +139,7 @@ class Presenter:
             explorer.session.set_result(None)
             explorer.tools.on_result(None)
             explorer.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
+            explorer.session.look_at(galaxy.sky)
             # North is up from the first picture on.
             steps = [
                 explorer.canvas.orient,
@@ -112,8 +147,8 @@ class Presenter:
                 explorer.viewer.reset_view,
                 explorer.stack.activate,
             ]
-            explore = partial(explorer.tools["cube"].show_cube, galaxy.opened)
-            explorer.in_turns([*(UnpaintedStep(step) for step in steps), explore, explorer.fit_view])
+            explore = [] if galaxy.opened is None else [partial(explorer.tools["cube"].show_cube, galaxy.opened)]
+            explorer.in_turns([*(UnpaintedStep(step) for step in steps), *explore, explorer.fit_view])
         explorer.refresh()
         emptied, self.forgotten = self.forgotten, []
         told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
@@ -141,6 +176,8 @@ class Presenter:
         explorer = self._explorer
         explorer.files.begin(opened)
         self._folder, self._owner, self.is_demo = None, explorer.data.cube_path, False
+        folder = explorer.data.folder.line_edit.value.strip()
+        self._searched, self._sought = Path(folder) if folder else None, set(explorer.data.bands)
         steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]
         if opened.shown is not None:
             self.show_prepared(opened.shown, steps)

@@ -64,8 +64,8 @@ def list_galaxy_jobs(
 
 def _absolute(key: str, value: Any) -> Any:
     """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
-    if key in ("binning", "model") and Path(value).is_file():
-        return str(Path(value).absolute())
+    if key in ("binning", "model") and Path(value).expanduser().is_file():
+        return str(Path(value).expanduser().absolute())
     return value
 
 

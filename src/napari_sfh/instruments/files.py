@@ -6,6 +6,7 @@ remedy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -175,16 +176,26 @@ def _read_line_spread(table: Any, where: str, folder: Path | None) -> LineSpread
     section = read_section(_LineSpreadSection, table, where, "spectrum.lsf")
     section.check_keys(f"{where}: [spectrum.lsf]")
     if section.file is not None:
-        return LineSpread.from_file((folder or Path()) / section.file)
+        return LineSpread.from_file((folder or Path()) / Path(section.file).expanduser())
     return LineSpread(section.kind, section.fwhm_aa or section.r or 0.0, section.table or ())
 
 
 def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | None) -> Band:
     section = read_section(_BandSection, row, where, f"band {number}")
     values = {f.name: getattr(section, f.name) for f in fields(Band)}
-    if section.curve and not section.table and folder is not None and (folder / section.curve).is_file():
-        values["table"] = _read_curve(folder / section.curve, section.medium)
+    if section.curve and not section.table and folder is not None:
+        path = folder / Path(section.curve).expanduser()
+        if path.is_file():
+            values["table"] = _read_curve(path, section.medium)
+        elif _FILE_NAME.search(section.curve):
+            raise SfhInputError(f"{where}: [[band]] {section.name}: there is no file {path}; correct curve")
     return Band(**values)
+
+
+#: What names a file rather than a known filter.
+_FILE_NAME = re.compile(r"[/\\]|\.(txt|dat|csv|tsv|ecsv|fits|res|par|asc|ascii)$", re.IGNORECASE)
+#: Wavelengths of bands, Angstrom.
+_BAND_AA = (900.0, 1e6)
 
 
 def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:
@@ -193,8 +204,13 @@ def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:
         rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
     except (OSError, ValueError) as error:
         raise SfhInputError(f"{path}: no table of wavelength and throughput ({error}); correct the file") from error
-    if rows.shape[1] < 2:
-        raise SfhInputError(f"{path}: one column; a curve needs wavelength in Angstrom and throughput")
+    if rows.shape[1] != 2:
+        raise SfhInputError(f"{path}: {rows.shape[1]} columns; write two, wavelength in Angstrom and throughput")
+    if not _BAND_AA[0] < np.median(rows[:, 0]) < _BAND_AA[1]:
+        raise SfhInputError(
+            f"{path}: wavelengths of {rows[:, 0].min():g}-{rows[:, 0].max():g} Angstrom are no band of stars: are they "
+            "in nm or micrometres? Write them in Angstrom"
+        )
     wave = vacuum_to_air(rows[:, 0]) if medium == "vacuum" else rows[:, 0]
     try:
         checked = Filter.from_curve(path.stem, "", wave, rows[:, 1])

@@ -173,7 +173,8 @@ class Band:
             raise SfhInputError(f"[[band]] name = {self.name!r}; use letters, digits, '.', '_', '+' and '-' only")
         shape = self.centre_aa > 0 and self.fwhm_aa > 0
         if bool(self.curve or self.table) == shape:
-            raise SfhInputError(f"[[band]] {self.name}: give curve, or centre_aa and fwhm_aa in Angstrom, not both")
+            given = "not both" if shape else f"fwhm_aa = {self.fwhm_aa:g}, centre_aa = {self.centre_aa:g} are no band"
+            raise SfhInputError(f"[[band]] {self.name}: give curve, or centre_aa and fwhm_aa above 0 Angstrom; {given}")
         if not 0 <= self.edge_aa <= max(self.fwhm_aa, 0):
             raise SfhInputError(f"[[band]] {self.name}: edge_aa = {self.edge_aa} must lie in 0-fwhm_aa")
 
@@ -327,9 +328,10 @@ class Instrument:
                 f"LSF {grid.lsf.describe()}; dispersion {grid.sigma_kms:g} km/s; mean flux in {lo:g}-{hi:g} AA is one"
             )
         for band in self.bands:
-            shape = band.curve or (
-                f"{band.centre_aa:g} AA, {band.fwhm_aa:g} AA wide" if band.centre_aa else "own curve"
-            )
+            shape = f"{band.centre_aa:g} AA, {band.fwhm_aa:g} AA wide" if band.centre_aa else band.curve or "own curve"
+            if band.table:
+                seen = [wave for wave, throughput in band.table if throughput > 0]
+                shape += f", pivot {band.drawn_at_aa:.0f} AA, from {min(seen):.0f} to {max(seen):.0f} AA"
             substitute = f"; {band.substitute} stands in" if band.substitute else ""
             text.append(f"band {band.name}: {shape}{substitute}")
         if self.bands:

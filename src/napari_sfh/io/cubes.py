@@ -24,7 +24,7 @@ from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, 
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
-from napari_sfh.io.cleaning.cube_probe import make_slab_reader
+from napari_sfh.io.cleaning.cube_probe import find_error_power, make_slab_reader
 from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelength_lists import compare_with_list, read_listed_wavelengths
 from napari_sfh.io.cleaning.wavelengths import (
@@ -78,6 +78,7 @@ def read_cube(path: str | Path) -> Cube:
         unit = _find_flux_unit(header, path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
         images, unit_note = _follow_error_unit(hdus, images)
+        images, unit_note = (images, unit_note) if unit_note else _judge_flux_unit(hdus, images, path)
         factor, factor_note = _error_factor(hdus, images, unit, area)
         notes = [*_redshift_notes(merged), inherited, *axis.notes, *sky_notes, unit.note, unit_note, factor_note]
         notes += [*describe_duplicate_cards(header), *map(_unused_note, images.unused), *images.notes]
@@ -184,6 +185,22 @@ def _follow_error_unit(hdus: fits.HDUList, images: CubeImages) -> tuple[CubeImag
     return images, ""
 
 
+def _judge_flux_unit(hdus: fits.HDUList, images: CubeImages, path: Path) -> tuple[CubeImages, str]:
+    """Variances in the flux's own unit: whether they are such, or 1 sigma, by the scatter of the flux."""
+    if images.error is None or images.error_kind != "variance":
+        return images, ""
+    text = str(hdus[images.error].header.get("BUNIT") or "").strip()
+    if not text or all(unit_conversion_factor(text, target) is None for target in (FLAM, FLAM / u.sr)):
+        return images, ""
+    is_sigma = find_error_power(path, images) == 1
+    what = "1 sigma" if is_sigma else "a variance"
+    note = (
+        f"BUNIT {text!r} of {images.error_name} is that of the flux, not its square: read as {what}, which the scatter "
+        "of the flux is nearer to"
+    )
+    return replace(images, error_kind="sigma" if is_sigma else "variance"), note
+
+
 def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_sr: float) -> tuple[float, str]:
     """What brings stored errors to erg/s/cm2/AA, in the power that their kind has, and a note.
 
@@ -201,5 +218,6 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_
                 return scale * area**power, ""
     data_unit = str(hdus[images.data].header.get("BUNIT") or "").strip()
     understood = not text or (flux.channel_factor is not None and (power == 2 or text == data_unit))
+    understood |= power == 2 and unit_conversion_factor(text, FLAM) is not None  # `_judge_flux_unit` has told of it
     note = "" if understood else f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA"
     return float(flux.scale**power), note

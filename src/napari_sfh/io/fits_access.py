@@ -228,12 +228,15 @@ def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ..
     -------
     tuple of str
         Notes: data that differ from their DATASUM (astronomers' tools often change data and leave the sum: the public
-        MUSE minicube of mpdaf is such a file), a header that was edited after its CHECKSUM was written, or that the
-        file was not verified.
+        MUSE minicube of mpdaf is such a file), a header that was edited after its CHECKSUM was written, that the
+        file was not verified, or that its length is that of no whole FITS file.
     """
     path = Path(path)
     stat = path.stat()
-    return _data_sums(path, stat.st_size, stat.st_mtime_ns, limit_bytes)
+    sums = _data_sums(path, stat.st_size, stat.st_mtime_ns, limit_bytes)
+    if is_compressed_stream(path) or stat.st_size % 2880 == 0:
+        return sums
+    return (*sums, f"the length of {path.name} is no multiple of 2880 bytes: cut off? HDUs behind may be missing")
 
 
 @lru_cache(maxsize=256)

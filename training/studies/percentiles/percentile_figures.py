@@ -157,12 +157,14 @@ def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int =
     figure = _figure(9, 7)
     flux = study.galaxies.spectra(study.rows[:n]).astype(np.float64)
     flux = (flux - flux.mean(0)) / np.maximum(flux.std(0), 1e-9)
+    wave = study.galaxies.wave_aa
+    lines = {name: line for name, line in MARKED_LINES_AA.items() if wave[0] <= line <= wave[-1]}
     for k, axes in enumerate(figure.subplots(4, 1, sharex=True)):
         z = latent[: len(flux), k].astype(np.float64)
         z = (z - z.mean()) / max(float(z.std()), 1e-9)
-        axes.plot(study.galaxies.wave_aa, np.abs(z @ flux) / len(flux), lw=0.5, color="black")
+        axes.plot(wave, np.abs(z @ flux) / len(flux), lw=0.5, color="black")
         axes.set(ylabel=f"|r| of z{k + 1}", ylim=(0, 1))
-        for name, line in MARKED_LINES_AA.items():
+        for name, line in lines.items():
             axes.axvline(line, color="tab:red", lw=0.6)
             if k == 0:
                 axes.text(line, 1.02, name, color="tab:red", ha="center", va="bottom", fontsize=8)

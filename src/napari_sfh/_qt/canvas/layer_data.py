@@ -32,6 +32,10 @@ FIRST_MAP = "AGE_LW"
 FLAG_COLORS = ("#3b4048", *map(choose_color, range(len(FLAG_MEANING))))
 
 
+#: Brightest value of white light that the canvas draws as it is; fainter images are brought near 1.
+_LEAST_DRAWN = 1e-6
+
+
 class LayerLink:
     """What a layer shows: ``role`` (white, bins, map, lines, difference, composite, contours, disc, region), the
     map's or line's name, and its result or cube.
@@ -83,6 +87,9 @@ def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str,
     tuple
         Data, attributes and kind of the layer.
     """
+    brightest = float(np.nanmax(np.abs(image), initial=0.0, where=np.isfinite(image)))
+    if 0 < brightest < _LEAST_DRAWN:  # in erg/s/cm2/AA: such limits are one to the canvas
+        image = image / 10.0 ** np.floor(np.log10(brightest))
     low, high = maps.robust_limits(image, 5.0, 99.7)
     attributes = {
         "name": f"{name} white light",

@@ -178,7 +178,7 @@ class PreflightPanel(QWidget):
         elif found is not None:
             self.found = found
             self.plot.draw(found)
-            self.plot.show()
+            self.plot.setVisible(bool(found.outlines))  # a stack of images has none
             self._say(format_preflight_html(found))
 
     def _failed(self, error: Exception) -> None:

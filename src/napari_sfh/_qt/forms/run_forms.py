@@ -368,6 +368,12 @@ class DataForm:
         self.images.value = f"{len(found)} of {len(self.bands)} bands have an image in the folder: {some}"
         self.images.visible = bool(found)
 
+    def fill_bands(self, photometry: Mapping[str, Path]) -> None:
+        """Fill in images of some bands; the other files stay."""
+        for band, path in photometry.items():
+            self.bands[band].line_edit.value = str(path)
+        self._tell_images()
+
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
         for edit, path in [

@@ -5,7 +5,7 @@ it is needed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from napari_sfh._qt.canvas import layer_data
-from napari_sfh._qt.canvas.layer_data import LayerTuple
+from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_estimates, read_estimates
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -27,6 +29,8 @@ from napari_sfh.types import F32, Cube, Progress, Result
 
 #: Channels read for the white light of a cube that has not been run.
 PREVIEW_CHANNELS = 48
+#: Band images read for the picture of a stack that has not been run.
+PREVIEW_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class OpenedGalaxy:
     is_demo: bool = False  # it is run with the default settings
     folder: Path | None = None
     opened: Cube | None = None  # the cube's axes; its data stay on disk
+    sky: SkyGrid | None = None  # of ``white``
+    sought: tuple[str, ...] = ()  # bands whose images were looked for
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,35 @@ def preview_white_light(
     return mean.astype(np.float32)
 
 
+def preview_band_images(photometry: Mapping[str, Path], instrument: Instrument) -> tuple[LayerTuple, SkyGrid]:
+    """The median of images spread evenly over a stack, as a layer, and its grid on the sky.
+
+    Parameters
+    ----------
+    photometry : mapping
+        Band to file.
+    instrument : Instrument
+        Of the bands.
+
+    Raises
+    ------
+    SfhInputError
+        A file without a flux unit, or images on different grids.
+    """
+    from napari_sfh.instruments.files import make_band_filters
+    from napari_sfh.io.objects.band_images import read_band_images
+
+    bands = list(photometry)
+    pivot_aa = {f.name: f.pivot_aa for f in make_band_filters(instrument)}
+    chosen = np.unique(np.linspace(0, len(bands) - 1, PREVIEW_IMAGES).astype(int))
+    images = read_band_images({bands[k]: photometry[bands[k]] for k in chosen}, pivot_aa)
+    known = np.isfinite(images.flux).any(0)
+    white = np.full(known.shape, np.nan, np.float32)
+    white[known] = np.nanmedian(images.flux[:, known], axis=0)
+    sky = SkyGrid.of(images.wcs, (known.shape[0], known.shape[1]))
+    return layer_data.make_white_light_layer(white, sky, images.name, LayerLink("white")), sky
+
+
 def open_galaxy(
     progress: ReportProgress,
     cancel: threading.Event,
@@ -87,7 +122,7 @@ def open_galaxy(
     cube: Path | None = None,
     model: str = "default",
 ) -> OpenedGalaxy:
-    """Find a galaxy's files for some weights, and make the white light of its cube."""
+    """Find a galaxy's files for some weights, and make the white light of its cube, or a picture of its band images."""
     from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.cubes import read_cube
     from napari_sfh.io.identify import find_galaxy_files
@@ -96,16 +131,41 @@ def open_galaxy(
     photometry: dict[str, Path] = {}
     maps: Path | None = None
     problems: tuple[str, ...] = ()
+    instrument = read_bundle_header(model).instrument
     if folder is not None:
         found = find_galaxy_files(folder, read_bundle_header(model))
         cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
-    white = opened = None
+    white = opened = sky = None
     if cube is not None:
         opened = read_cube(cube)
+        sky = SkyGrid.of(opened.wcs, opened.shape[1:])
         with suppress(Cancelled):  # the files are known all the same
             white = layer_data.make_cube_layer(opened, preview_white_light(opened, progress, cancel))
+    elif photometry:
+        with suppress(SfhInputError):  # the preflight tells it
+            white, sky = preview_band_images(photometry, instrument)
+    if white is not None:
         warm_up_napari()
-    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder, opened=opened)
+    sought = instrument.band_names if folder is not None else ()
+    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder, opened=opened, sky=sky, sought=sought)
+
+
+def find_band_files(
+    progress: ReportProgress, cancel: threading.Event, folder: Path, model: str
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The images of some weights' bands in a galaxy's folder, by band, and what is to be said of the folder.
+
+    Nothing where the folder holds nothing that these weights can run on.
+    """
+    from napari_sfh.instruments.bundle_header import read_bundle_header
+    from napari_sfh.io.identify import find_galaxy_files
+
+    report_progress(Progress("looking for files", 0, 0), progress, cancel)
+    try:
+        found = find_galaxy_files(folder, read_bundle_header(model))
+    except SfhInputError:
+        return {}, ()
+    return dict(found.mosaics), tuple(found.problems)
 
 
 def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy:
@@ -142,9 +202,9 @@ def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -
 
 
 def open_path(
-    progress: ReportProgress, cancel: threading.Event, path: Path
+    progress: ReportProgress, cancel: threading.Event, path: Path, model: str = "default"
 ) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable:
-    """A galaxy's folder, a workspace, a result, a cube, or a table of estimates.
+    """A galaxy's folder, with the files that some weights use, a workspace, a result, a cube, or a table of estimates.
 
     Raises
     ------
@@ -153,7 +213,7 @@ def open_path(
     """
     report_progress(Progress("opening", 0, 0), progress, cancel)
     if path.is_dir():
-        return open_galaxy(progress, cancel, folder=path)
+        return open_galaxy(progress, cancel, folder=path, model=model)
     if path.suffix.lower() == SUFFIX:
         return open_workspace(progress, cancel, path)
     from napari_sfh.io.identify import identify_file
@@ -299,9 +359,9 @@ def save_estimate_rows(
 
 
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
-    """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
+    """Name and card of every shipped network, the default first; imports torch as a side effect, ready for a run."""
     report_progress(Progress("weights", 0, 0), progress, cancel)
-    from napari_sfh.instruments.bundle_header import list_bundles
-    from napari_sfh.model.bundle import load_bundle
+    import napari_sfh.model.bundle  # noqa: F401
+    from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 
-    return {name: load_bundle(path).card for name, path in list_bundles().items()}
+    return {name: read_bundle_header(path).card for name, path in list_bundles().items()}

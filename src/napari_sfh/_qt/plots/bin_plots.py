@@ -96,6 +96,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._make_times()
         self._spectrum = SpectrumPlot(self.spectrum, self.residual)
         self._set_time_ranges()
+        for plot in (self.sfh, self.mh):
+            plot.vb.sigResized.connect(self._number_times)
         self.reader = PlotReader(self, {plot: partial(self._read_place, name) for name, plot in self._plots.items()})
         self.set_colors(colors)
 
@@ -196,14 +198,23 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _set_time_ranges(self) -> None:
         edges = self.time.edges
+        self._number_times()
         for plot in (self.sfh, self.cumulative, self.mh):
-            by_time = plot is not self.mh or self.metallicity == "age"
-            plot.getAxis("bottom").setTicks(self.time.ticks if by_time else None)
+            by_time = self._is_over_time(plot)
             plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
             low, high = (edges[0], edges[-1]) if by_time else MH_EDGES[[0, -1]]
             plot.setLimits(xMin=low, xMax=high)
             plot.setXRange(low, high, padding=0)
             plot.setMouseEnabled(x=True, y=False)
+
+    def _is_over_time(self, plot: object) -> bool:
+        return plot is not self.mh or self.metallicity == "age"
+
+    def _number_times(self, *_: object) -> None:
+        """As many numbers of time as have room."""
+        for plot in (self.sfh, self.cumulative, self.mh):
+            ticks = self.time.find_ticks(plot.vb.width()) if self._is_over_time(plot) else None
+            plot.getAxis("bottom").setTicks(ticks)
 
     def _make_times(self) -> None:
         """Axes of the cumulative share, and lines at t50 and t90 of the first bin."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
+#: Room of a number at an axis of time, pixels.
+TIME_NUMBER_PX = 26.0
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
 AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
 
@@ -29,6 +31,15 @@ class TimeAxis:
     ticks: list[list[tuple[float, str]]] | None
     place: Callable[[float], float]  # of a time in Gyr
     time: Callable[[float], float]  # in Gyr, of a place
+
+    def find_ticks(self, width_px: float) -> list[list[tuple[float, str]]] | None:
+        """The ticks of a plot of a width: every second number where all of them would touch."""
+        if self.ticks is None:
+            return None
+        first, *rest = self.ticks
+        if width_px >= TIME_NUMBER_PX * len(first):
+            return self.ticks
+        return [[(place, text if k % 2 else "") for k, (place, text) in enumerate(first)], *rest]
 
     def format_place(self, x: float, y: float) -> str:
         """A place of a plot over this axis: time and value."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import ICRS, SkyCoord
+from astropy.coordinates import ICRS, BarycentricMeanEcliptic, SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
@@ -253,12 +253,23 @@ def _is_equatorial_2000(wcs: WCS) -> bool:
     return frame == "FK5" and (not np.isfinite(equinox) or abs(equinox - 2000.0) < 0.01)
 
 
+def _find_frame(wcs: WCS) -> Any:
+    """The frame of the coordinates; astropy takes ecliptic ones for equatorial, whatever CTYPE says."""
+    kind = str(wcs.wcs.ctype[wcs.wcs.lng])[:4]
+    if kind == "ELON":
+        equinox = wcs.wcs.equinox
+        return BarycentricMeanEcliptic(equinox=f"J{equinox if np.isfinite(equinox) else 2000.0:g}")
+    if kind in ("HLON", "SLON"):
+        raise ValueError(f"{kind} is neither equatorial, galactic nor ecliptic")
+    return wcs_to_celestial_frame(wcs)
+
+
 def _fit_tangent_plane(cards: HeaderCards, wcs: WCS, shape: tuple[int, int], lookup: list[str]) -> tuple[WCS, float]:
     """An undistorted TAN WCS in ICRS, and its largest deviation in pixels."""
     x, y = (v.ravel() for v in np.meshgrid(*(np.linspace(0.0, max(n - 1.0, 1.0), 21) for n in shape)))
     middle = SkyCoord(0 * u.deg, 0 * u.deg)
     try:
-        frame = wcs_to_celestial_frame(wcs)
+        frame = _find_frame(wcs)
         lon, lat = wcs.all_pix2world(x, y, 0)
         if wcs.wcs.lng == 1:
             lon, lat = lat, lon

@@ -31,7 +31,8 @@ MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG")
 #: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
 _UTYPES = {"STDDEVUNCERTAINTY": "sigma", "VARIANCEUNCERTAINTY": "variance", "INVERSEVARIANCE": "inverse"}
 #: Images of a cube's shape that hold no error and no mask.
-_OTHER_NAMES = ("INVERSE_SIGMA", "WEIGHT", "WHT", "WMAP", "COVAR", "EXP", "EXPTIME", "DISP", "PREDISP", "LSF", "WAVE")
+_OTHER_NAMES = ("INVERSE_SIGMA", "WEIGHT", "WHT", "WMAP", "ERRWEIGHT", "FIBCOVER", "COVAR", "EXP", "EXPTIME",
+                "DISP", "PREDISP", "LSF", "WAVE")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class CubeImages:
     error_kind: str  # variance, sigma, inverse; empty without error
     masks: tuple[tuple[int, str], ...]  # HDU number and name
     unused: tuple[str, ...]  # names of images of the cube's shape that nobody reads
-    notes: tuple[str, ...] = ()  # on errors and masks that have fewer axes
+    notes: tuple[str, ...] = ()  # on errors and masks that have fewer axes, and on further cubes
 
 
 def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
@@ -97,12 +98,25 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
     used = {data, index, *(i for i, _ in masks)}
+    others = [i for i in cubes if i not in used and names[i] == names[data]]
     unused = tuple(
         hdus[i].name or f"HDU {i}"
         for i, h in cubes.items()
-        if i not in used and fits_access.image_shape(h) == (n, ny, nx)
+        if i not in used and i not in others and fits_access.image_shape(h) == (n, ny, nx)
     )
-    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused, _describe_flat_images(hdus, (n, ny, nx)))
+    notes = (*_describe_flat_images(hdus, (n, ny, nx)), *_describe_other_cubes(hdus, data, others))
+    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused, notes)
+
+
+def _describe_other_cubes(hdus: fits.HDUList, data: int, others: list[int]) -> tuple[str, ...]:
+    """Cubes of flux besides the one that is used, as files of several galaxies or exposures have them."""
+    if not others:
+        return ()
+    shown = ", ".join(f"HDU {i} ({hdus[i].name or 'no name'})" for i in others[:6])
+    return (
+        f"the file holds {len(others) + 1} cubes of flux: HDU {data} ({hdus[data].name or 'PRIMARY'}) is used, {shown} "
+        "are not; write each galaxy to a file of its own",
+    )
 
 
 def _describe_flat_images(hdus: fits.HDUList, shape: tuple[int, int, int]) -> tuple[str, ...]:

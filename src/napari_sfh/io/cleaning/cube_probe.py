@@ -93,8 +93,35 @@ def make_slab_reader(
     error, note = _open_errors(path, images, error_factor, unit)
     masks = tuple(_open_mask(path, index, name, header, names) for index, name in images.masks)
     observed = np.isfinite(sample) & (sample != 0)
+    notes += _describe_absurd_values(sample[observed], reader)
     masks, more = _check_masks(masks, images.shape, observed, path)
     return replace(reader, variance=error, masks=masks), [*notes, note, *more]
+
+
+def find_error_power(path: Path, images: CubeImages) -> int:
+    """Whether the flux scatters as the errors (1) or as their square root (2): pairs of neighbouring channels tell.
+
+    Parameters
+    ----------
+    path : Path
+    images : CubeImages
+        With errors in the flux's own unit.
+    """
+    assert images.error is not None
+    flux, errors = ImageReader(path, images.data, 3), ImageReader(path, images.error, 3)
+    ratios = []
+    for k in _probed_channels(images.shape):
+        if k + 1 >= images.shape[0]:
+            continue
+        pair, error = flux[k : k + 2].astype(np.float64), errors[k : k + 1][0].astype(np.float64)
+        step = np.abs(pair[1] - pair[0]) / np.sqrt(2.0) / 0.6745
+        usable = np.isfinite(step) & np.isfinite(error) & (error > 0) & (step > 0)
+        ratios.append(np.column_stack([step[usable] / error[usable], step[usable] / np.sqrt(error[usable])]))
+    found = np.concatenate(ratios) if ratios else np.empty((0, 2))
+    if len(found) < 20:
+        return 2
+    as_sigma, as_variance = np.abs(np.log(np.median(found, axis=0)))
+    return 1 if as_sigma < as_variance else 2
 
 
 def _describe_rounding(path: Path, index: int, sample: NDArray[Any]) -> list[str]:
@@ -111,6 +138,19 @@ def _describe_rounding(path: Path, index: int, sample: NDArray[Any]) -> list[str
         return []
     return [
         f"the flux was compressed with loss (ZQUANTIZ {rounding}): rounded to steps of {step:.3g}, noise {noise:.3g}"
+    ]
+
+
+def _describe_absurd_values(values: NDArray[Any], reader: SlabReader) -> list[str]:
+    """What is said of a flux that is nowhere a number of its unit: the unit is another one."""
+    if values.size == 0:
+        return ["every value of the flux that was looked at is missing (NaN or 0)"]
+    usual = float(np.median(np.abs(values.astype(np.float64)))) * reader.flux_factor
+    if usual < reader.limit:
+        return []
+    return [
+        f"the flux is {usual / reader.limit * ABSURD_FLAM:.2g} erg/s/cm2/A (median), more than galaxies have: no pixel "
+        "can be used; check BUNIT"
     ]
 
 

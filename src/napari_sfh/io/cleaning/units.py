@@ -116,8 +116,10 @@ def _tidy(text: str) -> str:
     t = text.replace("−", "-").replace("·", " ").replace("×", "*").replace("⁻", "-")
     t = t.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789"))
     t = re.sub(rf"\s*/\s*{_PER_ELEMENT}\b|\b{_PER_ELEMENT}\s*(?:\*\*|\^)?\s*\(?-1\)?", "", t, flags=re.I)
+    t = re.sub(rf"(?<=/)(\s*\([^()]*?)\b{_PER_ELEMENT}\b(?![-^*\d])", r"\1", t, flags=re.I)  # .../ (s cm2 spaxel AA)
     t = re.sub(r"\be-(?=\s*/|\s|$)", "electron", t)
-    t = re.sub(r"\$|\\mathrm|\\rm|\\AA|\\,|[{}]", lambda m: "Angstrom" if m.group() == "\\AA" else "", t)
+    t = re.sub(r"\$|\\mathrm|\\rm|\\AA|\\,|[{}]", lambda m: {"\\AA": "Angstrom", "\\,": " "}.get(m.group(), ""), t)
+    t = re.sub(r"^[eE](?=[-+]\d+\s*\*?\s*[A-Za-z(])", "1e", t)  # E-20 erg
     t = re.sub(r"(?<=\d)[dD](?=[-+]?\d)", "e", t)  # FORTRAN's 1D-20
     t = re.sub(r"\bper\b", "/", t, flags=re.I)
     # 10^-20, 10E-20 as written for 1e-20, 10**(-20): one number.

@@ -32,9 +32,11 @@ _SPECTRAL = re.compile(
 )
 #: Cards that say in which medium wavelengths are.
 _MEDIUM_CARDS = ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED", "MEDIUM", "WAVETYPE", "AIR_VAC")
+#: ``WAVE`` of the standard, in vacuum; ``WAVELEN`` and the like are words.
+_VACUUM = re.compile(r"^WAVE(?![A-Z])")
 _STOKES = re.compile(r"^(STOKES|COMPLEX|POL)")
 #: Words without a medium: taken as air, and said.
-_PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVELENGTH|WAVELENG|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
+_PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVE?LEN|WAVELENGTH|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
 #: Where a unit is absent: which one the numbers must be in (limits, unit, Angstrom). Between 2.5 and 30 they may be
 #: micrometres or logarithms.
 _GUESSES = (
@@ -130,7 +132,7 @@ def read_wavelength_axis(
     cards = HeaderCards(header, path)
     ctype = cards.text(f"CTYPE{axis}").upper()
     _check_tilt(cards, axis)
-    vacuum = re.match(r"^WAVE(?!LENG)", ctype) is not None or is_spectral_quantity(ctype)
+    vacuum = _VACUUM.match(ctype) is not None or is_spectral_quantity(ctype)
     if ctype.endswith("-TAB"):
         wave, notes = _table_wavelengths(cards, axis, n, hdus)
     elif (cards.number("DC-FLAG") or 0) == 1 or re.match(r"^(LOGLAM|LOG)", ctype) or _is_log_unit(cards, axis):
@@ -245,7 +247,8 @@ def _wcslib_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, lis
     step, notes = _step(cards, axis)
     factor, more = _unit(cards, axis)
     plain = fits.Header()
-    plain["CTYPE1"] = ctype if re.match(r"^(AWAV|WAVE(?!LENG))", ctype) else "AWAV"
+    ctype = re.sub(r"^(WAVE|AWAV)-(WAV|AWV|LIN)$", r"\1", ctype)  # MaNGA's linear cubes
+    plain["CTYPE1"] = ctype if ctype.startswith("AWAV") or _VACUUM.match(ctype) else "AWAV"
     plain["CUNIT1"] = "Angstrom"
     plain["CRVAL1"] = factor * cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
     plain["CRPIX1"] = cards.require_number(f"CRPIX{axis}", "add the reference channel")

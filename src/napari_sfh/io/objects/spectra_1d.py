@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.cleaning.containers import find_container
+from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
 from napari_sfh.io.objects.spectrum_columns import Medium, SpectrumColumns, holds_spectrum, read_spectrum_columns
 from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list_image_spectra
@@ -35,6 +36,8 @@ from napari_sfh.types import F32, F64, Bool
 
 #: Pixels of a spectrum.
 _MIN_PIXELS = 50
+#: Of tables; images have no such number.
+_TABLE_FILL = -99.0
 _SCATTER_LAG = 2  # pixels between which differences measure the noise
 #: Cards of a redshift.
 _REDSHIFT_CARDS = ("REDSHIFT", "Z", "ZHEL", "Z_HELIO", "HELIO_Z")
@@ -244,6 +247,9 @@ def _make(
     order = np.argsort(wave, kind="stable")
     wave, values = np.asarray(wave, np.float64)[order], np.asarray(flux, np.float64)[order]
     good = np.isfinite(values) & np.isfinite(wave) & (values != 0)
+    if fills := _find_fills(values):
+        good &= ~np.isin(values, fills)
+        notes = (*notes, f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
     if bad is not None:
         good &= ~np.asarray(bad)[order]
     if variance is None:
@@ -273,6 +279,15 @@ def _make(
         notes,
         no_redshift,
     )
+
+
+def _find_fills(flux: F64) -> tuple[float, ...]:
+    """Fill values of a spectrum: those of images, and -99 where nothing else is as large."""
+    found = find_fill_values(flux)
+    hole = flux == _TABLE_FILL
+    others = np.abs(flux[np.isfinite(flux) & ~hole & ~np.isin(flux, found)])
+    lies_out = np.count_nonzero(hole) > 1 and others.size > 0 and np.percentile(others, 99) < 0.3 * abs(_TABLE_FILL)
+    return (*found, _TABLE_FILL) if lies_out else found
 
 
 def _measure_scatter(flux: F64, good: Bool) -> F64:

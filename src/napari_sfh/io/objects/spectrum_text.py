@@ -8,6 +8,7 @@ second line of words is that of the units. What is no such table is left to astr
 
 from __future__ import annotations
 
+import csv
 import gzip
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ from napari_sfh.types import F64
 
 _COMMENT = re.compile(r"^\s*(#|;|%|!|//)+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+\.\d*([eEdD][-+]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _MISSING = re.compile(r"|[-+]?nan|[-+]?inf(inity)?|indef|null|none|n/a|-+|\.+|\*+|masked", re.IGNORECASE)
 #: Separators, and whether a comma inside a number can be a decimal one.
@@ -88,7 +90,8 @@ def _read_numbers(lines: list[str]) -> Table | None:
 def _split(line: str, separator: str) -> list[str]:
     if not separator:
         return line.split()
-    return [word.strip().strip('"') for word in line.strip().strip("|" if separator == "|" else "").split(separator)]
+    plain = line.strip().strip("|" if separator == "|" else "")
+    return [word.strip().strip('"') for word in next(csv.reader([plain], delimiter=separator, skipinitialspace=True))]
 
 
 def _split_comment(line: str) -> list[str]:
@@ -100,7 +103,9 @@ def _parse_row(words: list[str], comma: bool) -> list[float] | None:
     """The numbers of a line, NaN where one is missing; None where a word is neither."""
     row = []
     for word in words:
-        if comma and _DECIMAL_COMMA.fullmatch(word):
+        if _THOUSANDS.fullmatch(word):
+            word = word.replace(",", "")
+        elif comma and _DECIMAL_COMMA.fullmatch(word):
             word = word.replace(",", ".")
         if _NUMBER.fullmatch(word):
             row.append(float(re.sub("[dD]", "e", word)))

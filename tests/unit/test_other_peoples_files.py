@@ -1,0 +1,253 @@
+"""What strangers' files taught: units, words, several objects, fill values, curves and names of other people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
+from astropy.io import fits
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+from inputs import CUBE, make_inputs
+
+from napari_sfh.config import RunConfig
+from napari_sfh.console import resolve_home
+from napari_sfh.errors import SfhInputError
+from napari_sfh.estimate import EstimateConfig, estimate_objects
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
+from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.objects.spectra_1d import read_single_spectra
+from napari_sfh.physics.wavelength import vacuum_to_air
+
+UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
+
+
+@pytest.fixture
+def cube_file(tmp_path: Path) -> Path:
+    return make_inputs(tmp_path) / CUBE
+
+
+def change(path: Path, act: Any) -> None:
+    with fits.open(path) as hdus:
+        made = fits.HDUList([h.copy() for h in hdus])
+    out = act(made)
+    (made if out is None else fits.HDUList(out)).writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("holds_sigma", [True, False])
+def test_errors_in_the_unit_of_the_flux_are_what_the_scatter_says(cube_file: Path, holds_sigma: bool) -> None:
+    before = read_cube(cube_file).read(100, 120)[1]
+
+    def act(hdus: fits.HDUList) -> None:
+        hdus["STAT"].header["BUNIT"] = UNIT
+        if holds_sigma:
+            hdus["STAT"].data = np.sqrt(hdus["STAT"].data)
+
+    change(cube_file, act)
+    cube = read_cube(cube_file)
+    np.testing.assert_allclose(cube.read(100, 120)[1], before, rtol=1e-5)
+    (note,) = [note for note in cube.notes if "its square" in note]
+    assert ("read as 1 sigma" in note) == holds_sigma
+
+
+@pytest.mark.parametrize(
+    ("word", "vacuum"), [("WAVELEN", False), ("WAVELENG", False), ("WAVE", True), ("WAVE-WAV", True)]
+)
+def test_only_the_standard_word_means_vacuum(cube_file: Path, word: str, vacuum: bool) -> None:
+    own = read_cube(cube_file).wave_aa
+    change(cube_file, lambda h: [h[k].header.update(CTYPE3=word) for k in (1, 2)] and None)
+    cube = read_cube(cube_file)
+    np.testing.assert_allclose(cube.wave_aa, vacuum_to_air(own) if vacuum else own, atol=2e-3)
+    assert vacuum != any("does not say air or vacuum" in note for note in cube.notes)
+
+
+def test_a_file_of_several_cubes_says_which_is_used(cube_file: Path) -> None:
+    def act(hdus: fits.HDUList) -> list[Any]:
+        made = [hdus[0]]
+        for k in (1, 2, 3):
+            made += [fits.ImageHDU(hdus[1].data * k, hdus[1].header, name=f"IFU.{k}.DATA")]
+        return made
+
+    expected = read_cube(cube_file).read(100, 110)[0]
+    change(cube_file, act)
+    cube = read_cube(cube_file)
+    np.testing.assert_array_equal(cube.read(100, 110)[0], expected)
+    (note,) = [note for note in cube.notes if "cubes of flux" in note]
+    assert "3 cubes" in note
+    assert "HDU 1 (IFU.1.DATA) is used" in note
+
+
+def test_weights_without_a_unit_are_not_taken_for_the_cube(cube_file: Path) -> None:
+    """CALIFA's primary cube without CTYPE3: the fault is told of the cube."""
+
+    def act(hdus: fits.HDUList) -> list[Any]:
+        primary = fits.PrimaryHDU(hdus[1].data, hdus[1].header)
+        del primary.header["CTYPE3"], primary.header["CUNIT3"], primary.header["EXTNAME"]
+        weight = fits.ImageHDU(np.ones_like(hdus[1].data), hdus[1].header, name="ERRWEIGHT")
+        del weight.header["BUNIT"]
+        return [primary, weight]
+
+    change(cube_file, act)
+    with pytest.raises(SfhInputError, match=r"CTYPE3.* in HDU PRIMARY"):
+        read_cube(cube_file)
+
+
+def test_ecliptic_coordinates_are_converted(cube_file: Path) -> None:
+    before = read_cube(cube_file).wcs.pixel_to_world(1, 2)
+
+    def act(hdus: fits.HDUList) -> None:
+        header = hdus[1].header
+        there = SkyCoord(header["CRVAL1"], header["CRVAL2"], unit="deg").transform_to(BarycentricMeanEcliptic())
+        header.update(CTYPE1="ELON-TAN", CTYPE2="ELAT-TAN", CRVAL1=there.lon.deg, CRVAL2=there.lat.deg)
+        header.remove("RADESYS", ignore_missing=True)
+
+    change(cube_file, act)
+    # The axes are turned; the reference pixel stays where it is.
+    with fits.open(cube_file) as hdus:
+        x, y = hdus[1].header["CRPIX1"] - 1, hdus[1].header["CRPIX2"] - 1
+    after = read_cube(cube_file).wcs.pixel_to_world(x, y)
+    assert after.separation(before).arcsec < 20
+    assert abs(after.dec.deg - before.dec.deg) < 0.01
+
+
+def test_a_unit_that_makes_nonsense_of_every_number_is_told(cube_file: Path) -> None:
+    change(cube_file, lambda h: h[1].header.update(BUNIT="10**20*erg/s/cm**2/Angstrom"))
+    assert any("check BUNIT" in note for note in read_cube(cube_file).notes)
+
+
+def test_a_file_that_ends_within_its_padding_is_told(cube_file: Path) -> None:
+    raw = cube_file.read_bytes()
+    with fits.open(cube_file) as hdus:
+        place = hdus[1].fileinfo()
+        end = place["datLoc"] + hdus[1].size
+    cube_file.write_bytes(raw[: end + 10])
+    assert any("multiple of 2880" in note for note in read_cube(cube_file).notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1e-17 erg / (s cm2 spaxel Angstrom)",
+        "1e-17 erg / (Angstrom cm2 s spaxel)",
+        "E-17 erg/cm2/s/AA",
+        r"10^{-17}\,erg\,s^{-1}\,cm^{-2}\,\AA^{-1}",
+        "1e-17 erg/s/cm2/Angstrom/spaxel",
+    ],
+)
+def test_units_as_people_write_them(text: str) -> None:
+    assert unit_conversion_factor(text, FLAM) == pytest.approx(1e-17, rel=1e-12)
+
+
+WAVE = np.arange(3600.0, 7700.0, 1.25)
+
+
+def write_spectrum(
+    path: Path, flux: np.ndarray, error: np.ndarray | None = None, form: str = "{:.4f},{:.6e},{:.6e}"
+) -> Path:
+    error = np.full(flux.size, 0.02) if error is None else error
+    rows = [form.format(*row) for row in zip(WAVE, flux, error)]
+    path.write_text("wave,flux,err\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def make_flux(seed: int = 1) -> np.ndarray:
+    return 1.0 + 0.02 * np.random.default_rng(seed).normal(size=WAVE.size)
+
+
+def test_thousands_in_quotes_are_numbers(tmp_path: Path) -> None:
+    flux = make_flux()
+    plain = read_single_spectra(write_spectrum(tmp_path / "a.csv", flux), "air")[0]
+    quoted = write_spectrum(tmp_path / "b.csv", flux, form='"{:,.4f}",{:.6e},{:.6e}')
+    (one,) = read_single_spectra(quoted, "air")
+    np.testing.assert_array_equal(one.wave_aa, plain.wave_aa)
+    np.testing.assert_array_equal(one.flux, plain.flux)
+
+
+def test_fill_values_of_tables_are_left_out_and_told(tmp_path: Path) -> None:
+    flux, holes = make_flux(), slice(10, None, 50)
+    flux[holes] = -99.0
+    (one,) = read_single_spectra(write_spectrum(tmp_path / "a.csv", flux), "air")
+    assert not one.good[holes].any()
+    assert one.good.sum() == WAVE.size - flux[holes].size
+    assert any("-99" in note for note in one.notes)
+
+
+def test_a_number_that_may_be_a_flux_is_kept(tmp_path: Path) -> None:
+    flux = 100.0 * make_flux() - 200.0
+    flux[5:8] = -99.0
+    (one,) = read_single_spectra(write_spectrum(tmp_path / "a.csv", flux), "air")
+    assert one.good.all()
+
+
+@pytest.mark.parametrize(("error", "told"), [(0.02, False), (1 / 0.02**2, True), (0.02**2, True)])
+def test_errors_that_the_scatter_belies_are_told(tmp_path: Path, error: float, told: bool) -> None:
+    path = write_spectrum(tmp_path / "a.csv", make_flux(), np.full(WAVE.size, error))
+    config = EstimateConfig(
+        inputs=(path,), output=tmp_path / "o.ecsv", model="percentiles", redshift=0.02, sigma_kms=300.0, medium="air",
+        device="cpu",
+    )  # fmt: skip
+    notes = estimate_objects(config).notes
+    assert any("as much as their errors say" in note for note in notes) == told
+
+
+def write_instrument(folder: Path, curve: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(
+        f'name = "mine"\nsummary = "one"\n[[band]]\nname = "A"\ncurve = "{curve}"\n[[band]]\nname = "B"\n'
+        'centre_aa = 6000.0\nfwhm_aa = 200.0\nedge_aa = 10.0\n[photometry]\nnorm = "B"\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("400 0\n450 1\n500 0\n", "nm or micrometres"),
+        ("4000 4000 0\n4500 4500 1\n5000 5000 0\n", "3 columns"),
+        (None, "there is no file"),
+    ],
+)
+def test_curves_in_another_unit_or_column_are_refused(tmp_path: Path, rows: str | None, words: str) -> None:
+    if rows is not None:
+        (tmp_path / "curve.txt").write_text(rows)
+    with pytest.raises(SfhInputError, match=words):
+        load_instrument(write_instrument(tmp_path, "curve.txt"))
+
+
+def test_a_curve_is_described_by_its_wavelengths(tmp_path: Path) -> None:
+    (tmp_path / "curve.txt").write_text("4000 0\n4100 1\n4900 1\n5000 0\n")
+    text = "\n".join(load_instrument(write_instrument(tmp_path, "curve.txt")).describe())
+    assert "from 4" in text
+    assert "pivot 4" in text
+
+
+def test_a_mark_of_byte_order_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "curve.txt").write_text("4000 0\n4100 1\n4900 1\n5000 0\n")
+    path = write_instrument(tmp_path, "curve.txt")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_instrument(path).name == "mine"
+
+
+def test_the_home_folder_is_found_wherever_a_path_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the command line in quotes and behind =, in settings from tables and Python, and in TOML."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    home = str(tmp_path)
+    assert resolve_home(["--cube", "~/a.fits", "F555W=~/b.fits", "--maps=~/m.fits", "x~y", "~", "a=b"]) == [
+        "--cube", f"{home}/a.fits", f"F555W={home}/b.fits", f"--maps={home}/m.fits", "x~y", home, "a=b",
+    ]  # fmt: skip
+    config = RunConfig(cube=Path("~/c.fits"), photometry={"F555W": Path("~/b.fits")}, maps=Path("~/m.fits"),
+                       binning="~/bins.fits", model="~/w.safetensors")  # fmt: skip
+    assert config.cube == tmp_path / "c.fits"
+    assert config.photometry["F555W"] == tmp_path / "b.fits"
+    assert config.maps == tmp_path / "m.fits"
+    assert (config.binning, config.model) == (f"{home}/bins.fits", f"{home}/w.safetensors")
+    (tmp_path / "curve.txt").write_text("4000 0\n4100 1\n4900 1\n5000 0\n")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    assert load_instrument(write_instrument(folder, "~/curve.txt")).bands[0].table
