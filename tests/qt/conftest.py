@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_window import SharedWindow
 from smooth_result import make_result
 
 from napari_sfh.types import Result
@@ -46,18 +47,29 @@ def imported() -> None:
     gc.freeze()
 
 
-@pytest.fixture
-def make_viewer(qtbot: Any, imported: None) -> Iterator[Any]:
-    """A function that opens a shown viewer; all are closed after the test."""
-    import napari
+@pytest.fixture(scope="module")
+def shared_window(qapp: Any, imported: None) -> Iterator[SharedWindow]:
+    """The window that the tests of a module share."""
+    shared = SharedWindow(lambda width, height: open_explorer(open_viewer(width, height)))
+    yield shared
+    shared.close()
 
+
+@pytest.fixture
+def shown(qtbot: Any, shared_window: SharedWindow, result: Result) -> Any:
+    """An explorer that shows the result, at rest: for tests that do not care about how it was opened."""
+    return shared_window.take(result)
+
+
+@pytest.fixture
+def make_viewer(qtbot: Any, shared_window: SharedWindow) -> Iterator[Any]:
+    """A function that opens a shown viewer; all are closed after the test, and the shared one before."""
+    shared_window.close()
     viewers = []
 
-    def make(width: int = 1280, height: int = 720) -> napari.Viewer:
-        viewer = napari.Viewer(show=True)
-        window(viewer).resize(width, height)
-        viewers.append(viewer)
-        return viewer
+    def make(width: int = 1280, height: int = 720) -> Any:
+        viewers.append(open_viewer(width, height))
+        return viewers[-1]
 
     yield make
     for viewer in viewers:
@@ -78,6 +90,15 @@ def pytest_sessionfinish() -> None:
             QCoreApplication.processEvents()
             QCoreApplication.sendPostedEvents(None, int(getattr(ends, "value", ends)))
             gc.collect()
+
+
+def open_viewer(width: int, height: int) -> Any:
+    """A viewer whose window is shown in a size."""
+    import napari
+
+    viewer = napari.Viewer(show=True)
+    window(viewer).resize(width, height)
+    return viewer
 
 
 def window(viewer: Any) -> Any:

@@ -137,9 +137,9 @@ def test_a_dropped_result_restores_the_view_with_clicks(
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     viewer.open(str(result_file), plugin="napari-sfh")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=120_000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.session.result is not None and not dock.loading, timeout=120000)
+    qtbot.waitUntil(lambda: dock.session.result is not None and not dock.loading, timeout=120_000)
     qtbot.wait(50)
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     click(viewer, dock.session, 7)
@@ -166,7 +166,7 @@ def test_a_dropped_file_asks_before_an_unsaved_result_goes(
     asked: list[str] = []
     monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or answer)
     viewer.open(str(cube_file), plugin="napari-sfh")
-    qtbot.waitUntil(lambda: bool(asked), timeout=20000)
+    qtbot.waitUntil(lambda: bool(asked), timeout=120_000)
     assert dock.wait(120)
     assert asked == [result.name]
     assert (dock.session.result is result) == (answer == closing.CANCEL)
@@ -178,9 +178,9 @@ def test_a_dropped_cube_is_ready_to_run(
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     viewer.open(str(cube_file), plugin="napari-sfh")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=120_000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=120_000)
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()
@@ -193,9 +193,9 @@ def test_the_sample_is_ready_to_run(
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     directions = watch_orientation(viewer)
     viewer.open_sample("napari-sfh", "mock_spiral")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=120_000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=120_000)
     assert [layer.name for layer in viewer.layers] == ["MOCK0001 white light"]
     assert len(dock.data.values()["photometry"]) == 5
     assert dock.data.values()["ebv_mw"] == 0

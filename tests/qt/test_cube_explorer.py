@@ -43,7 +43,7 @@ def explored(qtbot: Any, make_viewer: Any, cube_file: Path) -> Any:
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.open(cube_file)
-    assert dock.wait(60)
+    assert dock.wait(120)
     return viewer, dock, dock.tools["cube"]
 
 
@@ -89,7 +89,7 @@ def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explo
     centre = tuple(viewer.scene.camera.center)
     ends = [canvas_point(viewer, dock, 12, 15), canvas_point(viewer, dock, 12, 18.4)]
     drag(native_canvas(viewer), ends, modifier=Qt.KeyboardModifier.ControlModifier)
-    assert dock.wait(20)
+    assert dock.wait(120)
     assert tuple(viewer.scene.camera.center) == centre, "the map stays where it is"
     y, x = np.mgrid[:NY, :NX]
     inside = np.hypot(y - 12, x - 15) < 3.4
@@ -99,7 +99,7 @@ def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explo
     both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     drag(native_canvas(viewer), ends, modifier=both)
     tool.form.statistic.value = "sum"
-    assert dock.wait(20)
+    assert dock.wait(120)
     inside = np.hypot(y - 5, x - 5) < 2.4
     np.testing.assert_allclose(tool.plot.list_columns()["aperture_2"], flux[:, inside].sum(axis=1), rtol=2e-3)
     tool.save_spectra(tmp_path / "spectra.ecsv")
@@ -132,7 +132,7 @@ def test_a_box_drawn_with_naparis_own_tool(qtbot: Any, explored: Any) -> None:
     tool.form.draw.native.click()
     drag(native_canvas(viewer), [canvas_point(viewer, dock, 3.5, 4.5), canvas_point(viewer, dock, 9.5, 11.5)])
     QTest.qWait(20)
-    assert dock.wait(20)
+    assert dock.wait(120)
     expected = make_flux()[:, 4:10, 5:12].mean(axis=(1, 2))
     np.testing.assert_allclose(tool.plot.list_columns()["aperture_1"], expected, rtol=2e-3)
     assert str(viewer.layers["cube apertures"].mode) == "pan_zoom"
@@ -146,7 +146,7 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
 ) -> None:
     viewer, dock, tool = explored
     mark_range(tool, LINE_AA - 10, LINE_AA + 10)
-    assert dock.wait(20)
+    assert dock.wait(120)
     layer = dock.stack.find("channels", "")
     assert layer.visible
     assert viewer.layers.index(layer) == 1, "above the white light"
@@ -157,7 +157,7 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
     shift = Qt.KeyboardModifier.ShiftModifier
     mark_range(tool, LINE_AA - 60, LINE_AA - 30, shift)
     mark_range(tool, LINE_AA + 30, LINE_AA + 60, shift)
-    assert dock.wait(20)
+    assert dock.wait(120)
     assert set(tool.plot.ranges) == {"range", "left", "right"}
     assert tool.image.is_line
     line = 80 * 2 * np.sqrt(2 * np.pi) * 1e-20
@@ -165,13 +165,13 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
     np.testing.assert_allclose(tool.image.values[:, NX // 2 :] / line, 0, atol=2e-3)
     # typed, kept, saved
     tool.form.right.value = ""
-    assert dock.wait(20)
+    assert dock.wait(120)
     assert set(tool.plot.ranges) == {"range", "left"}
     tool.keep_image()
     assert [get_layer_link(layer.metadata).name for layer in viewer.layers if layer.visible] == ["", "kept 1"]
     tool.save_image(tmp_path / "line.fits")
     tool.save_spectra(tmp_path / "spectra.ecsv")
-    dock.finish(20)
+    dock.finish(120)
     with fits.open(tmp_path / "line.fits") as hdus:
         assert hdus[0].header["CONTSUB"]
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
@@ -180,7 +180,7 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
     assert table["wavelength_aa"][0].to_value("AA") == pytest.approx(WAVE[0], rel=1e-4)
     assert "air" in table["wavelength_aa"].info.description
     tool.form.clear.native.click()
-    assert dock.wait(20)
+    assert dock.wait(120)
     assert dock.stack.find("channels", "") is None
 
 
@@ -206,15 +206,15 @@ def test_a_workspace_keeps_apertures_and_ranges(explored: Any, tmp_path: Path, c
     tool.set_ranges(range=(4880.0, 4920.0), left=(4800.0, 4850.0))
     tool.apertures.put_circle(np.array([10.0, 11.0]), 3.0)
     dock.save_workspace(tmp_path / "work.json")
-    dock.finish(20)
+    dock.finish(120)
     kept = tool.plot.list_columns()["aperture_1"]
     dock.open_demo()
-    dock.finish(60)
+    dock.finish(120)
     assert tool.opened.cube.path != cube_file
     assert tool.apertures.list_shapes() == []
     assert tool.plot.ranges == {}
     dock.open(tmp_path / "work.json")
-    dock.finish(60)
+    dock.finish(120)
     assert tool.opened.cube.path == cube_file
     assert tool.plot.ranges == {"range": (4880.0, 4920.0), "left": (4800.0, 4850.0)}
     np.testing.assert_allclose(tool.plot.list_columns()["aperture_1"], kept)
@@ -224,9 +224,9 @@ def test_a_workspace_keeps_apertures_and_ranges(explored: Any, tmp_path: Path, c
 def test_a_result_of_another_cube_ends_the_exploration(explored: Any, result: Any) -> None:
     _, dock, tool = explored
     tool.set_ranges(range=(4880.0, 4920.0))
-    dock.finish(20)
+    dock.finish(120)
     dock.show_result(result)
-    assert dock.wait(60)
+    assert dock.wait(120)
     assert tool.opened is None
     assert dock.stack.find("channels", "") is None
     assert dock.stack.current == "AGE_LW"

@@ -30,7 +30,7 @@ def square(y: float, x: float, half: float) -> Outline:
 
 def settle(dock: Any) -> None:
     """Until the window has kept the last step for Ctrl+Z."""
-    assert dock.wait(60)
+    assert dock.wait(120)
     QTest.qWait(260)
 
 
@@ -159,7 +159,7 @@ def take_tour(dock: Any) -> None:
 def test_a_day_with_a_result(make_viewer: Callable[..., Any], result: Result) -> None:
     dock = open_explorer(make_viewer(1280, 720))
     dock.show_result(result)
-    assert dock.wait(60)
+    assert dock.wait(120)
     undo_and_redo(dock)
     compare_many(dock)
     show_ages(dock)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from conftest import click, drag, native_canvas, open_explorer, screen_point
+from conftest import click, drag, native_canvas, screen_point
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
@@ -31,15 +30,12 @@ from napari_sfh.types import Result
 
 
 @pytest.fixture
-def dock(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> Any:
-    made = open_explorer(make_viewer())
-    made.show_result(result)
-    idle(qtbot, made)
-    return made
+def dock(shown: Any) -> Any:
+    return shown
 
 
 def idle(qtbot: Any, dock: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
     qtbot.wait(50)
 
 
@@ -79,7 +75,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     world = dock.session.sky.to_world(layer.data[0].mean(0)[None])[0]
     native = native_canvas(dock.viewer)
     drag(native, [screen_point(dock.viewer, world), screen_point(dock.viewer, world + np.array([0.6, -0.9]))])
-    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
+    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=120_000)
     moved = tool.form.disc()
     assert (moved.dec_deg - disc.dec_deg) * 3600 == pytest.approx(0.6, abs=0.15)
     assert (moved.ra_deg - disc.ra_deg) * 3600 * np.cos(np.radians(15.78)) == pytest.approx(-0.9, abs=0.15)
@@ -107,7 +103,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert FORMER not in tool.words.text()
     centre = dock.session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
     drag(native, [screen_point(dock.viewer, centre), screen_point(dock.viewer, centre + np.array([0.5, 0.3]))])
-    qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=5000)
+    qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=120_000)
     tool.fit()
     idle(qtbot, dock)
     assert FORMER not in tool.words.text()
@@ -143,7 +139,7 @@ def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock
     centre = session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
     there = [screen_point(dock.viewer, place) for place in (centre, centre + np.array([0.6, -0.9]))]
     drag(native, there)
-    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
+    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=120_000)
     assert session.selected == outside
 
 
@@ -179,7 +175,7 @@ def test_posterior_of_the_clicked_bin(
     monkeypatch.setattr(posteriors, "draw_bin_posterior", endless)
     assert f"{RATES.refine_bin:.0f} s" in tool.form.likelihood.text, "the time is told beforehand"
     tool.draw()
-    qtbot.waitUntil(lambda: dock.job.running, timeout=5000)
+    qtbot.waitUntil(lambda: dock.job.running, timeout=120_000)
     dock.work.cancel()
     idle(qtbot, dock)
     assert f"Press {tool.form.draw.text} " in dock.message.text()

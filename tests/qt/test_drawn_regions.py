@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from vispy.color import ColorArray
 
-from conftest import drag, native_canvas, open_explorer, screen_point
+from conftest import drag, native_canvas, screen_point
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import PLOT_REGION
 from napari_sfh._qt.tools.region import describe_found, join_names, split_names
@@ -20,11 +19,8 @@ from napari_sfh.types import Result
 
 
 @pytest.fixture
-def dock(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> Any:
-    made = open_explorer(make_viewer())
-    made.show_result(result)
-    assert made.wait(120)
-    return made
+def dock(shown: Any) -> Any:
+    return shown
 
 
 def draw(qtbot: Any, dock: Any, shape: str, centre: tuple[float, float], half: tuple[float, float], add: bool) -> None:
@@ -33,12 +29,12 @@ def draw(qtbot: Any, dock: Any, shape: str, centre: tuple[float, float], half: t
     tool.form.shape.value = shape
     before = len(tool.region.outlines()) if add else 0
     (tool.form.add if add else tool.form.draw).native.click()
-    assert dock.wait(30)
+    assert dock.wait(120)
     ends = [np.array(centre) + sign * np.array(half) for sign in (-1, 1)]
     drag(native_canvas(dock.viewer), [screen_point(dock.viewer, end) for end in ends])
     shown = 1 if add and not tool.form.each.value else before + 1
-    qtbot.waitUntil(lambda: len(tool.region.outlines()) == before + 1, timeout=20000)
-    qtbot.waitUntil(lambda: len(drawn_regions(dock)) == shown, timeout=20000)
+    qtbot.waitUntil(lambda: len(tool.region.outlines()) == before + 1, timeout=120_000)
+    qtbot.waitUntil(lambda: len(drawn_regions(dock)) == shown, timeout=120_000)
 
 
 def drawn_regions(dock: Any) -> list[Any]:
@@ -106,7 +102,7 @@ def test_names_come_with_a_file_and_go_with_a_shape(qtbot: Any, dock: Any, resul
     layer = dock.viewer.layers[LAYER_NAME]
     layer.selected_data = {0}
     layer.remove_selected()
-    qtbot.waitUntil(lambda: len(session.regions) == 1, timeout=20000)
+    qtbot.waitUntil(lambda: len(session.regions) == 1, timeout=120_000)
     assert session.regions[0].name == "knot"
     assert tool.form.names.value == "knot"
     expected = find_bins_in_outlines(result, tool.region.outlines())

@@ -275,6 +275,7 @@ def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
     assert before.data[20, 20] == pytest.approx(maps.make_map_image(session.result, "AGE_LW")[20, 20])
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert stack.find("bins").data.max() == session.n_bins
+    assert not stack.find("bins").editable, "nobody paints over the numbers of the bins"
 
 
 def test_another_galaxy_takes_the_place_of_the_first(result: Result) -> None:
@@ -298,6 +299,9 @@ def test_layers_that_were_deleted_are_not_missed(result: Result) -> None:
     session.select(3)
     stack.show("SNR")
     stack.hide_bins(result.data.snr < 40)
+    (layer,) = viewer.layers
+    assert layer.visible
+    assert np.nanmin(layer.data) >= 40
 
 
 def test_copies_of_a_layer_share_the_result(result: Result) -> None:

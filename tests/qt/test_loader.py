@@ -24,7 +24,7 @@ def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
     loader.run([lambda: (done.append(1), next_turn(done)), lambda: done.append(2)])
     assert loader.active
     assert done == []
-    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert done == [1, "turn", 2]
 
 
@@ -36,7 +36,7 @@ def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
     assert loader.active
     assert done == []
     busy.clear()
-    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert done == ["last"]
 
 
@@ -44,6 +44,7 @@ def test_layers_do_not_wait(qtbot: Any) -> None:
     parent, done = QObject(), []
     loader = StepQueue(parent, lambda: True)
     loader.run([UnpaintedStep(lambda: done.append("layer")), lambda: done.append("form")])
+    qtbot.waitUntil(lambda: bool(done), timeout=120_000)
     qtbot.wait(150)
     assert done == ["layer"]
     loader.release()
@@ -54,7 +55,7 @@ def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> Non
     loader = StepQueue(parent, lambda: False)
     loader.run([lambda: done.append("old")])
     loader.run([lambda: done.append("new")])
-    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     loader.run([lambda: done.append("dropped")])
     loader.release()
     qtbot.wait(50)
@@ -86,7 +87,7 @@ def canvas(qtbot: Any) -> Any:
 def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> None:
     loader = StepQueue(canvas, lambda: False)
     loader.run([UnpaintedStep(lambda: (canvas.seen.append("step"), next_turn(canvas.seen)))] * 2)
-    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert canvas.seen == ["hold", "step", "turn", "paint"] * 2
     assert canvas.updatesEnabled()
 
@@ -114,7 +115,7 @@ def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any
     loader = StepQueue(canvas, lambda: False)
     with qtbot.captureExceptions() as caught:
         loader.run([UnpaintedStep(fail)])
-        qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+        qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert caught[0][0] is KeyError
     assert canvas.updatesEnabled()
 
@@ -122,6 +123,6 @@ def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any
 def test_the_canvas_is_painted_again_when_what_waits_is_dropped(qtbot: Any, canvas: Any) -> None:
     loader = StepQueue(canvas, lambda: False)
     loader.run([UnpaintedStep(lambda: QTimer.singleShot(0, loader.release)), lambda: canvas.seen.append("dropped")])
-    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     qtbot.wait(50)
     assert canvas.seen == ["hold", "paint"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
 
-from conftest import native_canvas, open_explorer, window
+from conftest import native_canvas, window
 from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
 from napari_sfh.types import Result
 
@@ -21,20 +20,12 @@ LEFT, RIGHT, BOTTOM = (
 )
 
 
-def opened(qtbot: Any, make_viewer: Callable[..., Any], result: Result, width: int, height: int) -> Any:
-    dock = open_explorer(make_viewer(width, height))
-    dock.show_result(result)
-    qtbot.waitUntil(lambda: not (dock.cards.reading or dock.loading), timeout=60_000)
-    return dock
-
-
 def where(win: Any, name: str) -> Any:
     return win.dockWidgetArea(win.findChild(QDockWidget, name))
 
 
-def test_the_map_and_the_explorer_have_the_room(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
-    dock = opened(qtbot, make_viewer, result, 1280, 720)
-    win = window(dock.viewer)
+def test_the_map_and_the_explorer_have_the_room(shown: Any) -> None:
+    dock, win = shown, window(shown.viewer)
     controls = win.findChild(QDockWidget, CONTROLS)
     assert where(win, CONTROLS) == where(win, LAYERS) == RIGHT
     own = next(d for d in win.tabifiedDockWidgets(controls) if d.isAncestorOf(dock))
@@ -46,24 +37,8 @@ def test_the_map_and_the_explorer_have_the_room(qtbot: Any, make_viewer: Callabl
     assert native_canvas(dock.viewer).height() >= 370
 
 
-def test_docks_that_the_user_has_moved_stay(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
-    dock = opened(qtbot, make_viewer, result, 1440, 900)
-    win = window(dock.viewer)
-    controls = win.findChild(QDockWidget, CONTROLS)
-    controls.setFloating(True)
-    win.resize(1280, 720)
-    QApplication.processEvents()
-    dock.show_result(result)
-    assert dock.wait(60)
-    assert controls.isFloating()
-    controls.setFloating(False)  # napari itself stumbles over a floating dock when it closes
-
-
-def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(
-    qtbot: Any, make_viewer: Callable[..., Any], result: Result
-) -> None:
-    dock = opened(qtbot, make_viewer, result, 1280, 720)
-    win = window(dock.viewer)
+def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(qtbot: Any, shown: Any) -> None:
+    dock, win = shown, window(shown.viewer)
     layers = win.findChild(QDockWidget, LAYERS)
     own = next(d for d in win.tabifiedDockWidgets(layers) if d.isAncestorOf(dock))
 
@@ -83,22 +58,13 @@ def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(
     assert not dock.visibleRegion().isEmpty()
 
 
-def test_napari_gets_its_arrangement_back(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
-    dock = opened(qtbot, make_viewer, result, 1280, 720)
-    win = window(dock.viewer)
-    dock.release()
-    assert where(win, CONTROLS) == where(win, LAYERS) == LEFT
-    assert win.corner(Qt.Corner.BottomRightCorner) == BOTTOM
-
-
-def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(
-    qtbot: Any, make_viewer: Callable[..., Any], result: Result
-) -> None:
-    dock = opened(qtbot, make_viewer, result, 1000, 700)
-    win, camera = window(dock.viewer), dock.viewer.scene.camera
+def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(qtbot: Any, shown: Any) -> None:
+    win, camera = window(shown.viewer), shown.viewer.scene.camera
+    win.resize(1000, 700)
+    qtbot.wait(200)
     before = camera.zoom
     win.resize(1440, 900)
-    qtbot.waitUntil(lambda: camera.zoom > 1.1 * before, timeout=5000)
+    qtbot.waitUntil(lambda: camera.zoom > 1.1 * before, timeout=120_000)
     qtbot.wait(200)
     camera.zoom = 3.0
     win.resize(1000, 700)
@@ -107,11 +73,10 @@ def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(
 
 
 @pytest.mark.parametrize("points", [0, 14])
-def test_fields_begin_and_end_at_one_place(
-    make_viewer: Callable[..., Any], qtbot: Any, result: Result, points: int
-) -> None:
+def test_fields_begin_and_end_at_one_place(shown: Any, points: int) -> None:
     """Also in letters of another size: labels are as wide as their font."""
-    dock = opened(qtbot, make_viewer, result, 1440, 900)
+    dock = shown
+    window(dock.viewer).resize(1440, 900)
     if points:
         dock.setStyleSheet(f"QLabel {{ font-size: {points}pt; }}")
     for section in dock.sections.values():
@@ -132,10 +97,9 @@ def test_fields_begin_and_end_at_one_place(
     assert len({button.mapTo(dock, QPoint(0, 0)).x() for button in pressed}) == 1
 
 
-def test_keys_are_not_those_of_menus_or_of_napari(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
+def test_keys_are_not_those_of_menus_or_of_napari(shown: Any) -> None:
     """A menu's letter and the shortcut of an action come before the canvas."""
-    dock = opened(qtbot, make_viewer, result, 1280, 720)
-    win = window(dock.viewer)
+    dock, win = shown, window(shown.viewer)
     titles = [action.text() for action in win.menuBar().actions()]
     taken = {f"Alt+{title[title.index('&') + 1].upper()}" for title in titles if "&" in title}
     assert {"Alt+F", "Alt+H"} <= taken
@@ -144,3 +108,22 @@ def test_keys_are_not_those_of_menus_or_of_napari(qtbot: Any, make_viewer: Calla
     ours = {key.replace("-", "+") for key in dock.tools.shortcuts()}
     assert len(ours) > 10
     assert not ours & taken
+
+
+def test_docks_that_the_user_has_moved_stay(shown: Any, result: Result) -> None:
+    dock, win = shown, window(shown.viewer)
+    controls = win.findChild(QDockWidget, CONTROLS)
+    controls.setFloating(True)
+    win.resize(1440, 900)
+    QApplication.processEvents()
+    dock.show_result(result)
+    assert dock.wait(120)
+    assert controls.isFloating()
+    controls.setFloating(False)  # napari itself stumbles over a floating dock when it closes
+
+
+def test_napari_gets_its_arrangement_back(shown: Any) -> None:
+    win = window(shown.viewer)
+    shown.release()
+    assert where(win, CONTROLS) == where(win, LAYERS) == LEFT
+    assert win.corner(Qt.Corner.BottomRightCorner) == BOTTOM

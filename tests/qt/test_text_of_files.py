@@ -50,7 +50,7 @@ def test_the_panels_show_names_and_notes_as_text(make_viewer: Any, qtbot: Any, r
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.show_result(replace(result, name=EVIL, settings=settings, model_name=EVIL))
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
     dock.session.select(3)
     dock.session.set_regions({EVIL: [Outline(SQUARE)], f"{EVIL} 2": [Outline(SQUARE)]})
     dock.show_message(f"{EVIL}: cannot be read", error=True)

@@ -75,13 +75,13 @@ def test_cancel_returns_what_was_done(qtbot) -> None:
 
     job = BackgroundJob(count, lambda value: heard.update(value=value), lambda error: heard.update(error=error))
     job.start(endless)
-    qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=20000)
+    qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=120_000)
     assert job.running
     with pytest.raises(ComputeError, match="in progress"):
         job.start(endless)
     job.stop()
     assert job.cancelling
-    qtbot.waitUntil(lambda: "value" in heard, timeout=20000)
+    qtbot.waitUntil(lambda: "value" in heard, timeout=120_000)
     assert heard["value"] == "what was done"
     assert not job.running
 
@@ -98,13 +98,13 @@ def test_work_that_does_not_listen_is_let_go(qtbot) -> None:
     steps: list[Progress] = []
     job = BackgroundJob(steps.append, heard.append, heard.append)
     job.start(deaf)
-    qtbot.waitUntil(lambda: bool(steps), timeout=20000)
+    qtbot.waitUntil(lambda: bool(steps), timeout=120_000)
     job.stop()
-    qtbot.waitUntil(lambda: heard == [None], timeout=20000)
+    qtbot.waitUntil(lambda: heard == [None], timeout=120_000)
     assert not job.running
     assert not release.is_set(), "the library still computes"
     release.set()
-    qtbot.waitUntil(lambda: heard == [None, "partial"], timeout=20000)
+    qtbot.waitUntil(lambda: heard == [None, "partial"], timeout=120_000)
 
 
 def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
@@ -119,12 +119,12 @@ def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
     job = BackgroundJob(lambda _: None, heard.append, heard.append)
     job.start(deaf)
     job.stop()
-    qtbot.waitUntil(lambda: heard == [None], timeout=20000)
+    qtbot.waitUntil(lambda: heard == [None], timeout=120_000)
     job.start(endless)
     release.set()
     qtbot.wait(200)
     job.stop()
-    qtbot.waitUntil(lambda: len(heard) == 2, timeout=20000)
+    qtbot.waitUntil(lambda: len(heard) == 2, timeout=120_000)
     qtbot.wait(50)
     assert heard == [None, "what was done"]
 
@@ -137,7 +137,7 @@ def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
     errors: list[Exception] = []
     job = BackgroundJob(lambda _: None, lambda _: None, errors.append)
     job.start(fails)
-    qtbot.waitUntil(lambda: bool(errors), timeout=20000)
+    qtbot.waitUntil(lambda: bool(errors), timeout=120_000)
     assert not job.running
     sentence, details = explain_error(errors[0])
     assert sentence.startswith("the disk fell over")
@@ -162,7 +162,7 @@ def test_napari_quitting_the_worker_sets_the_event(qtbot) -> None:
     job = BackgroundJob(lambda _: None, heard.append, heard.append)
     job.start(endless)
     WorkerBase.await_workers()  # what napari calls when its window is closed
-    qtbot.waitUntil(lambda: heard == ["what was done"], timeout=20000)
+    qtbot.waitUntil(lambda: heard == ["what was done"], timeout=120_000)
 
 
 def test_unexpected_errors_are_one_sentence() -> None:

@@ -132,7 +132,7 @@ def test_native_maps_go_with_the_native_cube(galaxy):
 
 def test_maps_on_another_grid_are_left_out_and_said(tmp_path):
     write_cube(tmp_path / NATIVE)
-    write_maps(tmp_path / MAPS_NATIVE, np.zeros((NY + 1, NX)))
+    write_maps(tmp_path / MAPS_NATIVE, np.ones((NY + 1, NX)))
     found = find_galaxy_files(tmp_path)
     assert found.maps is None
     assert any(f"{MAPS_NATIVE} is not used: the maps are 5 x 5" in p for p in found.problems)

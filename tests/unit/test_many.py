@@ -367,6 +367,7 @@ def test_ctrl_c_ends_in_order_and_leaves_nothing_half_written(galaxy: Path, tmp_
     twin.mkdir()
     (twin / "cube.fits").symlink_to(next(galaxy.iterdir()))
     command = [sys.executable, "-m", "napari_sfh.cli", "run", str(galaxy), str(twin), "--output", str(out)]
+    command += ["--workers", "1"]  # each imports torch
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -88,6 +88,18 @@ def test_polynomials_and_offsets_are_integrated_out_exactly():
     np.testing.assert_allclose(np.diff(got.numpy()), np.diff(expected), rtol=5e-3)
 
 
+def test_a_model_far_from_the_data_is_never_likely():
+    """Spectra behind optical depths of a hundred and more once gave chi2 below zero."""
+    data, _ = make_toy_data(1, seed=5, snr=20.0)
+    made = likelihood.make_likelihood(data, 0)
+    own = torch.from_numpy(data.flux[0])[made.pixels]
+    slope = torch.linspace(-1, 1, len(own))
+    models = torch.stack([own, *(own * 10.0 ** (k * slope) for k in (2, 6, 10))])
+    values = made.log_prob(models, torch.from_numpy(data.phot).expand(4, -1), torch.zeros(4))
+    assert torch.isfinite(values).all()
+    assert (values[1:] < values[0] - 100).all()
+
+
 def test_correlation_length_of_smoothed_noise():
     white = np.random.default_rng(1).standard_normal(40_000)
     assert likelihood.measure_correlation_length(white) == pytest.approx(1.0, abs=0.15)

@@ -114,7 +114,8 @@ def test_other_weights_have_another_hash(tmp_path):
 
 def test_report_may_name_the_weights_instead_of_the_file(run, tmp_path):
     known = {"sha256": "0" * 64, "tensors_sha256": hash_bundle_tensors(load_bundle(run / training_run.BUNDLE))}
-    release_bundle(run, "phangs", [report(tmp_path / "r", weights=known)], tmp_path / "out.safetensors")
+    made = release_bundle(run, "phangs", [report(tmp_path / "r", weights=known)], tmp_path / "out.safetensors")
+    assert load_bundle(made).meta["evaluation"]
 
 
 def test_two_test_sets_stand_side_by_side(run, tmp_path):

@@ -85,7 +85,7 @@ class LayerStack:
             raise ValueError("layer without a link to its result")
         old = self.find(link.role, link.name)
         if old is None:
-            layer = self._make(data, link.role)
+            layer = self._make(data)
             if link.role in EXCLUSIVE_ROLES:
                 self._insert(layer)
                 return
@@ -103,11 +103,10 @@ class LayerStack:
         paths = (other.path for other in others if other is not None and other.result is link.result and other.path)
         link.path = next(paths, None)
 
-    def _make(self, data: LayerTuple, role: str) -> Any:
+    def _make(self, data: LayerTuple) -> Any:
         self._share_path(data)
         layer = Layer.create(*data)
-        if role == "bins":
-            layer.editable = False
+        _lock_bins(layer)
         apply_look(layer, self._looks.get(get_look_key(layer), {}))
         return layer
 
@@ -142,6 +141,7 @@ class LayerStack:
         if "features" in attributes:
             layer.features = attributes["features"]
         layer.metadata = attributes["metadata"]
+        _lock_bins(layer)  # napari unlocks a layer whose data are set
 
     def begin(self, result: Result) -> list[Callable[[], None]]:
         """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
@@ -304,7 +304,7 @@ class LayerStack:
         result = self._session.result
         if result is None or name not in maps.MAPS or self.find("map", name) is not None:
             return
-        layer = self._make(make_map_layer(result, name, self._session.sky, self._limits), "map")
+        layer = self._make(make_map_layer(result, name, self._session.sky, self._limits))
         layer.visible = False
         self._insert(layer)
 
@@ -403,6 +403,12 @@ def keep_selection(layers: Any) -> Iterator[None]:
 def is_map_by_age(name: str) -> bool:
     """Whether a map has an axis of age."""
     return name in maps.MAPS and maps.MAPS[name].by_age
+
+
+def _lock_bins(layer: Any) -> None:
+    """Nobody paints over the numbers of the bins."""
+    if _has_role(layer, ("bins",)):
+        layer.editable = False
 
 
 def _has_role(layer: Any, roles: tuple[str, ...]) -> bool:

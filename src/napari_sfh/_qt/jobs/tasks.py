@@ -359,9 +359,9 @@ def save_estimate_rows(
 
 
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
-    """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
+    """Name and card of every shipped network, the default first; imports torch as a side effect, ready for a run."""
     report_progress(Progress("weights", 0, 0), progress, cancel)
-    from napari_sfh.instruments.bundle_header import list_bundles
-    from napari_sfh.model.bundle import load_bundle
+    import napari_sfh.model.bundle  # noqa: F401
+    from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 
-    return {name: load_bundle(path).card for name, path in list_bundles().items()}
+    return {name: read_bundle_header(path).card for name, path in list_bundles().items()}
