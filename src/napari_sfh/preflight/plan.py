@@ -32,13 +32,12 @@ from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.objects.band_images import read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
-from napari_sfh.prep.band_fluxes.narrowband import measure_band_signal_noise
+from napari_sfh.prep.band_fluxes.narrowband import find_covered_filters, measure_band_signal_noise
 from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method
 from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.stages.bands import find_covered_filters
 from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress
 
 _Opened = Cube | Mosaic | BinnedMaps

@@ -28,9 +28,13 @@ from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import binning
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
-from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images, measure_band_signal_noise
+from napari_sfh.prep.band_fluxes.narrowband import (
+    find_covered_filters,
+    make_narrowband_images,
+    measure_band_signal_noise,
+)
 from napari_sfh.prep.observation import LOW_SNR_SHARE
-from napari_sfh.types import F32, BinMap, BinnedMaps, Bool, Cube, Flag, GivenBins, Observation, Progress, Result
+from napari_sfh.types import F32, BinMap, BinnedMaps, Bool, Flag, GivenBins, Observation, Progress, Result
 
 #: Share of a bin's light that a band may lack.
 _MAX_LOST_LIGHT = 0.2
@@ -147,30 +151,6 @@ def _open_images(
     names = tuple(f.name for f in covered)
     images = BandImages(names, made.flux, error, cube.wcs, cube.name, cube.path, notes)
     return images, float(redshift), maps if source == "maps" else given
-
-
-def find_covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
-    """The bands that the cube holds whole at rest; the others are missing.
-
-    Parameters
-    ----------
-    cube : Cube
-    filters : tuple of Filter
-    redshift : float
-
-    Raises
-    ------
-    SfhInputError
-        Fewer than half of them.
-    """
-    first, last = cube.wave_aa[0] / (1 + redshift), cube.wave_aa[-1] / (1 + redshift)
-    covered = tuple(f for f in filters if first <= f.wave_aa[0] and f.wave_aa[-1] <= last)
-    if 2 * len(covered) < len(filters):
-        raise SfhInputError(
-            f"{cube.path}: covers rest {first:.0f}-{last:.0f} AA, {len(covered)} of the {len(filters)} bands of "
-            f"{filters[0].wave_aa[0]:.0f}-{filters[-1].wave_aa[-1]:.0f} AA; choose weights for its range"
-        )
-    return covered
 
 
 def _observe_bins(

@@ -47,6 +47,30 @@ class NarrowbandImages:
     wcs: WCS  # celestial, the cube's
 
 
+def find_covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
+    """The bands that the cube holds whole at rest; the others are missing.
+
+    Parameters
+    ----------
+    cube : Cube
+    filters : tuple of Filter
+    redshift : float
+
+    Raises
+    ------
+    SfhInputError
+        Fewer than half of them.
+    """
+    first, last = cube.wave_aa[0] / (1 + redshift), cube.wave_aa[-1] / (1 + redshift)
+    covered = tuple(f for f in filters if first <= f.wave_aa[0] and f.wave_aa[-1] <= last)
+    if 2 * len(covered) < len(filters):
+        raise SfhInputError(
+            f"{cube.path}: covers rest {first:.0f}-{last:.0f} AA, {len(covered)} of the {len(filters)} bands of "
+            f"{filters[0].wave_aa[0]:.0f}-{filters[-1].wave_aa[-1]:.0f} AA; choose weights for its range"
+        )
+    return covered
+
+
 def measure_narrowband_fluxes(
     flux: NDArray[np.floating],
     wave_aa: NDArray[np.floating],
