@@ -39,13 +39,19 @@ class Pace:
 
 
 def make_stderr_logger(quiet: bool) -> LogLine:
-    """A function that writes a line on stderr at once; where quiet, one that does nothing."""
+    """A function that writes a line on stderr at once; where quiet, one that does nothing.
 
-    def say(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
+    It can be pickled: trainings on several devices hand it to their processes.
+    """
+    return _say_nothing if quiet else _say_on_stderr
 
-    return say
+
+def _say_on_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _say_nothing(line: str) -> None:
+    """Nobody listens."""
 
 
 def resolve_home(words: Sequence[str]) -> list[str]:
