@@ -161,7 +161,7 @@ class SharedWindow:
                 tool.dock.release()
                 dock.docks.remove(tool.dock_title)
                 tool.dock = None
-        dock.tools["posterior"].release()
+        dock.tools["posterior"].close_window()
         for dialog in dock.findChildren(QDialog):
             dialog.close()
 

@@ -225,7 +225,7 @@ def test_weights_on_maps_one_after_the_other(
             dock.tools["posterior"].draw()
             dock.finish(120)
             assert set(dock.tools["posterior"].shown.draws.values) == set(result.prediction.scalars)
-            dock.tools["posterior"].release()
+            dock.tools["posterior"].close_window()
             assert dock.panel.estimates.names == result.prediction.scalars
 
 
@@ -293,7 +293,7 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     dock.finish(120)
     assert dock.tools["posterior"].shown.draws.source == "out.fits"
     assert dock.tools["posterior"].shown.draws.name.startswith("J0")
-    dock.tools["posterior"].release()
+    dock.tools["posterior"].close_window()
     saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
     assert len(saved) == len(catalogue.selection.rows)
 

@@ -376,8 +376,12 @@ class PosteriorTool(Tool):
             self.draw_bin(bin_id)
 
     def release(self) -> None:
-        """Close the window."""
+        """Close the window, and listen no longer."""
         self.host.viewer.events.theme.disconnect(self._theme_slot)
+        self.close_window()
+
+    def close_window(self) -> None:
+        """Close the window of the corner plot, if it is open."""
         if self._window is not None:
             self._window.close()
             self._window.deleteLater()
