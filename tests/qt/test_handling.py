@@ -19,7 +19,7 @@ from conftest import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
-from napari_sfh._qt.presenter import READY
+from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.config import SETTINGS
 from napari_sfh.demo import find_demo_folder
 from napari_sfh.errors import SfhInputError
@@ -258,6 +258,17 @@ def test_a_form_that_is_wrong_is_told_before_a_result_is_asked_about(
     assert "gone.fits" in opened.message.text()
     assert opened.session.result is not None
     assert opened.files.unsaved
+    # Work that has nothing to say leaves the words on the result, not an invitation to choose a galaxy.
+    opened.data.set_files(None, {}, None)
+    opened.start(lambda progress, cancel: "nothing to say", lambda _: None)
+    assert opened.wait(60)
+    assert opened.message.text() == summarise_result(opened.session.result)
+    with opened.data.cube.line_edit.changed.blocked():
+        opened.data.cube.line_edit.value = str(tmp_path / "gone.fits")
+    opened.files.unsaved = True
+    opened.run_button.changed.emit(True)
+    assert opened.wait(60)
+    assert "gone.fits" in opened.message.text()
     # The message outlives whatever brings the buttons up to date afterwards.
     opened.refresh()
     opened.network.model.changed.emit(opened.network.model.value)

@@ -15,6 +15,7 @@ from napari_sfh._qt.jobs import preload
 from napari_sfh._qt.jobs.latency import (
     STILL,
     SWEEP_LAYERS,
+    SWEEP_LOOKS,
     TURN_SECONDS,
     GarbageFreeze,
     GarbageRest,
@@ -89,6 +90,9 @@ def test_a_window_at_rest_is_tidied_and_swept_after_layers_have_gone(qtbot: Any)
         rest.look()
     assert calls[0] == "tidy"
     assert calls.count("sweep") == 1
+    for _ in range(SWEEP_LOOKS):
+        rest.look()
+    assert calls.count("sweep") == 2, "what no layer has left is freed, too"
 
 
 def test_short_turns_end_with_the_last_work() -> None:

@@ -45,7 +45,7 @@ from napari_sfh._qt.jobs.preload import Preloader
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.presenter import READY, Presenter
+from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
@@ -72,7 +72,7 @@ _EMPTY = (
 FIRST_PAINT_MS = 150
 WORKING = "Working; the window stays usable."
 #: What the dock says while there is nothing else to say.
-_STATES = (_EMPTY, READY, WORKING)
+_STATES = (_EMPTY, READY, READY_NOTED, WORKING)
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
 ENDING = "Cancelled. The step that was begun comes to its end; what it brings is shown then."
@@ -396,8 +396,10 @@ class Explorer(ExplorerFrame):
         self.binning.set_maps(self.data.maps_path is not None)
         # What an act has said stays until the next one.
         said = self.message.text().removeprefix(f"{RESTORING} ")
-        if said in _STATES and (running or not self.loading):
-            self.show_message(WORKING if running else READY if has_input else _EMPTY)
+        at_rest = summarise_result(self.session.result) if has_result or has_input else _EMPTY
+        noted = said == READY_NOTED and at_rest == READY
+        if said in _STATES and (running or not (self.loading or noted)):
+            self.show_message(WORKING if running else at_rest)
         elif said != self.message.text() and not self.files.restoring:
             self.show_message(said)
 

@@ -235,7 +235,7 @@ class Presenter:
     def _end_result(self) -> None:
         explorer = self._explorer
         explorer.refresh()
-        explorer.show_message(_summarise_result(explorer.session.result))
+        explorer.show_message(summarise_result(explorer.session.result))
         explorer.undo.history.forget()
         explorer.undo.history.note()
         explorer.garbage.tidy()  # what has come in would be walked over whenever a layer goes
@@ -247,7 +247,7 @@ class Presenter:
         explorer.undo.history.forget()
         explorer.undo.history.note()
         explorer.refresh()
-        explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
+        explorer.show_message(" ".join(notes) or summarise_result(explorer.session.result), error=bool(notes))
 
 
 def _is_cube_of(result: Result, cube: Path | None) -> bool:
@@ -258,7 +258,8 @@ def _is_cube_of(result: Result, cube: Path | None) -> bool:
     return not (named.is_file() and cube.is_file()) or named.samefile(cube)
 
 
-def _summarise_result(result: Result | None) -> str:
+def summarise_result(result: Result | None) -> str:
+    """What the dock says of a result at rest; `READY` where there is none."""
     if result is None:
         return READY
     reached = int(np.isfinite(result.prediction.ood).sum())

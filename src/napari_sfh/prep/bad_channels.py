@@ -76,7 +76,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
     near_line = np.abs(spectra.wave_aa[:, None] - lines).min(1) < _LINE_REACH_AA
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # channels without any good pixel are expected
-        outliers = _find_narrow_features(flux, near_line)
+        outliers = _find_lone_outliers(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes = find_spikes(spectra, redshift)
         narrow = find_narrow_features(spectra, redshift)
@@ -110,7 +110,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
     return replace(spectra, good=spectra.good & ~bad & ~spikes & ~common), tuple(notes)
 
 
-def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
+def _find_lone_outliers(flux: F64, near_line: Bool) -> Bool:
     """Channels (n,) that stand alone above or below their neighbours in most bins."""
     n = flux.shape[1]
     nan = np.full((len(flux), 2), np.nan)

@@ -24,6 +24,8 @@ from qtpy.QtGui import QCursor
 TIDY_MS, STILL = 5000, 4
 #: So many layers have gone when a full pass is due: each may have left a map that the collector leaves alone.
 SWEEP_LAYERS = 5
+#: So many looks without a full pass when one is due in any case: plots that were drawn anew have left theirs.
+SWEEP_LOOKS = 60
 #: Seconds for which a thread keeps the interpreter from others while there is work.
 TURN_SECONDS = 5e-4
 
@@ -79,12 +81,12 @@ class GarbageRest:
     Attributes
     ----------
     due : int
-        Layers that have gone since the last sweep: at `SWEEP_LAYERS` there is one.
+        Layers that have gone since the last sweep: at `SWEEP_LAYERS` there is one, as there is after `SWEEP_LOOKS`.
     """
 
     def __init__(self, parent: QObject, garbage: GarbageFreeze, is_busy: Callable[[], bool]) -> None:
         self._garbage, self._is_busy = garbage, weakref.WeakMethod(is_busy)
-        self.due, self._still, self._place = 0, 0, QCursor.pos()
+        self.due, self._looks, self._still, self._place = 0, 0, 0, QCursor.pos()
         self._timer = QTimer(parent)
         self._timer.setInterval(TIDY_MS)
         self._timer.timeout.connect(self.look)
@@ -100,8 +102,9 @@ class GarbageRest:
         self._place, self._still = place, self._still + 1 if place == before else 0
         if is_busy is None or is_busy():
             return
-        if self.due >= SWEEP_LAYERS and self._still >= STILL:
-            self.due = 0
+        self._looks += 1
+        if self._still >= STILL and (self.due >= SWEEP_LAYERS or self._looks >= SWEEP_LOOKS):
+            self.due = self._looks = 0
             self._garbage.sweep()
         else:
             self._garbage.tidy()

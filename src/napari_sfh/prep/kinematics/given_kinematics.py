@@ -74,13 +74,13 @@ def check_given_kinematics(
         notes.append(
             f"the velocities that were given scatter by {scatter:.0f} km/s (median) about those of the spectra of "
             f"{off.size} bins: are the maps transposed or mirrored, of the gas, or of another galaxy? "
-            "Give --kinematics fast"
+            "Give `kinematics` fast"
         )
     ratio = given / max(own, 1.0)
     if not 1 / _SIGMA_RATIO < ratio < _SIGMA_RATIO and abs(given**2 - own**2) > _SIGMA_KMS**2:
         what = "a width in Angstrom" if given < _ANGSTROM else "a FWHM, or not corrected for the instrument"
         notes.append(
             f"the dispersions that were given are {given:.3g} km/s (median), those of the spectra {own:.0f} km/s: are "
-            f"they {what}? Ages and metallicities follow them; give --kinematics fast"
+            f"they {what}? Ages and metallicities follow them; give `kinematics` fast"
         )
     return tuple(notes)
