@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from napari_sfh import __version__
 from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
@@ -434,7 +435,7 @@ def _estimate_spectra(
         for start in range(0, len(spectra), _BATCH):
             report_progress(Progress("estimating spectra", start, len(spectra)), progress, cancel)
             part = spectra[start : start + _BATCH]
-            seen = [_observe_spectrum(one, path, bundle.instrument, config, notes) for path, one in part]
+            seen = [_observe_spectrum(one, path, bundle, config, notes) for path, one in part]
             block = Table(
                 {
                     "FILE": [path.name for path, _ in part],
@@ -455,17 +456,21 @@ def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> flo
 
 
 def _observe_spectrum(
-    one: SingleSpectrum, path: Path, instrument: Instrument, config: EstimateConfig, notes: list[str]
+    one: SingleSpectrum, path: Path, bundle: Bundle, config: EstimateConfig, notes: list[str]
 ) -> Observation:
-    """One spectrum on the instrument's grid."""
+    """One spectrum on the instrument's grid; one that covers too little of it counts as none."""
+    instrument = bundle.instrument
     z = _redshift_of(one, path, config)
+    short = _describe_missing_range(one, path, bundle, z)
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
     lsf = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf)
-    observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, lsf)
+    observed = BinSpectra(
+        one.wave_aa, one.flux[None], one.variance[None], (one.good & (not short))[None], 1.0, True, lsf
+    )
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
     notes.extend(f"{one.name}: {note}" for note in check_errors(observed))
-    notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z)))
+    notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
         notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give --lsf")
@@ -476,14 +481,29 @@ def _observe_spectrum(
     return make_observation(rest, {}, row, instrument, 0.0, sigma, z, config.sigma_kms is None)
 
 
-def _describe_coverage(one: SingleSpectrum, rest: RestSpectra, instrument: Instrument, z: float) -> tuple[str, ...]:
-    """Why a spectrum gives nothing, where its wavelengths do not reach the instrument's."""
+def _describe_missing_range(one: SingleSpectrum, path: Path, bundle: Bundle, z: float) -> str:
+    """What a spectrum lacks of the weights' range, where that is more than they know; as `run` says it of a cube."""
+    if not one.good.any():
+        return ""
+    try:
+        check_rest_range(one.wave_aa[one.good], z, bundle.instrument.grid, bundle.min_coverage, path)
+    except SfhInputError as error:
+        return str(error)
+    return ""
+
+
+def _describe_coverage(
+    one: SingleSpectrum, rest: RestSpectra, instrument: Instrument, z: float, short: str
+) -> tuple[str, ...]:
+    """Why a spectrum gives nothing, where its wavelengths do not reach the instrument's, or not enough of them do."""
     if np.isfinite(rest.norm_cgs[0]):
         return ()
     low, high = instrument.grid.wave_aa[[0, -1]] * (1 + z)
     seen = one.wave_aa[one.good]
     first, last = instrument.grid.wave_aa[instrument.grid.norm_pixels][[0, -1]] * (1 + z)
     inside = one.good & (one.wave_aa >= first) & (one.wave_aa <= last)
+    if short and seen[-1] > first and seen[0] < last:
+        return (short,)
     if seen[0] <= first and seen[-1] >= last:
         return (
             f"{one.name}: {int(inside.sum())} pixels of {first:.0f}-{last:.0f} A are usable, with a mean of "

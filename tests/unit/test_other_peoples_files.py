@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.io import fits
+from astropy.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 from inputs import CUBE, make_inputs
@@ -193,6 +194,23 @@ def test_errors_that_the_scatter_belies_are_told(tmp_path: Path, error: float, t
     )  # fmt: skip
     notes = estimate_objects(config).notes
     assert any("as much as their errors say" in note for note in notes) == told
+
+
+def test_a_spectrum_that_covers_too_little_is_told_and_not_estimated(tmp_path: Path) -> None:
+    """As `run` refuses a cube; the other spectra are estimated."""
+    whole = write_spectrum(tmp_path / "whole.csv", make_flux())
+    lines = whole.read_text().splitlines()
+    part = tmp_path / "part.csv"
+    part.write_text("\n".join([lines[0], *(line for line in lines[1:] if 4023 < float(line.split(",")[0]) < 6000)]))
+    config = EstimateConfig(
+        inputs=(whole, part), output=tmp_path / "o.ecsv", model="percentiles", redshift=0.02, sigma_kms=300.0,
+        medium="air", device="cpu",
+    )  # fmt: skip
+    notes = estimate_objects(config).notes
+    assert [note for note in notes if "part.csv" in note and "50 % is there, these weights need 90 %" in note]
+    assert not any("whole.csv" in note and "these weights need" in note for note in notes)
+    times = Table.read(tmp_path / "o.ecsv")["T50"]
+    assert np.isfinite(np.ma.filled(times, np.nan)).tolist() == [True, False]
 
 
 def write_instrument(folder: Path, curve: str) -> Path:

@@ -92,8 +92,8 @@ def check_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid, min_cove
         )
     raise SfhInputError(
         f"{covers} lacks rest-frame {describe_ranges(find_missing_rest_range(wave_aa, redshift, grid))} of {needed}: "
-        f"{100 * share:.0f} % is there, these weights need {100 * min_coverage:.0f} %; check `redshift`, give another "
-        "cube or choose other weights"
+        f"{100 * share:.0f} % is there, these weights need {100 * min_coverage:.0f} %; check `redshift`, give data "
+        "that cover more, or choose other weights"
     )
 
 
