@@ -183,7 +183,9 @@ def _run_command(options: argparse.Namespace) -> int:
         options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
+        on_problem=None
+        if options.quiet
+        else lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
