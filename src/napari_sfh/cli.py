@@ -435,12 +435,14 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.
     warnings.filterwarnings("ignore", message="System theme detection", category=UserWarning)
     import napari
-    from qtpy.QtWidgets import QApplication
+
+    from napari_sfh._qt.widgets import startup
 
     viewer = napari.Viewer(title="napari-sfh")
+    startup.fill_screen(viewer.window)
+    startup.load_while_painted()
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
-    explorer.fill_screen()
-    QApplication.processEvents()  # painted before the work begins that would hold it up
+    startup.paint_now()  # before the work begins that would hold it up
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:
