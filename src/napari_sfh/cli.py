@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress, resolve_home
-from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
+from napari_sfh.console import make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 
 #: Where a headless run of the mock galaxy writes.
 DEMO_FOLDER = Path("demo-output")
@@ -34,22 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    try:
-        return int(options.command(options))
-    except SfhInputError as error:
-        _print_problem(str(error))
-        return 2
-    except (ComputeError, OSError) as error:
-        _print_problem(str(error))
-        return 1
-    except KeyboardInterrupt:
-        print("napari-sfh: interrupted; no result was left half-written", file=sys.stderr)
-        return 1
-
-
-def _print_problem(sentence: str) -> None:
-    """A problem on stderr, its settings named as options."""
-    print(f"napari-sfh: {name_settings(sentence, OPTIONS)}", file=sys.stderr)
+    return run_command(lambda: options.command(options), "napari-sfh", "no result was left half-written")
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -271,7 +256,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            _print_problem(f"{outcome.name}: {outcome.message}")
+            print(f"napari-sfh: {name_settings(f'{outcome.name}: {outcome.message}', OPTIONS)}", file=sys.stderr)
     print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
@@ -318,9 +303,8 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
 
 def _check_writable(output: Path) -> None:
     """Refuse before the work, not after it, where the result could not be written."""
-    if output.is_dir():
-        raise SfhInputError(f"--output {output}: is a folder; name a file in it")
     ensure_folder(output.parent)
+    check_destination(output)
     if not os.access(output.parent, os.W_OK):
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
 

@@ -232,7 +232,15 @@ def make_sfh_kind_choice(act: Callable[[str], None]) -> ComboBox:
 
 
 def make_save_button(text: str, tip: str, act: Callable[[Any], None]) -> PushButton:
-    """A button of a `ToolDock` that calls a bound method."""
+    """A button of a `ToolDock` that calls a bound method.
+
+    Parameters
+    ----------
+    text, tip : str
+        On the button, and above it.
+    act : callable
+        A bound method; it is called with the button's value.
+    """
     button = PushButton(text=text, tooltip=tip)
     button.changed.connect(act)
     return button

@@ -40,6 +40,12 @@ _RANGE_LABELS = {"range": "Image over", "left": "Continuum left", "right": "Cont
 def parse_range(text: str, label: str) -> Range | None:
     """Two wavelengths in AA (``6540-6580``); None where there is no text.
 
+    Parameters
+    ----------
+    text : str
+    label : str
+        Of the field, for the message.
+
     Raises
     ------
     SfhInputError
