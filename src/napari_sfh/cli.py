@@ -440,8 +440,10 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-sfh")
-    room = QApplication.primaryScreen().availableGeometry()
-    viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+    screen = QApplication.primaryScreen()
+    if screen is not None:
+        room = screen.availableGeometry()
+        viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
     QApplication.processEvents()  # painted before all that would hold it up
     _load_analysis(QApplication.processEvents)
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
