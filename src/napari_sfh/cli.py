@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -407,6 +407,24 @@ def _doctor_command(options: argparse.Namespace) -> int:
     return int(problems > 0)
 
 
+def _load_analysis(keep_alive: Callable[[], object]) -> None:
+    """Import what the explorer needs beside Qt and napari in a thread, while the window is kept alive."""
+
+    def load() -> None:
+        # What fails here fails again where it is needed, and is told there.
+        with suppress(ImportError):
+            from napari_sfh.analysis import colour_image, contours, tables  # noqa: F401
+            from napari_sfh.analysis.comparison import other_results, ppxf_fit  # noqa: F401
+            from napari_sfh.analysis.objects import estimate_table  # noqa: F401
+            from napari_sfh.preflight import plan  # noqa: F401
+
+    thread = threading.Thread(target=load, name="napari-sfh imports", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        keep_alive()
+        thread.join(0.02)
+
+
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
     from napari_sfh.doctor.window_checks import has_screen
@@ -424,9 +442,14 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-sfh")
+    screen = QApplication.primaryScreen()
+    if screen is not None:
+        room = screen.availableGeometry()
+        viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+    QApplication.processEvents()  # painted before all that would hold it up
+    _load_analysis(QApplication.processEvents)
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
-    explorer.fill_screen()
-    QApplication.processEvents()  # painted before the work begins that would hold it up
+    QApplication.processEvents()
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:
