@@ -367,7 +367,8 @@ class CubeTool(Tool):
         if self.host.data.cube_path is not None or self.host.session.result is None:
             hdu: str | None = self.host.data.chosen_hdu
             return hdu
-        return self.host.session.result.settings.get("hdu") or None
+        chosen = self.host.session.result.settings.get("hdu")
+        return None if chosen is None else str(chosen)
 
     def _find_cube(self) -> Path:
         path = self._find_cube_path()
