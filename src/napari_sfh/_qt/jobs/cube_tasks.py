@@ -63,7 +63,14 @@ class OpenedCube:
 
 
 def open_cube(progress: ReportProgress, cancel: threading.Event, path: Path, hdu: str | None = None) -> OpenedCube:
-    """Open a cube, ready for its spectra; ``hdu`` says which, of a file that holds several."""
+    """Open a cube, ready for its spectra.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : str or None
+        Which cube of a file that holds several.
+    """
     report_progress(Progress("opening the cube", 0, 0), progress, cancel)
     return OpenedCube(read_cube(path, hdu))
 
