@@ -55,7 +55,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--re", type=float, metavar="ARCSEC", help="effective radius")
     gradient.add_argument("--r-max", type=float, default=1.0, metavar="RE", help="of the fit (default %(default)s R_e)")
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
-    gradient.add_argument("--quiet", action="store_true", help="no progress")
+    gradient.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     gradient.set_defaults(command=run_gradient_command)
     _add_compare_parser(commands)
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
@@ -83,7 +83,7 @@ def _add_refine_parser(commands: Subparsers) -> None:
         "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
     )
     refine.add_argument("--output", type=Path, metavar="TABLE.ecsv|.csv|.fits", help="the table as a file")
-    refine.add_argument("--quiet", action="store_true", help="no progress")
+    refine.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     refine.set_defaults(command=run_refine_command)
 
 
@@ -108,7 +108,7 @@ def _add_compare_parser(commands: Subparsers) -> None:
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
 
 
 def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -163,7 +163,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     check_outputs([config.output], config.inputs)
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, _choose_block_estimator(options), progress)
-    _print_notes(done.notes, options.quiet)
+    _print_notes(done.notes)
     refused = done.describe_refused(read_bundle_header(config.model).instrument)
     print(
         f"{done.n_estimated} of {done.n_rows} rows estimated{f' ({refused})' if refused else ''}, "
@@ -181,10 +181,9 @@ def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | Non
     return partial(estimate_on_workers, scheduler=options.scheduler or "local", workers=options.workers)
 
 
-def _print_notes(notes: Sequence[str], quiet: bool) -> None:
+def _print_notes(notes: Sequence[str]) -> None:
     for note in filter(None, notes):
-        if not quiet:
-            print(f"note: {note}", file=sys.stderr)
+        print(f"note: {note}", file=sys.stderr)
 
 
 def run_gradient_command(options: argparse.Namespace) -> int:
