@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_sfh.console import resolve_home
+from napari_sfh.config import name_settings
+from napari_sfh.console import list_option_names, resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 from napari_sfh.io.outputs import is_same_file
@@ -58,6 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         module = importlib.import_module(f"napari_sfh.training.commands.{name.replace('-', '_')}")
         getattr(module, f"add_{module.__name__.rpartition('.')[2]}_parser")(subparsers)
+    for command in subparsers.choices.values():
+        command.set_defaults(option_names=list_option_names(command))
     return parser
 
 
@@ -68,12 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         check_command_output(args)
         return int(args.run(args) or 0)
-    except SfhInputError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
-        return 2
-    except ComputeError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
-        return 1
+    except (SfhInputError, ComputeError) as err:
+        print(f"napari-sfh-train {args.command}: {name_settings(str(err), args.option_names)}", file=sys.stderr)
+        return 2 if isinstance(err, SfhInputError) else 1
     except KeyboardInterrupt:
         print(f"napari-sfh-train {args.command}: interrupted; what is finished is kept", file=sys.stderr)
         return 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress, resolve_home
+from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
 
@@ -37,19 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except SfhInputError as error:
-        _print_problem(str(error))
+        _print_problem(str(error), options)
         return 2
     except (ComputeError, OSError) as error:
-        _print_problem(str(error))
+        _print_problem(str(error), options)
         return 1
     except KeyboardInterrupt:
         print("napari-sfh: interrupted; no result was left half-written", file=sys.stderr)
         return 1
 
 
-def _print_problem(sentence: str) -> None:
+def _print_problem(sentence: str, options: argparse.Namespace) -> None:
     """A problem on stderr, its settings named as options."""
-    print(f"napari-sfh: {name_settings(sentence, OPTIONS)}", file=sys.stderr)
+    print(f"napari-sfh: {name_settings(sentence, options.option_names)}", file=sys.stderr)
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -79,6 +79,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     object_commands.add_object_parsers(commands)
 
     _add_look_parsers(commands)
+    for command in commands.choices.values():
+        command.set_defaults(option_names={**OPTIONS, **list_option_names(command)})
     return parser
 
 
@@ -198,7 +200,9 @@ def _run_command(options: argparse.Namespace) -> int:
         options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
+        on_problem=None
+        if options.quiet
+        else lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
@@ -271,8 +275,8 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            _print_problem(f"{outcome.name}: {outcome.message}")
-    print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
+            _print_problem(f"{outcome.name}: {outcome.message}", options)
+    print(name_settings("\n".join(galaxies_report.format_galaxies_report(outcomes)), options.option_names))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
 
@@ -415,7 +419,7 @@ def _doctor_command(options: argparse.Namespace) -> int:
             print(f"\r\x1b[K{finding.topic}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    print(format_findings(findings))
+    print(name_settings(format_findings(findings), OPTIONS))
     problems = sum(finding.status == "problem" for finding in findings)
     print(f"\n{problems} problem{'s' * (problems != 1)}. The text above names no folder of yours: paste it as it is.")
     return int(problems > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -63,6 +64,26 @@ def resolve_home(words: Sequence[str]) -> list[str]:
     True
     """
     return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]
+
+
+def list_option_names(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """What the user of a parser, and of the parsers of its subcommands, knows each argument by.
+
+    Examples
+    --------
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = parser.add_argument("--sigma", "-s", dest="sigma_kms")
+    >>> list_option_names(parser)["sigma_kms"]
+    '--sigma'
+    """
+    names: dict[str, str] = {}
+    for action in parser._actions:  # argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                names |= list_option_names(command)
+        elif action.option_strings:
+            names[action.dest] = max(action.option_strings, key=len)
+    return names
 
 
 @contextmanager

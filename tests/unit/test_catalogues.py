@@ -49,7 +49,7 @@ def test_names_of_other_bands_are_not_taken():
 def test_fluxes_come_before_magnitudes_and_equals_are_refused():
     found = match_band_columns(["MAG_J0390", "FLUX_J0390"], BANDS)
     assert found["J0390"].value == "FLUX_J0390"
-    with pytest.raises(SfhInputError, match=r"--columns J0390="):
+    with pytest.raises(SfhInputError, match=r"`columns` J0390="):
         match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS)
     chosen = match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS, {"J0390": "FLUX_PSFCOR_J0390:Jy"})
     assert (chosen["J0390"].value, chosen["J0390"].unit) == ("FLUX_PSFCOR_J0390", "Jy")
@@ -57,7 +57,7 @@ def test_fluxes_come_before_magnitudes_and_equals_are_refused():
 
 @pytest.mark.parametrize("given_columns", [{"J9999": "a"}, {"J0390": "nowhere"}, {"J0390": "a,b,c"}])
 def test_wrong_columns_are_told(given_columns):
-    with pytest.raises(SfhInputError, match="--columns"):
+    with pytest.raises(SfhInputError, match="`columns`"):
         match_band_columns(["a", "b"], BANDS, given_columns)
 
 
@@ -114,7 +114,7 @@ def test_negative_fluxes_are_measurements_and_limit_signs_are_not():
 
 
 def test_a_flux_without_a_unit_is_refused_by_name():
-    with pytest.raises(SfhInputError, match=r"'J0390' has no unit.*--columns J0390=J0390:uJy"):
+    with pytest.raises(SfhInputError, match=r"'J0390' has no unit.*`columns` J0390=J0390:uJy"):
         photometry({"J0390": [1.0]})
     with pytest.raises(SfhInputError, match="'km'"):
         photometry({"J0390": [1.0]}, {"J0390": "km"})

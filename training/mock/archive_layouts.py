@@ -83,7 +83,7 @@ def dress_mock_galaxy(source: Path, folder: Path, style: str, window: tuple[slic
         The folder cannot be written.
     """
     if style not in DRESSES:
-        raise SfhInputError(f"--dress {style}: unknown; one of {', '.join(DRESSES)}")
+        raise SfhInputError(f"`dress` {style}: unknown; one of {', '.join(DRESSES)}")
     return write_fits_files(DRESSES[style](read_mock_galaxy(source, window)), folder)
 
 

@@ -51,7 +51,7 @@ def list_galaxy_pairs(results: Sequence[Path], pattern: str) -> list[GalaxyPair]
         The pattern has no ``{name}``, or names a file that is not there.
     """
     if _NAME not in pattern:
-        raise SfhInputError(f"--others {pattern}: write {_NAME} where the galaxy's name stands")
+        raise SfhInputError(f"`others` {pattern}: write {_NAME} where the galaxy's name stands")
     pairs = []
     for path in results:
         name = path.name.split(".")[0]
@@ -59,7 +59,7 @@ def list_galaxy_pairs(results: Sequence[Path], pattern: str) -> list[GalaxyPair]
             name = name.removesuffix(ending)
         other = Path(pattern.replace(_NAME, name))
         if not other.exists():
-            raise SfhInputError(f"{other}: no such file, for {path}; check --others")
+            raise SfhInputError(f"{other}: no such file, for {path}; check `others`")
         pairs.append(GalaxyPair(path, (other,)))
     return pairs
 

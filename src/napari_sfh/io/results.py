@@ -75,7 +75,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
+        raise SfhInputError(f"{path}: exists already; give another `output` or allow overwriting")
     with write_atomically(path) as part:
         if path.name.lower().endswith(".gz"):
             _write_compressed(result, part)

@@ -108,7 +108,7 @@ def measure_paper_figures(
     """
     if not bundle.targets.n_age or bundle.instrument.spectrum is None:
         raise SfhInputError(
-            f"--paper: {bundle.name!r} predicts no histories from spectra; these figures are of weights that do"
+            f"`paper`: {bundle.name!r} predicts no histories from spectra; these figures are of weights that do"
         )
     few = test_set.first(settings.n)
     seen = [(data, block.labels) for block, data in few.observe()]

@@ -131,14 +131,14 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
         return None
     if not text:
         raise SfhInputError(
-            f"{source}: column {c.value!r} has no unit; say it: --columns {c.band}={c.value}:uJy (or Jy, mag, "
+            f"{source}: column {c.value!r} has no unit; say it: `columns` {c.band}={c.value}:uJy (or Jy, mag, "
             "'erg/s/cm2/AA' ...)"
         )
     unit = _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
     if not any(unit.is_equivalent(kind) for kind in (FNU, FLAM)):
         raise SfhInputError(
             f"{source}: column {c.value!r} has unit {text!r}; a flux density in f_nu or f_lambda, or AB magnitudes, "
-            f"are read: say it with --columns {c.band}={c.value}:UNIT"
+            f"are read: say it with `columns` {c.band}={c.value}:UNIT"
         )
     return unit
 

@@ -173,7 +173,7 @@ def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Mediu
         return wave, not {"air", "awav"} & set(words), notes
     vacuum, why = find_medium(one.header)
     if not vacuum and why == "air":
-        notes.append("wavelengths taken for those in air; give --medium vacuum if they are not")
+        notes.append("wavelengths taken for those in air; give `medium` vacuum if they are not")
     return wave, vacuum, notes
 
 
