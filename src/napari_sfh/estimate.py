@@ -44,7 +44,18 @@ from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
-from napari_sfh.types import F32, F64, FLAG_MEANING, I32, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import (
+    F32,
+    F64,
+    FLAG_MEANING,
+    I32,
+    BinMap,
+    Flag,
+    Observation,
+    Prediction,
+    Progress,
+    join_observations,
+)
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -443,7 +454,7 @@ def _estimate_spectra(
                     "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
                 }
             )
-            data = _stack_observations(seen)
+            data = join_observations(seen)
             tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
     return tally.summarise(config.output, notes)
 
@@ -514,11 +525,3 @@ def _describe_coverage(
         f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
         f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",
     )
-
-
-def _stack_observations(parts: Sequence[Observation]) -> Observation:
-    stacked: dict[str, Any] = dict(parts[0].__dict__)
-    for key, value in parts[0].__dict__.items():
-        if isinstance(value, np.ndarray):
-            stacked[key] = np.concatenate([getattr(part, key) for part in parts])
-    return Observation(**stacked)

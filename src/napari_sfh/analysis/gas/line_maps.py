@@ -31,6 +31,7 @@ from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
 from napari_sfh.physics.extinction import R_V
+from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, NII_AA, OIII_AA, SII_AA
 from napari_sfh.types import F64, BinMap, Result
 
 #: Unit of fluxes measured in the bins' own spectra, erg/s/cm2.
@@ -38,12 +39,12 @@ UNIT_CGS: float = 1e-20
 HALPHA, HBETA, OIII, NII = "HA6562", "HB4861", "OIII5006", "NII6583"
 #: Lines that are shown, by the DAP's name: title and air wavelength in Angstrom.
 LINES: Mapping[str, tuple[str, float]] = {
-    HALPHA: ("Hα", 6562.8),
-    HBETA: ("Hβ", 4861.3),
-    OIII: ("[O III] 5007", 5006.8),
-    NII: ("[N II] 6583", 6583.5),
-    "SII6716": ("[S II] 6716", 6716.4),
-    "SII6730": ("[S II] 6731", 6730.8),
+    HALPHA: ("Hα", HALPHA_AA),
+    HBETA: ("Hβ", HBETA_AA),
+    OIII: ("[O III] 5007", OIII_AA[0]),
+    NII: ("[N II] 6583", NII_AA[0]),
+    "SII6716": ("[S II] 6716", SII_AA[0]),
+    "SII6730": ("[S II] 6731", SII_AA[1]),
 }
 #: Intrinsic Halpha / Hbeta.
 CASE_B: float = 2.86

@@ -29,7 +29,8 @@ from napari_sfh.io.fits_access import (
     read_celestial_wcs,
 )
 from napari_sfh.io.mosaics import measure_pixel_scatter
-from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.physics.filters import AB_ZERO
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F32
 
 _ERRORS, _VARIANCES, _INVERSES = ("ERR", "ERROR", "SIGMA", "RMS", "STD"), ("VAR", "VARIANCE", "STAT"), ("IVAR", "WHT")

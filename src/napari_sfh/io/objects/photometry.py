@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.units import FLAM, FNU
 from napari_sfh.io.objects.columns import BandColumns
-from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.physics.filters import AB_ZERO
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F64, Bool, Flag
 
 #: Magnitudes at and beyond which a value is a sentinel.

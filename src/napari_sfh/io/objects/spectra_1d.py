@@ -31,6 +31,7 @@ from napari_sfh.io.objects.spectrum_columns import Medium, SpectrumColumns, hold
 from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list_image_spectra
 from napari_sfh.io.objects.spectrum_text import read_text_table
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F32, F64, Bool
 
@@ -294,5 +295,5 @@ def _measure_scatter(flux: F64, good: Bool) -> F64:
     """Variance of pixels from differences of neighbours, one number for the spectrum."""
     difference = flux[_SCATTER_LAG:] - flux[:-_SCATTER_LAG]
     both = good[_SCATTER_LAG:] & good[:-_SCATTER_LAG]
-    sigma = 1.4826 * float(np.median(np.abs(difference[both]))) / np.sqrt(2.0) if both.any() else 1.0
+    sigma = SIGMA_PER_MAD * float(np.median(np.abs(difference[both]))) / np.sqrt(2.0) if both.any() else 1.0
     return np.full(flux.size, max(sigma, 1e-30) ** 2)
