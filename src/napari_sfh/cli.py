@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
-from napari_sfh.config import OPTIONS, SETTINGS, name_settings
+from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
 from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
@@ -258,7 +258,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
         if place not in reports:
             check_result_name(place)
     pages = [summary_page_path(job.output) for job in jobs]
-    given = [Path(str(settings[key])) for key in ("binning", "model") if key in settings]
+    given = [Path(str(settings[key])) for key in FILE_SETTINGS if key in settings]
     check_outputs([*reports, *(job.output for job in jobs), *pages], [options.table, *given])
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}

@@ -307,8 +307,9 @@ def run_compare_command(options: argparse.Namespace) -> int:
         pairs = [comparisons.GalaxyPair(first, tuple(others))]
     else:
         raise SfhInputError(f"{first}: nothing to compare it with; give another file, or --others")
-    note = None if options.quiet else lambda line: print(f"note: {line}", file=sys.stderr)
-    found, paths = comparisons.compare_galaxies(pairs, options.output, options.min_snr, not options.no_gas, note)
+    found, paths = comparisons.compare_galaxies(
+        pairs, options.output, options.min_snr, not options.no_gas, lambda line: _print_notes([line], options)
+    )
     head = ""
     for offset in found:
         title = f"{offset.galaxy} - {offset.other}" if offset.other else f"{offset.galaxy} galaxies"

@@ -77,10 +77,11 @@ def test_units_agree():
     jy = photometry({"J0390": [1.0], "J0390_err": [0.1]}, {"J0390": u.Jy, "J0390_err": u.Jy})
     micro = photometry({"J0390_ujy": [1e6], "J0390_ujy_err": [1e5]})
     cgs = photometry({"J0390": [f_lambda(1, 3900)], "J0390_err": [f_lambda(0.1, 3900)]}, {"J0390": "erg/s/cm2/AA"})
+    mixed = photometry({"J0390": [1.0], "J0390_err": [100.0]}, {"J0390": u.Jy, "J0390_err": u.mJy})
     magnitude = -2.5 * np.log10(1 / 3631)
     mag = photometry({"mag_J0390": [magnitude], "mag_J0390_err": [0.1 * 2.5 / np.log(10)]})
     nmgy = photometry({"J0390": [1 / 3.631e-6], "J0390_err": [0.1 / 3.631e-6]}, given={"J0390": "J0390:nmgy"})
-    for one in (jy, micro, cgs, mag, nmgy):
+    for one in (jy, mixed, micro, cgs, mag, nmgy):
         assert one.flux[0, 0] == pytest.approx(f_lambda(1, 3900), rel=2e-3)
         assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
         assert one.mask.tolist() == [[True, False, False]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
-from napari_sfh.config import SETTINGS
+from napari_sfh.config import FILE_SETTINGS, SETTINGS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
 
@@ -63,8 +63,8 @@ def list_galaxy_jobs(
 
 
 def _absolute(key: str, value: Any) -> Any:
-    """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
-    if key in ("binning", "model") and Path(value).expanduser().is_file():
+    """Bins, weights or an LSF that are a file, so that a worker finds it from wherever it was started."""
+    if key in FILE_SETTINGS and Path(value).expanduser().is_file():
         return str(Path(value).expanduser().absolute())
     return value
 

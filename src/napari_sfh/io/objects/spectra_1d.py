@@ -146,9 +146,13 @@ def _find_table_redshift(hdus: fits.HDUList) -> float | None:
         if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:
             names = {n.upper(): n for n in hdu.columns.names}
             name = names.get("Z") or names.get("Z_NOQSO")
-            if name:
-                return float(hdu.data[name][0])
+            if name and _is_redshift(value := float(hdu.data[name][0])):
+                return value
     return None
+
+
+def _is_redshift(value: float) -> bool:
+    return value != 0 and _REDSHIFTS[0] < value < _REDSHIFTS[1]
 
 
 def _table_lsf(wave: F64, fwhm: F64) -> LineSpread | None:
@@ -196,7 +200,7 @@ def _find_redshift(header: Mapping[str, Any]) -> tuple[float | None, str]:
     for key in _REDSHIFT_CARDS:
         value = get_number_card(header, key)
         if value is not None:
-            if value != 0 and _REDSHIFTS[0] < value < _REDSHIFTS[1]:
+            if _is_redshift(value):
                 return value, "" if key == "REDSHIFT" else f"redshift {value:g} is that of the card {key}"
             return None, f"{key} = {value:g} of the header is a placeholder or a velocity, no redshift"
     return None, _UNSAID
