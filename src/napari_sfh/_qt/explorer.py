@@ -284,13 +284,6 @@ class Explorer(ExplorerFrame):
         """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
         self.tools["region"].draw()
 
-    def fill_screen(self) -> None:
-        """Give the window the size of the screen."""
-        screen = QApplication.primaryScreen()
-        if screen is not None:
-            room = screen.availableGeometry()
-            self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
-
     def turn_edges(self, _: object = None) -> None:
         """RA and Dec at the edges of the canvas, then as a grid, then none."""
         choices = self.map.sky.choices
@@ -358,7 +351,7 @@ class Explorer(ExplorerFrame):
     def show_start(self) -> None:
         """Work has begun."""
         self._details = ""
-        self.bar.max = 0
+        self.show_count(0, 0)
         self.show_message(WORKING)
         self.refresh()
 
