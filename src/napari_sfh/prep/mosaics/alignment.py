@@ -8,6 +8,10 @@ their large-scale light; then all three are refined together by clipped least sq
     mosaic(x) = scale * cube(x - d) + background,
 
 linear in small changes of d. The band's filter weighs photons: <f> = sum f T l / sum T l.
+
+The cube has noise too, which flattens such a line where the field has little contrast: scale and background are
+corrected for it by the cube's own errors (attenuation bias; Fuller 1987, Measurement Error Models, section 1.1), at most
+up to the line of cube against mosaic, which is too steep.
 """
 
 from __future__ import annotations
@@ -125,32 +129,38 @@ def compare_mosaic_with_cube(
         raise SfhInputError(
             f"{mosaic.path.name}: {cube.path.name} covers {share:.0%} of {band.name}, too little for a comparison"
         )
-    synthetic = _synthetic_image(cube, band, progress, cancel)
+    synthetic, variance = _synthetic_image(cube, band, progress, cancel)
     report_progress(Progress(f"{band.name}: the mosaic beside the cube", 0, 0), progress, cancel)
     sky = matched or match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
     raise_if_cancelled(cancel)
     beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
-    return _fit_alignment(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
+    image = sky.flux * np.float32(mosaic.photflam)
+    return _fit_alignment(mosaic, cube, synthetic, variance, image, sky.covered, share, beam)
 
 
-def _synthetic_image(cube: Cube, band: Filter, progress: ReportProgress | None, cancel: threading.Event | None) -> F64:
-    """The cube seen through the filter, erg/s/cm2/AA per spaxel; NaN where nothing was observed."""
+def _synthetic_image(
+    cube: Cube, band: Filter, progress: ReportProgress | None, cancel: threading.Event | None
+) -> tuple[F64, F64]:
+    """The cube seen through the filter, erg/s/cm2/AA per spaxel, and its variance (0: not known); NaN where unobserved."""
     curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
     channels = np.flatnonzero(curve > 0)[::_STRIDE]
-    total, weight = np.zeros(cube.shape[1:]), np.zeros(cube.shape[1:])
+    total, weight, noise = (np.zeros(cube.shape[1:]) for _ in range(3))
     step = max(1, choose_block_length(cube) // 8)
     for k, c in enumerate(channels):
         if k % step == 0:
             report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
-        flux, _, good = cube.read(int(c), int(c) + 1)
+        flux, variance, good = cube.read(int(c), int(c) + 1)
         total += np.where(good[0], flux[0], 0.0) * curve[c]
+        if variance is not None:
+            noise += np.where(good[0], variance[0], 0.0) * curve[c] ** 2
         weight += good[0] * curve[c]
     enough = weight > 0.5 * curve[channels].sum()
-    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
+    seen = np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
+    return seen, np.divide(noise, weight**2, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale**2
 
 
 def _fit_alignment(
-    mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float, beam: float
+    mosaic: Mosaic, cube: Cube, synthetic: F64, variance: F64, image: F32, covered: Bool, share: float, beam: float
 ) -> Alignment:
     both = covered & np.isfinite(synthetic)
     if both.sum() < _MIN_COMPARED:
@@ -170,7 +180,8 @@ def _fit_alignment(
         raise SfhInputError(
             f"{mosaic.path.name}: shows nothing at the place of {cube.path.name} that a comparison could hold on to"
         )
-    slope_error, zero_error = _line_fit_errors(x, y, slope, zero, beam)
+    slope, zero, reliability = _correct_attenuation(x, y, slope, float(np.median(variance[both])) / unit**2)
+    slope_error, zero_error = _line_fit_errors(x, y, slope, zero, beam, reliability)
     hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
     return Alignment(
         dx_arcsec=dx * pixel,
@@ -185,10 +196,21 @@ def _fit_alignment(
     )
 
 
-def _line_fit_errors(x: F64, y: F64, slope: float, zero: float, beam: float) -> tuple[float, float]:
+def _correct_attenuation(x: F64, y: F64, slope: float, noise: float) -> tuple[float, float, float]:
+    """Slope and zero of y against x without the noise of x (a variance), and the share of x's variance that is sky."""
+    spread = max(float(np.var(x)), 1e-30)
+    # Errors may be overestimated: the slope is never beyond that of the inverse regression.
+    reliability = min(max(1.0 - noise / spread, float(np.corrcoef(x, y)[0, 1]) ** 2, 1e-3), 1.0)
+    corrected = slope / reliability
+    return corrected, float(np.mean(y) - corrected * np.mean(x)), reliability
+
+
+def _line_fit_errors(
+    x: F64, y: F64, slope: float, zero: float, beam: float, reliability: float
+) -> tuple[float, float]:
     """1 sigma of slope and zero of the line y(x), ``beam`` spaxels counting as one."""
     variance = float(np.var(y - slope * x - zero)) * max(beam, 1.0) / x.size
-    spread = max(float(np.var(x)), 1e-30)
+    spread = max(float(np.var(x)), 1e-30) * reliability**2
     return float(np.sqrt(variance / spread)), float(np.sqrt(variance * (1.0 + float(np.mean(x)) ** 2 / spread)))
 
 
