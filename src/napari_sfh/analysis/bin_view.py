@@ -14,7 +14,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
 from napari_sfh.errors import SfhInputError
@@ -246,6 +245,8 @@ class BinView:
         share = self.light.value if kind == "light" else self.mass.value
         sigma = 0.5 * (self.mh.high - self.mh.low)
         sigma = np.where(np.isfinite(sigma), np.maximum(sigma, 0.02), 0.1)
+        from scipy.special import ndtr  # slow to import
+
         below = ndtr((MH_EDGES[:, None] - self.mh.value) / sigma)
         below[0], below[-1] = 0.0, 1.0
         return np.diff(below, axis=0) @ share

@@ -137,7 +137,7 @@ def _open_images(
         pivots = {f.name: f.pivot_aa for f in filters}
         images = read_band_images(decisions.match_band_names(config.photometry, pivots), pivots)
         return images, config.redshift or 0.0, given
-    cube = read_cube(config.cube)
+    cube = read_cube(config.cube, config.hdu)
     maps = None if config.maps is None else read_maps(config.maps)
     if maps is not None:
         check_maps_on_cube(maps, cube)
