@@ -415,9 +415,11 @@ class Explorer(ExplorerFrame):
     def _selected(self, _: int) -> None:
         self.tools.on_selection(self.session.shown)
 
-    def _describe(self, bin_id: int) -> str:
-        """The current map's value in a bin; in the grid those of all four."""
+    def _describe(self, bin_id: int) -> str | None:
+        """The current map's value in a bin; in the grid those of all four, None while it is being put together."""
         result, display = self.session.result, self.stack.display
+        if display.is_arranging_grid:
+            return None
         if result is None or not bin_id:
             return str(self.tools["cube"].describe(bin_id))
         if display.is_grid:
