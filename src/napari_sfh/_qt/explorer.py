@@ -98,7 +98,7 @@ class Explorer(ExplorerFrame):
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
-        self.work, self.presenter = WorkQueue(self, self.stack.scene.hold), Presenter(self)
+        self.work, self.presenter = WorkQueue(self, self.stack.scene.pause), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
         self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 PaintStep = Callable[[], object]
 #: Milliseconds between two looks whether steps that are held may go on.
@@ -15,7 +16,7 @@ HOLD_MS = 50
 
 
 class UnpaintedStep:
-    """A step with layers, which is not held; the canvas takes them over in the next turn, which has no step.
+    """A step with layers, which is not held; the canvas is painted in the next turn, which has no step.
 
     A layer that is added asks for a scene that is put together anew, and for a painting, at once: all together would
     block the window for the sum of their times.
@@ -80,7 +81,7 @@ class StepQueue:
         held = self._hold() and not (self._dark or (self._steps and isinstance(self._steps[0], UnpaintedStep)))
         self._timer.setInterval(HOLD_MS if held else 0)
         if self._dark:
-            self._take_over(True)
+            self._paint(True)
         elif self._steps and not held:
             self._do(self._steps.popleft())
         if not (self._steps or self._dark):
@@ -94,7 +95,7 @@ class StepQueue:
         if not self._steps:
             self._timer.stop()
         if isinstance(step, UnpaintedStep):
-            self._take_over(False)
+            self._paint(False)
             self._timer.start()
         self.stepping = True
         try:
@@ -102,21 +103,21 @@ class StepQueue:
         finally:
             self.stepping = False
 
-    def _take_over(self, on: bool) -> None:
-        """Let the canvas take over what has changed, or wait with it.
-
-        Its painting itself is left as it is: one that is switched off meanwhile may leave a window, whose slider over
-        ages is made anew at the same time, unpainted for ever.
-        """
+    def _paint(self, on: bool) -> None:
+        parent = self._timer.parent()
+        window = parent.window() if isinstance(parent, QWidget) else None
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
         if on:
             self._paused.close()
-        elif self._pause is not None:
+        elif not self._dark and self._pause is not None:
             self._paused.enter_context(self._pause())
+        if canvas is not None:
+            canvas.setUpdatesEnabled(on)
         self._dark = not on
 
     def release(self) -> None:
         """Drop what waits."""
         self._timer.stop()
         if self._dark:
-            self._take_over(True)
+            self._paint(True)
         self._steps.clear()
