@@ -154,6 +154,19 @@ def _call_later(act: Callable[[Any], None]) -> None:
 def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
     """Write the result that the layers show as a result file.
 
+    Parameters
+    ----------
+    path : str
+        Of the result file, replaced if it exists.
+    layer_data : list of layer tuples
+        Data, attributes and kind of each layer, as napari gives them to a writer; the first that belongs to a result
+        counts.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
+
     Raises
     ------
     SfhInputError
@@ -171,6 +184,20 @@ def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
 
 def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write one map as a FITS image, which keeps its coordinates, unit, colours and limits.
+
+    Parameters
+    ----------
+    path : str
+        Of the FITS image, replaced if it exists.
+    data : array (ny, nx)
+        Of the layer, in its own unit.
+    attributes : dict
+        Of the layer, as napari gives them to a writer.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
 
     Raises
     ------

@@ -97,7 +97,13 @@ def _describe_regions(n_before: int, n_after: int) -> str:
 
 
 def describe_step(before: Snapshot, after: Snapshot) -> str:
-    """What was done between two states of a window: ``selection of bin 5, limits of colours``."""
+    """What was done between two states of a window: ``selection of bin 5, limits of colours``.
+
+    Parameters
+    ----------
+    before, after : Snapshot
+        States of the same window.
+    """
     old, new = before["session"], after["session"]
     said = []
     if old["selected"] != new["selected"]:

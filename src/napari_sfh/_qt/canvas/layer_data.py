@@ -45,9 +45,16 @@ class LayerLink:
     """
 
     def __init__(
-        self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None, unit: str = ""
+        self,
+        role: str,
+        name: str = "",
+        result: Result | None = None,
+        cube: Path | None = None,
+        unit: str = "",
+        hdu: str | None = None,
     ) -> None:
         self.role, self.name, self.result, self.cube, self.unit = role, name, result, cube, unit
+        self.hdu = hdu  # of the cube
         self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
@@ -64,7 +71,15 @@ def get_layer_link(metadata: dict[str, Any]) -> LayerLink | None:
 
 
 def format_layer_title(layer_name: str, link: LayerLink | None) -> str:
-    """Name of a layer with the unit of its values, also where the user has given it another name."""
+    """Name of a layer with the unit of its values, also where the user has given it another name.
+
+    Parameters
+    ----------
+    layer_name : str
+        As the list of layers has it.
+    link : LayerLink or None
+        What is known of a layer of ours.
+    """
     unit = "" if link is None else link.unit
     return f"{layer_name} [{unit}]" if unit and not layer_name.endswith(f"[{unit}]") else layer_name
 
@@ -118,7 +133,7 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
         Data, attributes and kind of the layer.
     """
     return make_white_light_layer(
-        image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, LayerLink("white", cube=cube.path)
+        image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, LayerLink("white", cube=cube.path, hdu=cube.hdu)
     )
 
 
@@ -135,7 +150,18 @@ def find_map_unit(name: str) -> str:
 
 
 def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:
-    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``; ``age``: step of a map with an axis of age."""
+    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``; ``age``: step of a map with an axis of age.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        Key of `maps.MAPS`.
+    bin_id : int
+        1..N.
+    age : int
+        From 0: age bin of a map that has one value for each.
+    """
     spec = maps.MAPS[name]
     if name == "FLAG":
         return describe_flags(int(result.flag[bin_id - 1]))
@@ -161,7 +187,14 @@ def format_unit(unit: str) -> str:
 
 
 def format_main_values(result: Result, bin_id: int) -> str:
-    """The main maps' values in a bin, in two lines."""
+    """The main maps' values in a bin, in two lines.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    """
     if not result.prediction.has_histories:
         rows = [format_map_value(result, name, bin_id) for name in maps.list_main_maps(result)]
         return "\n".join("; ".join(rows[k : k + 2]) for k in range(0, len(rows), 2))
@@ -170,7 +203,18 @@ def format_main_values(result: Result, bin_id: int) -> str:
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
-    """One map of `maps.MAPS`, hidden unless it is the first main map; ``limits``: one of `maps.LIMITS`."""
+    """One map of `maps.MAPS`, hidden unless it is the first main map; ``limits``: one of `maps.LIMITS`.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        Key of `maps.MAPS`.
+    sky : SkyGrid
+        The grid of the result.
+    limits : str
+        One of `maps.LIMITS`: how the limits of the colours are chosen.
+    """
     image = maps.make_map_image(result, name)
     place = add_age_axis(sky.transform()) if maps.MAPS[name].by_age else sky.transform()
     attributes = {
@@ -198,7 +242,15 @@ def add_age_axis(transform: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_category_colormap(colors: Sequence[str], name: str) -> Colormap:
-    """One colour for each of some categories, which are whole numbers; the limits lie half a number outside."""
+    """One colour for each of some categories, which are whole numbers; the limits lie half a number outside.
+
+    Parameters
+    ----------
+    colors : Sequence of str
+        By category.
+    name : str
+        Of the colormap.
+    """
     edges = np.linspace(0, 1, len(colors) + 1)
     return Colormap(list(colors), name=name, interpolation="zero", controls=edges)
 
@@ -232,7 +284,14 @@ def build_bin_features(result: Result) -> pd.DataFrame:
 
 
 def make_bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
-    """The bins as labels with the table of their values; they cannot be seen, and tint neither white light nor maps."""
+    """The bins as labels with the table of their values; they cannot be seen, and tint neither white light nor maps.
+
+    Parameters
+    ----------
+    result : Result
+    sky : SkyGrid
+        The grid of the result.
+    """
     attributes = {
         "name": "bins",
         "opacity": 0.0,

@@ -38,7 +38,14 @@ def read_look(layer: Any) -> dict[str, Any]:
 
 
 def apply_look(layer: Any, look: Mapping[str, Any]) -> None:
-    """Put a look back; a colormap that napari does not know is left out, and limits in another unit."""
+    """Put a look back; a colormap that napari does not know is left out, and limits in another unit.
+
+    Parameters
+    ----------
+    layer : napari layer
+    look : Mapping of str to Any
+        What `read_look` gave.
+    """
     link = get_layer_link(layer.metadata)
     other_unit = link is not None and link.role in UNIT_ROLES and look.get("name") != layer.name
     exclusive = link is not None and link.role in EXCLUSIVE_ROLES

@@ -41,6 +41,13 @@ class LegendStyle(NamedTuple):
 def choose_ticks(low: float, high: float, most: int = 3) -> tuple[list[float], list[str]]:
     """Round numbers between two limits and their texts: about ``most`` of them, and two where the limits allow it.
 
+    Parameters
+    ----------
+    low, high : float
+        Limits; no tick where they are equal, in the wrong order or not finite.
+    most : int
+        Number of ticks at most, where two fit.
+
     Examples
     --------
     >>> choose_ticks(8.6, 9.92)

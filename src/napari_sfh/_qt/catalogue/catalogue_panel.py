@@ -202,13 +202,27 @@ def _make_axis_field(label: str, table: EstimateTable, chosen: str) -> ComboBox:
 
 
 def format_axis_label(table: EstimateTable, column: str) -> str:
-    """Label of a column on an axis: a quantity's title and unit, or the column's own name."""
+    """Label of a column on an axis: a quantity's title and unit, or the column's own name.
+
+    Parameters
+    ----------
+    table : EstimateTable
+    column : str
+        Of the table.
+    """
     key = next((key for key, name in table.quantities.items() if name == column), "")
     return QUANTITIES[key].label if key in QUANTITIES else column
 
 
 def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
-    """The numbers of rows side by side, in their colours, as rich text."""
+    """The numbers of rows side by side, in their colours, as rich text.
+
+    Parameters
+    ----------
+    table : EstimateTable
+    rows : tuple of int
+        From 0.
+    """
     heads = "".join(
         f'<td style="color:{choose_color(k)}">■ {escape(table.name_row(row))}</td>' for k, row in enumerate(rows)
     )

@@ -14,7 +14,15 @@ SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
 
 
 def propose_saving(parent: QWidget, name: str) -> str:
-    """Ask what is to become of a result; one of `SAVE`, `DISCARD`, `CANCEL`."""
+    """Ask what is to become of a result; one of `SAVE`, `DISCARD`, `CANCEL`.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The window in front of which the question stands.
+    name : str
+        Of the galaxy.
+    """
     buttons = QMessageBox.StandardButton
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)

@@ -29,7 +29,15 @@ class TourStep(NamedTuple):
 
 
 def describe_window(files: QWidget, maps: QWidget, window: Any, plots: QWidget) -> list[TourStep]:
-    """The four steps: the row of files, the section of the maps, the canvas in the middle of the window, the plots."""
+    """The four steps: the row of files, the section of the maps, the canvas in the middle of the window, the plots.
+
+    Parameters
+    ----------
+    files, maps, plots : QWidget
+        What the steps point at.
+    window : QMainWindow
+        Of napari.
+    """
     return [
         TourStep(files, "Open a result, a cube, a table of estimates, or a galaxy's folder; <i>Help</i> has all keys. "
                  "A file may also be dropped on the window."),

@@ -221,7 +221,13 @@ def _make_label() -> QLabel:
 
 
 def place_below(form: QWidget, panel: PreflightPanel) -> QWidget:
-    """The panel under the form of the files."""
+    """The panel under the form of the files.
+
+    Parameters
+    ----------
+    form : QWidget
+    panel : PreflightPanel
+    """
     both = QWidget()
     layout = QVBoxLayout(both)
     layout.setContentsMargins(0, 0, 0, 0)

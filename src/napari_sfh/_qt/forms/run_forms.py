@@ -28,7 +28,17 @@ READOUT = "background: transparent; border: 0; padding: 0; min-width: 40px; max-
 
 
 def make_file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
-    """A field for a file (or folder) with a small button; empty = none."""
+    """A field for a file (or folder) with a small button; empty = none.
+
+    Parameters
+    ----------
+    label, tip : str
+        Beside the field, and above it.
+    folder : bool
+        A folder is chosen, not a file.
+    kind : str
+        Filter of the dialog, as Qt writes it.
+    """
     mode = FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE
     edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else kind, nullable=True)
     edit.choose_btn.text = "…"
@@ -42,7 +52,15 @@ def make_file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS)
 
 
 def make_number_edit(label: str, placeholder: str, tip: str) -> LineEdit:
-    """A field for a number that may be empty; read it with `parse_number`."""
+    """A field for a number that may be empty; read it with `parse_number`.
+
+    Parameters
+    ----------
+    label, tip : str
+        Beside the field, and above it.
+    placeholder : str
+        Stands in the empty field.
+    """
     edit = LineEdit(label=label, tooltip=tip)
     edit.native.setPlaceholderText(placeholder)
     return edit
@@ -101,6 +119,12 @@ def _path_of(edit: FileEdit) -> Path | None:
 
 def parse_number(edit: LineEdit, lowest: float, highest: float) -> float | None:
     """The number in a field, None if it is empty.
+
+    Parameters
+    ----------
+    edit : LineEdit
+    lowest, highest : float
+        Range, both allowed, in the unit of the field.
 
     Raises
     ------
@@ -239,7 +263,15 @@ def read_form(form: object) -> dict[str, Any]:
 
 
 def fill_form(form: object, state: Mapping[str, Any]) -> None:
-    """Put `read_form` back; fields that are not named keep their value, and so do those whose range excludes it."""
+    """Put `read_form` back; fields that are not named keep their value, and so do those whose range excludes it.
+
+    Parameters
+    ----------
+    form : object
+        Its attributes are fields, or dictionaries of fields.
+    state : Mapping of str to Any
+        Values by name of the attribute.
+    """
     for name, field in vars(form).items():
         if name in state and isinstance(field, dict):
             for key, one in field.items():
@@ -286,6 +318,7 @@ class DataForm:
         self.bands = {band: _make_band_edit(band) for band in load_instrument().band_names}
         self._all_bands = dict(self.bands)  # of all weights that were chosen
         self.maps = make_setting_control("maps")
+        self.hdu = make_setting_control("hdu")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
         self.psf = make_setting_control("psf_fwhm_arcsec")
@@ -301,6 +334,7 @@ class DataForm:
     def _controls(self) -> dict[str, Any]:
         """Controls of settings that are no files, by the settings' names."""
         return {
+            "hdu": self.hdu,
             "redshift": self.redshift,
             "ebv_mw": self.ebv_mw,
             "psf_fwhm_arcsec": self.psf,
@@ -331,6 +365,11 @@ class DataForm:
     def cube_path(self) -> Path | None:
         """The cube that is given."""
         return _path_of(self.cube)
+
+    @property
+    def chosen_hdu(self) -> str | None:
+        """Which cube of its file is given; None: the first."""
+        return self.hdu.value.strip() or None
 
     @property
     def maps_path(self) -> Path | None:

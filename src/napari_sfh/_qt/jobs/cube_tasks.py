@@ -62,10 +62,17 @@ class OpenedCube:
         return f"{statistic}, 10{format_exponent(self.unit_exponent)} erg/s/cm²/Å"
 
 
-def open_cube(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedCube:
-    """Open a cube, ready for its spectra."""
+def open_cube(progress: ReportProgress, cancel: threading.Event, path: Path, hdu: str | None = None) -> OpenedCube:
+    """Open a cube, ready for its spectra.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : str or None
+        Which cube of a file that holds several.
+    """
     report_progress(Progress("opening the cube", 0, 0), progress, cancel)
-    return OpenedCube(read_cube(path))
+    return OpenedCube(read_cube(path, hdu))
 
 
 def prepare_cube(progress: ReportProgress, cancel: threading.Event, opened: OpenedCube) -> OpenedCube:
@@ -78,7 +85,16 @@ def prepare_cube(progress: ReportProgress, cancel: threading.Event, opened: Open
 def read_cursor_spectrum(
     progress: ReportProgress, cancel: threading.Event, opened: OpenedCube, place_yx: tuple[float, float], radius: float
 ) -> F64 | None:
-    """The mean spectrum (n,) around a place, in the drawn unit; None outside the cube. Place and radius in spaxels."""
+    """The mean spectrum (n,) around a place, in the drawn unit; None outside the cube. Place and radius in spaxels.
+
+    Parameters
+    ----------
+    opened : OpenedCube
+    place_yx : tuple of float
+        Centre (y, x), spaxels.
+    radius : float
+        Spaxels.
+    """
     spaxels = find_disc_spaxels(opened.shape, place_yx, radius)
     return opened.spectra.read_aperture(spaxels) * opened.flux_factor if spaxels.size else None
 
@@ -90,7 +106,16 @@ def read_aperture_spectra(
     polygons: Sequence[F64],
     statistic: Statistic,
 ) -> list[tuple[int, F64]]:
-    """Number of spaxels and spectrum (n,) of each aperture, in the drawn unit; NaN where none lies inside."""
+    """Number of spaxels and spectrum (n,) of each aperture, in the drawn unit; NaN where none lies inside.
+
+    Parameters
+    ----------
+    opened : OpenedCube
+    polygons : Sequence of float arrays (n, 2)
+        Corners (y, x) of each aperture, spaxels.
+    statistic : Statistic
+        How the spaxels of an aperture are joined.
+    """
     found = []
     for polygon in polygons:
         spaxels = find_polygon_spaxels(opened.shape, polygon)
@@ -104,7 +129,14 @@ def read_aperture_spectra(
 def make_range_image(
     progress: ReportProgress, cancel: threading.Event, opened: OpenedCube, ranges: Mapping[str, Range]
 ) -> RangeImage:
-    """The image over ``ranges["range"]``, without the continuum of ``left`` and ``right`` where they are given."""
+    """The image over ``ranges["range"]``, without the continuum of ``left`` and ``right`` where they are given.
+
+    Parameters
+    ----------
+    opened : OpenedCube
+    ranges : Mapping of str to (float, float)
+        Observed wavelengths in air, AA: ``range``, and perhaps ``left`` and ``right``.
+    """
     return opened.images.make_image(ranges["range"], ranges.get("left"), ranges.get("right"), cancel)
 
 
@@ -114,8 +146,23 @@ def format_range_name(image: RangeImage) -> str:
     return f"{low:.1f}–{high:.1f} Å{' − continuum' if image.is_line else ''}"
 
 
-def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path | None = None) -> LayerTuple:
-    """An image over a range as a layer; ``name``: its key among those of its role."""
+def make_range_layer(
+    image: RangeImage, sky: SkyGrid, name: str = "", cube: Path | None = None, hdu: str | None = None
+) -> LayerTuple:
+    """An image over a range as a layer; ``name``: its key among those of its role.
+
+    Parameters
+    ----------
+    image : RangeImage
+    sky : SkyGrid
+        Where the image lies.
+    name : str
+        Key of the layer among those of its role.
+    cube : Path or None
+        File of the cube.
+    hdu : str or None
+        Which cube of the file, where it holds several.
+    """
     stored = image.values / np.float32(_STORED)
     low, high = robust_limits(stored, 1.0, 99.7)
     spectral = "" if image.is_line else " Å⁻¹"
@@ -126,7 +173,7 @@ def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path
         "colormap": "magma",
         "contrast_limits": (low * factor, high * factor),
         "interpolation2d": "nearest",
-        "metadata": {KEY: LayerLink(ROLE, name, cube=cube, unit=unit)},
+        "metadata": {KEY: LayerLink(ROLE, name, cube=cube, unit=unit, hdu=hdu)},
         **sky.transform(),
     }
     return (stored * factor).astype(np.float32), attributes, "image"
@@ -140,7 +187,18 @@ def save_spectra(
     opened: OpenedCube,
     path: Path,
 ) -> Path:
-    """Write spectra as a table: wavelength, and a column of flux for each, with a note where it is from."""
+    """Write spectra as a table: wavelength, and a column of flux for each, with a note where it is from.
+
+    Parameters
+    ----------
+    columns : Mapping of str to float array (n,)
+        ``wavelength_aa`` in AA, and fluxes in 10^`unit_exponent` erg/s/cm2/AA of the cube.
+    notes : Mapping of str to str
+        What each column of flux holds.
+    opened : OpenedCube
+    path : Path
+        Ends in one of `tables.TABLE_SUFFIXES`.
+    """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     unit = u.Unit(f"1e{opened.unit_exponent} erg / (s cm2 AA)")
     table = QTable({name: values * (u.AA if name == "wavelength_aa" else unit) for name, values in columns.items()})
@@ -154,7 +212,16 @@ def save_spectra(
 def save_range_image(
     progress: ReportProgress, cancel: threading.Event, image: RangeImage, opened: OpenedCube, path: Path
 ) -> Path:
-    """Write an image over a range as FITS, in cgs, with the cube's coordinates."""
+    """Write an image over a range as FITS, in cgs, with the cube's coordinates.
+
+    Parameters
+    ----------
+    image : RangeImage
+    opened : OpenedCube
+        The cube that it was made of.
+    path : Path
+        Replaced if it exists.
+    """
     report_progress(Progress("writing the image", 0, 0), progress, cancel)
     header = opened.cube.wcs.to_header()
     header["BUNIT"] = ("erg/s/cm2" if image.is_line else "erg/s/cm2/Angstrom", "per spaxel")

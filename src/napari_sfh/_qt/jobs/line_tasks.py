@@ -28,7 +28,22 @@ from napari_sfh.types import Progress, Result
 def make_line_layer(
     result: Result, lines: LineFluxes, name: str, sky: SkyGrid, min_snr: float, composite: bool
 ) -> LayerTuple:
-    """A line or a quantity of the gas as a layer on the result's grid, NaN where it cannot be said."""
+    """A line or a quantity of the gas as a layer on the result's grid, NaN where it cannot be said.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+        Of its bins or spaxels.
+    name : str
+        One of `line_maps.list_line_maps`.
+    sky : SkyGrid
+        The grid of the result.
+    min_snr : float
+        S/N that each line of a ratio must have.
+    composite : bool
+        Composite spectra of the [N II] diagram count as star-forming.
+    """
     values = make_line_image(lines, name, result.bins, min_snr, composite)
     text, unit, colors = describe_line_map(name, lines.unit)
     low, high = robust_limits(values, *SHOWN_PERCENT)
@@ -58,7 +73,17 @@ def make_line_layer(
 def save_line_table(
     progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Path:
-    """Write `gas_and_stars.build_gas_table` as ECSV, CSV or FITS."""
+    """Write `gas_and_stars.build_gas_table` as ECSV, CSV or FITS.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+    composite : bool
+        Composite spectra of the [N II] diagram count as star-forming.
+    path : Path
+        Ends in one of `tables.TABLE_SUFFIXES`.
+    """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     from napari_sfh.analysis.gas import gas_and_stars
 
@@ -68,7 +93,17 @@ def save_line_table(
 def save_gas_page(
     progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Path:
-    """Draw `figures.gas_and_stars.draw_gas_page` as PNG, PDF or SVG."""
+    """Draw `figures.gas_and_stars.draw_gas_page` as PNG, PDF or SVG.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+    composite : bool
+        Composite spectra of the [N II] diagram count as star-forming.
+    path : Path
+        Its ending is the format.
+    """
     report_progress(Progress("drawing", 0, 0), progress, cancel)
     from napari_sfh.figures.files import save_figure
     from napari_sfh.figures.gas_and_stars import draw_gas_page

@@ -121,8 +121,26 @@ def open_galaxy(
     folder: Path | None = None,
     cube: Path | None = None,
     model: str = "default",
+    hdu: str | None = None,
 ) -> OpenedGalaxy:
-    """Find a galaxy's files for some weights, and make the white light of its cube, or a picture of its band images."""
+    """Find a galaxy's files for some weights, and make the white light of its cube, or a picture of its band images.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Of a galaxy: its cube, band images and MAPS are found.
+    cube : Path or None
+        A cube alone; not asked where there is a folder.
+    model : str
+        Name or path of weights, which say what bands are sought.
+    hdu : str or None
+        Which cube of a file that holds several.
+
+    Raises
+    ------
+    SfhInputError
+        The folder holds nothing that the weights can run on, or the cube cannot be read.
+    """
     from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.cubes import read_cube
     from napari_sfh.io.identify import find_galaxy_files
@@ -137,7 +155,7 @@ def open_galaxy(
         cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
     white = opened = sky = None
     if cube is not None:
-        opened = read_cube(cube)
+        opened = read_cube(cube, hdu)
         sky = SkyGrid.of(opened.wcs, opened.shape[1:])
         with suppress(Cancelled):  # the files are known all the same
             white = layer_data.make_cube_layer(opened, preview_white_light(opened, progress, cancel))
@@ -156,6 +174,12 @@ def find_band_files(
     """The images of some weights' bands in a galaxy's folder, by band, and what is to be said of the folder.
 
     Nothing where the folder holds nothing that these weights can run on.
+
+    Parameters
+    ----------
+    folder : Path
+    model : str
+        Name or path of weights.
     """
     from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.identify import find_galaxy_files
@@ -205,6 +229,13 @@ def open_path(
     progress: ReportProgress, cancel: threading.Event, path: Path, model: str = "default"
 ) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable:
     """A galaxy's folder, with the files that some weights use, a workspace, a result, a cube, or a table of estimates.
+
+    Parameters
+    ----------
+    path : Path
+        A file or folder.
+    model : str
+        Name or path of the weights that a galaxy's files are sought for.
 
     Raises
     ------
@@ -271,6 +302,14 @@ def save_window_workspace(
 ) -> tuple[Path, Path | None]:
     """Write a workspace; a result that is in no file yet is written beside it first.
 
+    Parameters
+    ----------
+    workspace : Workspace
+    path : Path
+        Of the workspace, replaced if it exists.
+    result : Result or None
+        What the window shows.
+
     Returns
     -------
     (Path, Path or None)
@@ -285,7 +324,14 @@ def save_window_workspace(
 
 
 def prepare_result(result: Result, path: Path | None = None) -> PreparedResult:
-    """Make all layers of a result."""
+    """Make all layers of a result.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path or None
+        Its file, if it has one.
+    """
     warm_up_napari()
     return PreparedResult(result, tuple(layer_data.make_result_layers(result)), path)
 
@@ -304,7 +350,14 @@ def warm_up_napari() -> None:
 
 
 def save_result(progress: ReportProgress, cancel: threading.Event, result: Result, path: Path) -> Path:
-    """Write a result file."""
+    """Write a result file.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path
+        Replaced if it exists.
+    """
     report_progress(Progress("writing the result", 0, 0), progress, cancel)
     from napari_sfh.io.results import write_result
 
@@ -320,7 +373,20 @@ def save_result_figure(
     kind: str,
     distance_mpc: float | None = None,
 ) -> Path:
-    """Draw the page of the shown bins, or that of the maps when there are none."""
+    """Draw the page of the shown bins, or that of the maps when there are none.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path
+        Its ending is the format.
+    views : Sequence of BinView
+        The shown bins or regions.
+    kind : str
+        ``mass`` or ``light``: the weight of their histories.
+    distance_mpc : float or None
+        Luminosity distance for the page of maps, Mpc.
+    """
     report_progress(Progress("drawing", 0, 0), progress, cancel)
     from napari_sfh.figures import pages
     from napari_sfh.figures.files import save_figure
@@ -335,6 +401,14 @@ def save_result_table(
     """Write histories, formation times, spectra and bands of bins as ECSV or FITS.
 
     Without bins: a line for each bin of the result, and their histories. Returns the files.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path
+        Ends in one of `tables.TABLE_SUFFIXES`.
+    views : Sequence of BinView, or None
+        Bins or regions; None: the whole result.
     """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     if views is None:
@@ -349,7 +423,16 @@ def save_result_table(
 def save_estimate_rows(
     progress: ReportProgress, cancel: threading.Event, table: EstimateTable, rows: Sequence[int], path: Path
 ) -> Path:
-    """Write rows of a table of estimates (none: all), with what the file says of its run."""
+    """Write rows of a table of estimates (none: all), with what the file says of its run.
+
+    Parameters
+    ----------
+    table : EstimateTable
+    rows : Sequence of int
+        From 0; empty: all.
+    path : Path
+        Replaced if it exists.
+    """
     report_progress(Progress("writing the rows", 0, 0), progress, cancel)
     from napari_sfh.io.objects.writing import CatalogueWriter
 

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import colour_image, contours, maps, tables
@@ -21,10 +20,12 @@ from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.units import choose_flux_unit
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.files import save_figure as save
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.prep.kinematics.ppxf_call import NOT_INSTALLED, is_ppxf_installed
 from napari_sfh.types import Progress, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: What contours can be drawn of: emission lines, then maps; name to title.
 CONTOURS: dict[str, str] = {name: title for name, (title, _) in line_maps.LINES.items()} | {
@@ -53,7 +54,21 @@ class MapContours:
 def open_colour_image(
     progress: ReportProgress, cancel: threading.Event, paths: Mapping[str, Path], result: Result, look: ColourStretch
 ) -> tuple[ColourField, list[colour_image.U8]]:
-    """Cut the mosaics to the result's field, and paint them."""
+    """Cut the mosaics to the result's field, and paint them.
+
+    Parameters
+    ----------
+    paths : Mapping of str to Path
+        Mosaic of each band.
+    result : Result
+        Gives the field: coordinates and shape.
+    look : ColourStretch
+
+    Returns
+    -------
+    (ColourField, list of uint8 arrays)
+        The field, and its picture at each level of resolution.
+    """
     report_progress(Progress("opening the mosaics", 0, 0), progress, cancel)
     field = colour_image.open_colour_field(paths, result.wcs, result.bins.bin_id.shape, progress, cancel)
     levels = colour_image.render_colour_image(field, look, progress, cancel)
@@ -76,6 +91,19 @@ def load_contour_map(
     """The map ``name`` of `CONTOURS` on the result's spaxels.
 
     Lines come from the MAPS file where it has them on these spaxels, else from the bins' spectra.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        Key of `CONTOURS`.
+    maps_path : Path or None
+        A MAPS file.
+
+    Raises
+    ------
+    SfhInputError
+        As `load_line_fluxes`.
     """
     report_progress(Progress(f"{CONTOURS[name]}", 0, 0), progress, cancel)
     if name in maps.MAPS:
@@ -101,6 +129,12 @@ def load_line_fluxes(
 ) -> line_maps.LineFluxes:
     """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none.
 
+    Parameters
+    ----------
+    result : Result
+    maps_path : Path or None
+        A MAPS file on the spaxels of the result.
+
     Raises
     ------
     SfhInputError
@@ -121,6 +155,14 @@ def load_line_fluxes(
 
 def trace_map_contours(found: ContourMap, n: int, typed: tuple[float, ...] = ()) -> MapContours:
     """Contours of a map at ``n`` levels, or at those that are typed in the map's unit.
+
+    Parameters
+    ----------
+    found : ContourMap
+    n : int
+        Number of levels.
+    typed : tuple of float
+        Levels in the unit of the map; empty: `n` levels are chosen.
 
     Raises
     ------
@@ -143,13 +185,32 @@ def trace_map_contours(found: ContourMap, n: int, typed: tuple[float, ...] = ())
 
 
 def save_single_table(progress: ReportProgress, cancel: threading.Event, table: Any, path: Path) -> Path:
-    """Write a table as ECSV or FITS, see `tables.write_tables`."""
+    """Write a table as ECSV or FITS, see `tables.write_tables`.
+
+    Parameters
+    ----------
+    table : Table
+    path : Path
+        Ends in one of `tables.TABLE_SUFFIXES`.
+    """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     return tables.write_tables({"TABLE": table}, path)
 
 
 def load_comparison(progress: ReportProgress, cancel: threading.Event, path: Path | None, result: Result) -> Comparison:
-    """Read another answer, or the demo's truth (None), and bring it onto the result's bins."""
+    """Read another answer, or the demo's truth (None), and bring it onto the result's bins.
+
+    Parameters
+    ----------
+    path : Path or None
+        Result of another code or run.
+    result : Result
+
+    Raises
+    ------
+    SfhInputError
+        The file holds no answer (`read_other_result`), or none for these bins (`compare_results`).
+    """
     report_progress(Progress("reading the other answer", 0, 0), progress, cancel)
     if path is None:
         from napari_sfh import demo
@@ -164,7 +225,20 @@ def load_comparison(progress: ReportProgress, cancel: threading.Event, path: Pat
 def fit_bin_with_ppxf(
     progress: ReportProgress, cancel: threading.Event, result: Result, bin_id: int, settings: PpxfBinSettings
 ) -> PpxfFit:
-    """pPXF on one bin, with the templates of the result's weights."""
+    """pPXF on one bin, with the templates of the result's weights.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    settings : PpxfBinSettings
+
+    Raises
+    ------
+    SfhInputError
+        pPXF is not installed, or the weights of the result are not here or hold no templates.
+    """
     report_progress(Progress("reading the templates", 0, 0), progress, cancel)
     if not is_ppxf_installed():
         raise SfhInputError(NOT_INSTALLED)
@@ -177,6 +251,16 @@ def fit_bin_with_ppxf(
 def draw_and_save_figure(
     progress: ReportProgress, cancel: threading.Event, draw: Callable[[], Figure], path: Path
 ) -> Path:
-    """Draw a figure and write it as PNG, PDF or SVG."""
+    """Draw a figure and write it as PNG, PDF or SVG.
+
+    Parameters
+    ----------
+    draw : callable
+        Makes the figure.
+    path : Path
+        Its ending is the format.
+    """
     report_progress(Progress("drawing", 0, 0), progress, cancel)
-    return save(draw(), path)
+    from napari_sfh.figures.files import save_figure
+
+    return save_figure(draw(), path)

@@ -19,7 +19,13 @@ ReadOut = Callable[[float, float], str]
 
 
 def format_place(x: float, y: float) -> str:
-    """A place in the numbers of the axes."""
+    """A place in the numbers of the axes.
+
+    Parameters
+    ----------
+    x, y : float
+        In the units of the axes.
+    """
     return f"{x:.4g}, {y:.4g}".replace("-", "−")
 
 

@@ -11,7 +11,17 @@ from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView
 
 
 def format_panel_numbers(views: Sequence[BinView], name: str, kind: str) -> str:
-    """The curves of a panel (a key of `bin_plots.PANELS`) as tab-separated columns with a header line."""
+    """The curves of a panel (a key of `bin_plots.PANELS`) as tab-separated columns with a header line.
+
+    Parameters
+    ----------
+    views : Sequence of BinView
+        The bins or regions that the panel shows.
+    name : str
+        Key of the panel.
+    kind : str
+        ``mass`` or ``light``: the weight of histories; spectra and bands have none.
+    """
     columns: dict[str, NDArray[np.floating]]
     if name == "spectrum":
         columns = {"wavelength_aa": views[0].wave_aa}

@@ -82,7 +82,16 @@ class PanelViewBox(pg.ViewBox):
 
 
 def add_action(menu: QMenu, text: str, act: Callable[[], object]) -> None:
-    """Add a line to a menu; ``act`` takes no arguments."""
+    """Add a line to a menu; ``act`` takes no arguments.
+
+    Parameters
+    ----------
+    menu : QMenu
+    text : str
+        The line.
+    act : callable
+        Called without arguments; what it returns is dropped.
+    """
     action: Any = menu.addAction(text)
     action.triggered.connect(lambda *_: act())
 
@@ -150,7 +159,17 @@ def get_pen(color: str | None) -> Any:
 
 
 def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:
-    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one); None: in none yet."""
+    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one); None: in none yet.
+
+    Parameters
+    ----------
+    layout : GraphicsLayout, GraphicsLayoutWidget or None
+        Where the plot goes; None: nowhere yet.
+    row, column : int
+        Place in the layout.
+    view_box : ViewBox or None
+        Of the plot; pyqtgraph's own without.
+    """
     plot = pg.PlotItem(viewBox=view_box) if layout is None else layout.addPlot(row=row, col=column)
     plot.hideButtons()
     plot.setMenuEnabled(False)
@@ -193,7 +212,15 @@ def style_axes(
 
 
 def measure_axis_width(font: QFont, widest: str) -> int:
-    """Pixels that an axis on the left takes: its name upright, beside its widest number, which it must not touch."""
+    """Pixels that an axis on the left takes: its name upright, beside its widest number, which it must not touch.
+
+    Parameters
+    ----------
+    font : QFont
+        Of the numbers.
+    widest : str
+        The widest number.
+    """
     metrics = QFontMetrics(font)
     name = QFont(font)
     name.setPointSizeF(POINTS)

@@ -23,9 +23,8 @@ from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
-from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits
-from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Answers that are drawn at once.
@@ -233,7 +232,15 @@ def make_sfh_kind_choice(act: Callable[[str], None]) -> ComboBox:
 
 
 def make_save_button(text: str, tip: str, act: Callable[[Any], None]) -> PushButton:
-    """A button of a `ToolDock` that calls a bound method."""
+    """A button of a `ToolDock` that calls a bound method.
+
+    Parameters
+    ----------
+    text, tip : str
+        On the button, and above it.
+    act : callable
+        A bound method; it is called with the button's value.
+    """
     button = PushButton(text=text, tooltip=tip)
     button.changed.connect(act)
     return button

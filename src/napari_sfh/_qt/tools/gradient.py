@@ -41,7 +41,14 @@ _EMPTY = "Press Guess under Gradient in the dock, look at the ellipse on the map
 
 
 def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
-    """Corners (4, 2), pixels (y, x), of the box around the ellipse R = R_e: how a Shapes layer holds it."""
+    """Corners (4, 2), pixels (y, x), of the box around the ellipse R = R_e: how a Shapes layer holds it.
+
+    Parameters
+    ----------
+    disc : Disc
+    sky : SkyGrid
+        The grid of the result.
+    """
     x, y = sky.wcs.celestial.wcs_world2pix(disc.ra_deg, disc.dec_deg, 0)
     centre = sky.to_world(np.array([[float(y), float(x)]]))[0]
     major, minor = disc.axes()[:, ::-1]  # (north, east), as the world's axes
@@ -79,7 +86,16 @@ def guess_result_disc(progress: ReportProgress, cancel: threading.Event, result:
 def save_gradients(
     progress: ReportProgress, cancel: threading.Event, result: Result, found: Mapping[str, Gradient], path: Path
 ) -> Path:
-    """Write gradients: a figure or tables, as the name's ending says."""
+    """Write gradients: a figure or tables, as the name's ending says.
+
+    Parameters
+    ----------
+    result : Result
+    found : Mapping of str to Gradient
+        By quantity.
+    path : Path
+        A table (`tables.TABLE_SUFFIXES`) or a figure.
+    """
     report_progress(Progress("saving the gradients", 0, 0), progress, cancel)
     if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables(tables.build_gradient_tables(result, found), path)

@@ -81,7 +81,18 @@ def draw_corner_picture(
     color: str,
     faint: str,
 ) -> CornerPicture:
-    """Draw a posterior and its corner plot, as work for the thread."""
+    """Draw a posterior and its corner plot, as work for the thread.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    request : PosteriorRequest
+        How many draws, of which prior.
+    color, faint : str
+        Of the curves and points.
+    """
     draws = request.draw(result, bin_id, progress, cancel)
     return paint_corner(progress, cancel, result, draws, color, faint)
 
@@ -89,7 +100,14 @@ def draw_corner_picture(
 def draw_predictive_band(
     progress: ReportProgress, cancel: threading.Event, result: Result, bin_id: int
 ) -> NDArray[np.floating]:
-    """Quantiles (5, W) of the spectra of a bin's draws, as work for the thread."""
+    """Quantiles (5, W) of the spectra of a bin's draws, as work for the thread.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    """
     report_progress(Progress("spectra of the draws", 0, 0), progress, cancel)
     band = posteriors.compute_predictive_band(result, bin_id)
     raise_if_cancelled(cancel)
@@ -99,7 +117,16 @@ def draw_predictive_band(
 def draw_row_picture(
     progress: ReportProgress, cancel: threading.Event, table: EstimateTable, row: int, color: str, faint: str
 ) -> CornerPicture:
-    """The same for a row (0..N-1) of a catalogue."""
+    """The same for a row (0..N-1) of a catalogue.
+
+    Parameters
+    ----------
+    table : EstimateTable
+    row : int
+        From 0.
+    color, faint : str
+        Of the curves and points.
+    """
     report_progress(Progress("posterior", 0, 0), progress, cancel)
     from napari_sfh.estimate import draw_row_posterior
 
@@ -117,7 +144,16 @@ def paint_corner(
     color: str,
     faint: str,
 ) -> CornerPicture:
-    """The picture of draws."""
+    """The picture of draws.
+
+    Parameters
+    ----------
+    result : Result or None
+        None: the draws belong to a row of a catalogue.
+    draws : PosteriorDraws
+    color, faint : str
+        Of the curves and points.
+    """
     report_progress(Progress("corner plot", 0, 0), progress, cancel)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -134,7 +170,16 @@ def paint_corner(
 def save_posterior(
     progress: ReportProgress, cancel: threading.Event, result: Result | None, draws: PosteriorDraws, path: Path
 ) -> Path:
-    """Write a corner plot or its draws, as the name's ending says."""
+    """Write a corner plot or its draws, as the name's ending says.
+
+    Parameters
+    ----------
+    result : Result or None
+        None: the draws belong to a row of a catalogue.
+    draws : PosteriorDraws
+    path : Path
+        A table (`tables.TABLE_SUFFIXES`) or a figure.
+    """
     report_progress(Progress("saving the posterior", 0, 0), progress, cancel)
     if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables({"DRAWS": tables.build_draws_table(result, draws)}, path)

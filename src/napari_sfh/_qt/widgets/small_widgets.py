@@ -63,7 +63,17 @@ class Section(QWidget):
 
 
 def show_text(parent: QWidget, title: str, text: str, markdown: bool) -> QDialog:
-    """A window with a longer text, which can be copied; it does not block."""
+    """A window with a longer text, which can be copied; it does not block.
+
+    Parameters
+    ----------
+    parent : QWidget
+    title : str
+        Of the window.
+    text : str
+    markdown : bool
+        The text is Markdown, not plain.
+    """
     dialog = QDialog(parent)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     dialog.setWindowTitle(title)
