@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
-from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
+from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home, run_command
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 
@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    return run_command(lambda: options.command(options), "napari-sfh", "no result was left half-written")
+    return run_command(
+        lambda: options.command(options), "napari-sfh", "no result was left half-written", options.option_names
+    )
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -64,6 +66,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     object_commands.add_object_parsers(commands)
 
     _add_look_parsers(commands)
+    for command in commands.choices.values():
+        command.set_defaults(option_names={**OPTIONS, **list_option_names(command)})
     return parser
 
 
@@ -241,7 +245,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
         if place not in reports:
             check_result_name(place)
     pages = [summary_page_path(job.output) for job in jobs]
-    given = [Path(str(settings[key])) for key in ("binning", "model") if key in settings]
+    given = [Path(str(settings[key])) for key in FILE_SETTINGS if key in settings]
     check_outputs([*reports, *(job.output for job in jobs), *pages], [options.table, *given])
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
@@ -258,8 +262,9 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            print(f"napari-sfh: {name_settings(f'{outcome.name}: {outcome.message}', OPTIONS)}", file=sys.stderr)
-    print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
+            line = name_settings(f"{outcome.name}: {outcome.message}", options.option_names)
+            print(f"napari-sfh: {line}", file=sys.stderr)
+    print(name_settings("\n".join(galaxies_report.format_galaxies_report(outcomes)), options.option_names))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
 
@@ -401,7 +406,7 @@ def _doctor_command(options: argparse.Namespace) -> int:
             print(f"\r\x1b[K{finding.topic}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    print(format_findings(findings))
+    print(name_settings(format_findings(findings), OPTIONS))
     problems = sum(finding.status == "problem" for finding in findings)
     print(f"\n{problems} problem{'s' * (problems != 1)}. The text above names no folder of yours: paste it as it is.")
     return int(problems > 0)

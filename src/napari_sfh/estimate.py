@@ -44,7 +44,18 @@ from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
-from napari_sfh.types import F32, F64, FLAG_MEANING, I32, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import (
+    F32,
+    F64,
+    FLAG_MEANING,
+    I32,
+    BinMap,
+    Flag,
+    Observation,
+    Prediction,
+    Progress,
+    join_observations,
+)
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -78,13 +89,13 @@ class EstimateConfig:
         if not self.inputs:
             raise SfhInputError("no input: give a catalogue, or spectra")
         if self.redshift is not None and not -0.01 < self.redshift < 20:
-            raise SfhInputError(f"--redshift {self.redshift}: must lie between -0.01 and 20")
+            raise SfhInputError(f"`redshift` {self.redshift}: must lie between -0.01 and 20")
         if self.sigma_kms is not None and not 0 <= self.sigma_kms <= 1000:
-            raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
+            raise SfhInputError(f"`sigma_kms` {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
-            raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+            raise SfhInputError(f"`ebv_mw` {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
         if not 0 <= self.calibration_error < 1:
-            raise SfhInputError(f"--calibration-error {self.calibration_error}: a share of the flux, 0 to below 1")
+            raise SfhInputError(f"`calibration_error` {self.calibration_error}: a share of the flux, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -183,9 +194,9 @@ def estimate_objects(
         here = partial(map, partial(estimate_row_block, bundle=bundle, cancel=cancel))
         return _estimate_catalogues(config, bundle, estimate_blocks or here, progress, cancel)
     if estimate_blocks is not None:
-        raise SfhInputError(f"--scheduler: weights {bundle.name} take single spectra; it is for catalogues")
+        raise SfhInputError(f"`scheduler`: weights {bundle.name} take single spectra; it is for catalogues")
     if config.columns:
-        raise SfhInputError(f"--columns: weights {bundle.name} take single spectra; leave it out")
+        raise SfhInputError(f"`columns`: weights {bundle.name} take single spectra; leave it out")
     return _estimate_spectra(config, bundle, progress, cancel)
 
 
@@ -266,7 +277,7 @@ def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, .
     more = ", ..." if len(bare) > 6 else ""
     return (
         f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
-        "assumed; name them with --columns BAND=COLUMN:UNIT,ERROR_COLUMN",
+        "assumed; name them with `columns` BAND=COLUMN:UNIT,ERROR_COLUMN",
     )
 
 
@@ -307,11 +318,11 @@ def _read_redshifts(rows: Table, source: Path, config: EstimateConfig) -> F64 | 
     if not config.redshift_column:
         return config.redshift or 0.0
     if config.redshift_column not in rows.colnames:
-        raise SfhInputError(f"--redshift-column {config.redshift_column}: {source} has no such column")
+        raise SfhInputError(f"`redshift_column` {config.redshift_column}: {source} has no such column")
     try:
         return np.asarray(np.ma.filled(np.ma.asarray(rows[config.redshift_column]).astype(float), np.nan))
     except (TypeError, ValueError) as error:
-        raise SfhInputError(f"--redshift-column {config.redshift_column}: holds no numbers ({error})") from error
+        raise SfhInputError(f"`redshift_column` {config.redshift_column}: holds no numbers ({error})") from error
 
 
 def _append_estimates(
@@ -443,7 +454,7 @@ def _estimate_spectra(
                     "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
                 }
             )
-            data = _stack_observations(seen)
+            data = join_observations(seen)
             tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
     return tally.summarise(config.output, notes)
 
@@ -451,7 +462,7 @@ def _estimate_spectra(
 def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:
     z = config.redshift if config.redshift is not None else one.redshift
     if z is None:
-        raise SfhInputError(f"{path}: {one.no_redshift}; give --redshift (0 for a spectrum at rest)")
+        raise SfhInputError(f"{path}: {one.no_redshift}; give `redshift` (0 for a spectrum at rest)")
     return float(z)
 
 
@@ -473,9 +484,9 @@ def _observe_spectrum(
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
-        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give --lsf")
+        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give `lsf`")
     if config.sigma_kms is None:
-        notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give --sigma")
+        notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give `sigma_kms`")
     zeros = np.zeros(1)
     row = BinMap(np.ones((1, 1), np.int32), zeros, zeros, np.zeros(1, np.int32), rest.snr, 0.0, "spectrum")
     return make_observation(rest, {}, row, instrument, 0.0, sigma, z, config.sigma_kms is None)
@@ -514,11 +525,3 @@ def _describe_coverage(
         f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
         f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",
     )
-
-
-def _stack_observations(parts: Sequence[Observation]) -> Observation:
-    stacked: dict[str, Any] = dict(parts[0].__dict__)
-    for key, value in parts[0].__dict__.items():
-        if isinstance(value, np.ndarray):
-            stacked[key] = np.concatenate([getattr(part, key) for part in parts])
-    return Observation(**stacked)

@@ -79,9 +79,6 @@ def test_lines(tmp_path):
     halpha = lines["HA6562"]
     np.testing.assert_allclose(halpha.flux, 3000.0 + bins)
     np.testing.assert_allclose(halpha.v_kms, 10.0 * bins)
-    np.testing.assert_allclose(halpha.sigma_kms, 60.0 + bins)
-    assert halpha.v_error_kms is None
-    assert halpha.sigma_corr_kms is None
 
 
 @pytest.mark.parametrize("gone", ["BIN_ID", "V_STARS", "SIGMA_STARS"])

@@ -44,6 +44,25 @@ def test_errors_that_are_missing_come_from_the_scatter(tmp_path):
     assert np.sqrt(spectrum.variance[0]) == pytest.approx(0.02, rel=0.1)
 
 
+def test_an_error_that_is_not_positive_marks_a_missing_pixel(tmp_path):
+    error = 0.01 * FLUX
+    error[[5, 9]] = -1.0, 0.0  # squared, -1 would be an error like others
+    path = tmp_path / "e.csv"
+    Table({"lambda": WAVE, "flux": FLUX, "err": error}).write(path)
+    (spectrum,) = read_single_spectra(path, "air")
+    assert np.flatnonzero(~spectrum.good).tolist() == [5, 9]
+
+
+@pytest.mark.parametrize("number", [np.nan, 0.0, -1.0])
+def test_what_is_no_redshift_in_a_table_is_none(tmp_path, number):
+    rows = {"loglam": np.log10(WAVE), "flux": FLUX, "ivar": np.full(WAVE.size, 1e4)}
+    coadd = fits.BinTableHDU(Table({k: np.asarray(v, np.float32) for k, v in rows.items()}))
+    line = fits.BinTableHDU(Table({"Z": np.array([number], np.float32)}))
+    fits.HDUList([fits.PrimaryHDU(), coadd, line]).writeto(tmp_path / "spec.fits")
+    (spectrum,) = read_single_spectra(tmp_path / "spec.fits")
+    assert spectrum.redshift is None
+
+
 def test_an_sdss_file_brings_redshift_resolution_and_mask(tmp_path):
     ivar = np.full(WAVE.size, 1e4)
     ivar[10] = 0.0

@@ -145,7 +145,7 @@ def check_test_seed(bundle: Bundle, testset: TestSet) -> None:
         return
     seeds = {bundle.meta["training"].get(k) for k in ("seed", "data_seed")}
     if testset.seed in seeds and testset.name == bundle.meta["prior"].get("name"):
-        raise SfhInputError(f"--seed {testset.seed}: these weights were trained with it; choose another")
+        raise SfhInputError(f"`seed` {testset.seed}: these weights were trained with it; choose another")
 
 
 def hide_mass_scale(testset: TestSet) -> TestSet:

@@ -34,10 +34,9 @@ from napari_sfh.io.cleaning.wavelengths import (
     read_wavelength_axis,
 )
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
-from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
+from napari_sfh.physics.wavelength import C_AA_S, air_to_vacuum
 from napari_sfh.types import F64, Cube
 
-_C_AA_PER_S = C_KMS * 1e13
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
@@ -163,7 +162,7 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
         notes = [f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"] if area != 1.0 else []
         if not per_frequency:
             return _FluxUnit(scale * area, None, "; ".join(notes))
-        factor = _C_AA_PER_S / air_to_vacuum(wave_aa) ** 2
+        factor = C_AA_S / air_to_vacuum(wave_aa) ** 2
         middle = float(np.median(factor))
         notes.append(f"BUNIT {text!r} is a flux per frequency: converted to one per wavelength")
         return _FluxUnit(scale * area * middle, factor / middle, "; ".join(notes))
