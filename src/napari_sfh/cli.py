@@ -56,7 +56,7 @@ def build_command_parser() -> argparse.ArgumentParser:
         help=f"where FITS and PNG of a headless run go (default {DEMO_FOLDER})",
     )
     _add_setting(demo, "device")
-    demo.add_argument("--quiet", action="store_true", help="no progress")
+    demo.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     demo.set_defaults(command=_demo_command)
 
     run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
@@ -80,7 +80,7 @@ def _add_look_parsers(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     for name in (name for name, setting in SETTINGS.items() if not setting.is_file):
         _add_setting(info, name)
-    info.add_argument("--quiet", action="store_true", help="no progress")
+    info.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     info.set_defaults(command=_info_command)
 
     models = commands.add_parser("models", help="the weights at hand, or one's model card")
@@ -107,7 +107,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     for name in SETTINGS:
         _add_setting(run, name)
     run.add_argument("--images", nargs="+", default=[], metavar="BAND=FILE", help="band images instead of a cube")
-    run.add_argument("--quiet", action="store_true", help="no progress")
+    run.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     run.add_argument(
         "--output",
         required=True,
@@ -187,9 +187,7 @@ def _run_command(options: argparse.Namespace) -> int:
         options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=None
-        if options.quiet
-        else lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
+        on_problem=lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
@@ -302,8 +300,7 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
         report_progress(Progress("writing the result and its page", 0, 0), progress)
         picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
-        if not quiet:
-            print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
+        print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -453,6 +453,8 @@ def _estimate_spectra(
     config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
 ) -> EstimateSummary:
     spectra = [(path, one) for path in config.inputs for one in read_single_spectra(path, config.medium)]
+    if config.redshift is not None:  # nobody needs to hear of the header's
+        spectra = [(p, replace(s, notes=tuple(n for n in s.notes if n != s.no_redshift))) for p, s in spectra]
     notes: list[str] = []
     tally = _Tally()
     read = [note for _, one in spectra for note in one.notes]

@@ -58,7 +58,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--re", type=float, metavar="ARCSEC", help="effective radius")
     gradient.add_argument("--r-max", type=float, default=1.0, metavar="RE", help="of the fit (default %(default)s R_e)")
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
-    gradient.add_argument("--quiet", action="store_true", help="no progress")
+    gradient.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     gradient.set_defaults(command=run_gradient_command)
     _add_compare_parser(commands)
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
@@ -86,7 +86,7 @@ def _add_refine_parser(commands: Subparsers) -> None:
         "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
     )
     refine.add_argument("--output", type=Path, metavar="TABLE.ecsv|.csv|.fits", help="the table as a file")
-    refine.add_argument("--quiet", action="store_true", help="no progress")
+    refine.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     refine.set_defaults(command=run_refine_command)
 
 
@@ -111,7 +111,7 @@ def _add_compare_parser(commands: Subparsers) -> None:
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
 
 
 def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -186,8 +186,7 @@ def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | Non
 
 def _print_notes(notes: Sequence[str], options: argparse.Namespace) -> None:
     for note in filter(None, notes):
-        if not options.quiet:
-            print(f"note: {name_settings(note, options.option_names)}", file=sys.stderr)
+        print(f"note: {name_settings(note, options.option_names)}", file=sys.stderr)
 
 
 def run_gradient_command(options: argparse.Namespace) -> int:

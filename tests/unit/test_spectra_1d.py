@@ -36,6 +36,18 @@ def test_units_and_medium_count(tmp_path):
     assert any("air" in note for note in assumed.notes)
 
 
+def test_words_beside_the_columns_of_ecsv_count(tmp_path):
+    wave = np.linspace(4800.0, 7000.0, 900)
+    table = Table(
+        {"wave": wave, "flux": np.ones(900), "err": np.full(900, 0.1)}, meta={"VACUUM": True, "REDSHIFT": 0.02}
+    )
+    table.write(tmp_path / "s.ecsv")
+    (one,) = read_single_spectra(tmp_path / "s.ecsv")
+    np.testing.assert_allclose(one.wave_aa, vacuum_to_air(wave))
+    assert one.redshift == 0.02
+    assert not any("air" in note for note in one.notes)
+
+
 def test_errors_that_are_missing_come_from_the_scatter(tmp_path):
     rng = np.random.default_rng(3)
     path = tmp_path / "d.txt"

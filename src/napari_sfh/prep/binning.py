@@ -182,7 +182,7 @@ def _spaxel_sn(
         raise SfhInputError(
             f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window {window} "
             f"(best {best:.2f} of {int(covered.sum())} observed spaxels){_list_missing(cube.describe_missing())}; "
-            "check DATA, STAT, their BUNIT and `redshift`"
+            f"check DATA, STAT, their BUNIT ({cube.header.get('BUNIT', 'none')}) and `redshift`"
         )
     return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None, cube.describe_missing())
 

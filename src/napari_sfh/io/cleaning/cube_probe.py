@@ -230,7 +230,7 @@ def _check_masks(
         share = float(forbidden[seen].mean()) if seen.any() else 0.0
         if share > MAX_MASKED:
             raise SfhInputError(
-                f"{path}: {mask.name} forbids {100 * share:.0f} % of the observed pixels; usable ones must be 0: "
+                f"{path}: {mask.name} forbids {100 * share:.3g} % of the observed pixels; usable ones must be 0: "
                 f"invert it, or remove the extension {mask.name}"
             )
         meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"

@@ -168,6 +168,7 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
     unknown = names[0].lower() in ("col0", "col1") or not holds_spectrum(names)
     if unknown and not all(table[n].dtype.kind in "biuf" for n in names[:2]):
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
+    header = header or table.meta  # of text: what ECSV and VOTable say beside the columns
     units = {n: str(table[n].meta.get("unit") or table[n].unit or "") for n in names}
     flat = [n for n in names if table[n].ndim == 1]
     if unknown or holds_spectrum(flat):
