@@ -194,7 +194,7 @@ def test_a_device_that_is_not_there_is_named():
 
 
 def test_short_memory_is_one_line():
-    words = "too small for 5 spectra; use --device cpu or a smaller --n"
+    words = "too small for 5 spectra; use `device` cpu or a smaller `n`"
     with pytest.raises(ComputeError, match=words), array_backend.explain_out_of_memory("5 spectra"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
     with pytest.raises(RuntimeError, match="another"), array_backend.explain_out_of_memory("5 spectra"):

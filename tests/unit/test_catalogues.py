@@ -166,6 +166,14 @@ def write_blocks(path, *blocks):
             out.append(block)
 
 
+@pytest.mark.parametrize("suffix", [".ecsv", ".csv"])
+def test_names_that_look_like_comments_are_rows(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    write_blocks(path, Table({"ID": ["#1", "a"]}), Table({"ID": ["#2", "#3"]}))
+    rows = path.read_text().splitlines()
+    assert [row.strip('"') for row in rows[-4:]] == ["#1", "a", "#2", "#3"]
+
+
 def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):
     with pytest.raises(SfhInputError, match="ecsv"):
         write_blocks(tmp_path / "made.fits", Table({"name": ["a"]}), Table({"name": ["b" * 100]}))
