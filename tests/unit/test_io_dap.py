@@ -40,6 +40,11 @@ def test_renumber_handles_nan_and_keeps_order():
         renumber_bins(np.full((2, 2), -1), "x")
 
 
+@pytest.mark.parametrize("fill", [3e38, 2.0**53, np.finfo(np.float64).max])
+def test_numbers_that_no_count_reaches_mark_no_bin(fill):
+    np.testing.assert_array_equal(renumber_bins(np.array([[fill, 5.0], [fill, 2.0]]), "x")[0], [[0, 2], [0, 1]])
+
+
 def test_kinematics(tmp_path):
     bins = dap_bins()
     maps = read_maps(write_maps(tmp_path / PUBLIC, bins))
