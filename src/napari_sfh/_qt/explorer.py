@@ -152,6 +152,7 @@ class Explorer(ExplorerFrame):
         self.data.maps.changed.connect(self.refresh)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
+        self.data.hdu.native.editingFinished.connect(self._hdu_changed)
         self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
@@ -490,7 +491,14 @@ class Explorer(ExplorerFrame):
         self.refresh()
         cube = Path(text.strip()).expanduser()
         if text.strip() and cube.is_file() and not self.job.running and self.may_close():
-            self.start(partial(tasks.open_galaxy, cube=cube), self.presenter.show_white)
+            # What was chosen among the cubes of another file is not sought in this one.
+            hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
+            self.start(partial(tasks.open_galaxy, cube=cube, hdu=hdu), self.presenter.show_white)
+
+    def _hdu_changed(self) -> None:
+        """Show the cube that was chosen among those of a file."""
+        if self.data.cube_path is not None and self.data.chosen_hdu != self.presenter.hdu:
+            self._cube_changed(self.data.cube.line_edit.value)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
+from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, OI_AA, OIII_AA
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
@@ -41,17 +42,17 @@ YOUNGEST_GYR: float = 0.005
 #: Edges of the metallicity distribution's bins, dex.
 MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
-DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
+DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], TIME_EDGES_GYR[1:]])
 #: Main lines of the optical, the most important first: name and rest wavelength in air, Angstrom.
 LINES_AA: tuple[tuple[str, float], ...] = (
-    ("Hα", 6562.80),
-    ("Hβ", 4861.33),
+    ("Hα", HALPHA_AA),
+    ("Hβ", HBETA_AA),
     ("Mg b", 5175.4),
     ("Na D", 5892.9),
-    ("O III", 5006.84),
+    ("O III", OIII_AA[0]),
     ("S II", 6723.5),
     ("Fe", 5335.2),
-    ("O I", 6300.30),
+    ("O I", OI_AA[0]),
     ("O II", 3727.4),
     ("Ca K", 3933.7),
     ("Hδ", 4101.7),

@@ -34,20 +34,24 @@ from napari_sfh.io.cleaning.wavelengths import (
     read_wavelength_axis,
 )
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
-from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
+from napari_sfh.physics.wavelength import C_AA_S, air_to_vacuum
 from napari_sfh.types import F64, Cube
 
-_C_AA_PER_S = C_KMS * 1e13
+#: Cards by which headers tell a galaxy's velocity, in km/s or m/s, of one definition or another.
+_VELOCITY_CARDS = ("VHELIO", "VSYS", "VRAD", "VLSR", "CZ")
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
-def read_cube(path: str | Path) -> Cube:
+def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
     """Open an integral-field cube.
 
     Parameters
     ----------
     path : path
         FITS file: plain, gzipped or tile-compressed.
+    hdu : str, optional
+        Which flux, of a file that holds several: its EXTNAME, ``EXTNAME,EXTVER`` or number from 0, as CFITSIO and
+        astropy count. Default the first by the names that pipelines give.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def read_cube(path: str | Path) -> Cube:
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
-        images = find_cube_images(hdus, path)
+        images = find_cube_images(hdus, path, hdu)
         header, inherited = find_coordinate_header(hdus, images.data)
         merged = fits_access.merge_headers(hdus[0].header, header)
         axis = _wavelengths(hdus, images, header, path)
@@ -104,19 +108,31 @@ def read_cube(path: str | Path) -> Cube:
         describe_missing=reader.describe_missing,
         is_streamed=is_compressed_stream(path),
         columns=reader if reader.reads_columns else None,
+        hdu=hdu,
     )
 
 
 def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
     """What is not believed: no galaxy has exactly 0, which template headers hold."""
     z = fits_access.get_number_card(header, "REDSHIFT", "Z")
-    if z is None or (z != 0 and -0.01 < z < 2):
+    if z is not None:
+        usable = z != 0 and -0.01 < z < 2
+        return [] if usable else [f"redshift {z:g} of the header is a placeholder and is not used"]
+    text = fits_access.get_text_card(header, "REDSHIFT")
+    if text is not None:
+        return [f"REDSHIFT {text!r} of the header is no number and is not used; give `redshift`"]
+    velocity = next((key for key in _VELOCITY_CARDS if fits_access.get_number_card(header, key)), None)
+    if velocity is None:
         return []
-    return [f"redshift {z:g} of the header is a placeholder and is not used"]
+    number = fits_access.get_number_card(header, velocity)
+    return [f"{velocity} = {number:g} of the header is a velocity and is not used as a redshift; give `redshift`"]
 
 
 def _unused_note(name: str) -> str:
-    return f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name"
+    return (
+        f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name; if it is the galaxy, "
+        "choose it with `hdu`"
+    )
 
 
 def _wavelengths(hdus: fits.HDUList, images: CubeImages, header: fits.Header, path: Path) -> WavelengthAxis:
@@ -156,7 +172,7 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
         notes = [f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"] if area != 1.0 else []
         if not per_frequency:
             return _FluxUnit(scale * area, None, "; ".join(notes))
-        factor = _C_AA_PER_S / air_to_vacuum(wave_aa) ** 2
+        factor = C_AA_S / air_to_vacuum(wave_aa) ** 2
         middle = float(np.median(factor))
         notes.append(f"BUNIT {text!r} is a flux per frequency: converted to one per wavelength")
         return _FluxUnit(scale * area * middle, factor / middle, "; ".join(notes))

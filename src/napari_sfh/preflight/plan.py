@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh import decisions
-from napari_sfh.config import RunConfig
+from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
@@ -38,7 +37,7 @@ from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress
+from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress, measure_pixel_arcsec
 
 _Opened = Cube | Mosaic | BinnedMaps
 
@@ -109,9 +108,11 @@ def examine_inputs(
         return _examine_band_images(config, header, problems)
     at_hand = {info.path: info.opened for info in opened if info.opened is not None}
     known = at_hand.get(config.cube)
-    cube = known if isinstance(known, Cube) else read_cube(config.cube)
+    cube = known if isinstance(known, Cube) and known.hdu == config.hdu else read_cube(config.cube, config.hdu)
     instrument = header.instrument
-    said = [*problems, *list_missing_files(config.photometry, config.maps, instrument)]
+    given = [k for k, s in SETTINGS.items() if s.default is None and not s.is_file and getattr(config, k) is not None]
+    said = decisions.drop_answered_problems(problems, given)
+    said += list_missing_files(config.photometry, config.maps, instrument)
     maps = _read_maps(config, cube, said, at_hand)
     redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
     seen = _find_observed_field(cube, header, redshift or 0.0)
@@ -336,7 +337,7 @@ def _examine_band_images(config: RunConfig, header: BundleHeader, problems: Sequ
     spaxels = measure_band_signal_noise(images.flux, images.error, images.wcs, images.path)
     snr = np.where(spaxels.good, spaxels.signal / spaxels.noise, np.nan).astype(np.float32)
     seen = footprints.ObservedField(np.isfinite(spaxels.signal), snr)
-    scale = float(np.mean(proj_plane_pixel_scales(images.wcs))) * 3600.0
+    scale = measure_pixel_arcsec(images.wcs)
     said = [*problems, *images.notes, *([decisions.NO_FOREGROUND] if config.ebv_mw is None else [])]
     if missing := [band for band in instrument.band_names if band not in paths]:
         said.append(f"no image of {', '.join(missing)}: the network runs without, and flags it")

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.console import LogLine
+from napari_sfh.physics.ages import UNIVERSE_GYR
+from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     LABELS,
-    MAX_AGE_GYR,
     THESIS_RANGE_AA,
     PercentileGalaxies,
 )
@@ -139,7 +140,7 @@ def measure_percentile_accuracy(
         out[name] = {
             "r2": measure_determination(np.asarray(found[:, k], float), spread),
             "one_minus_relative": 100 * float(1 - np.mean(np.abs(error)) / np.mean(np.abs(spread))),
-            "nmad": 1.4826 * float(np.median(np.abs(error - np.median(error)))),
+            "nmad": measure_nmad(error),
             "bias": float(np.median(error)),
         }
     return out
@@ -203,7 +204,7 @@ def keep_times_possible(draws: F32) -> F32:
     draws : array (N, n, L)
         Times in Gyr, [M/H] last.
     """
-    return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
+    return np.concatenate([np.clip(draws[..., :-1], 0.0, UNIVERSE_GYR), draws[..., -1:]], axis=-1)
 
 
 def select_typical_galaxy(draws: F32, truth: F32) -> int:
