@@ -12,6 +12,7 @@ and ``FLAG`` (bits of `types.Flag`). A column of the catalogue that has one of t
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,10 @@ from napari_sfh.types import (
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
 _BATCH = 512
+#: Names under which catalogues have redshifts.
+_REDSHIFT_NAME = re.compile(
+    r"(?i)(z|.*redshift|z_?(spec|phot|best|ml|cosmo|helio|cmb)|(spec|phot|photo)_?z)([_-]\w{1,4})?"
+)
 #: Why a row is not estimated, the first that holds.
 REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 
@@ -242,7 +247,7 @@ def _estimate_catalogues(
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
     bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
     notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
-    notes += _describe_assumed_errors(bands[0])
+    notes += [*_describe_assumed_errors(bands[0]), *_describe_assumed_redshift(config, catalogues[0].names)]
     tally = _Tally()
     total = sum(c.n_rows or 0 for c in catalogues)
     with CatalogueWriter(config.output, _describe_run(config, bundle, notes)) as out:
@@ -279,6 +284,15 @@ def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, .
         f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
         "assumed; name them with `columns` BAND=COLUMN:UNIT,ERROR_COLUMN",
     )
+
+
+def _describe_assumed_redshift(config: EstimateConfig, names: Sequence[str]) -> tuple[str, ...]:
+    """That rows are taken at rest, where no redshift was given, and the columns that may hold it."""
+    if config.redshift is not None or config.redshift_column:
+        return ()
+    likely = [name for name in names if _REDSHIFT_NAME.fullmatch(name)]
+    which = f" ({', '.join(likely[:4])}?)" if likely else ""
+    return (f"no redshift was given: all rows are taken at rest; give `redshift`, or `redshift_column`{which}",)
 
 
 def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:

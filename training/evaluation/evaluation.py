@@ -1,7 +1,7 @@
 """How good a weights bundle is: every figure of report.json.
 
 The parts: accuracy and coverage on the test set as the prior observes it; the same objects again at S/N 5 to 100, with
-fewer bands, and with the wide prior's realistic noise; the out-of-depth score at home and on inputs that it must catch
+fewer bands, and with the wide prior's realistic noise; the OOD score at home and on inputs that it must catch
 (`ood_cases`); galaxies of an independent simulator (`independent_simulator`); what each part of the input is worth
 (`ablation`); pPXF on the same spectra (`ppxf_comparison`); speed.
 """

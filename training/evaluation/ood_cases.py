@@ -1,4 +1,4 @@
-"""Inputs that a network must recognise as none of its own: the out-of-depth score has to exceed 1 on them.
+"""Inputs that a network must recognise as none of its own: the out-of-distribution score has to exceed 1 on them.
 
 Made from test objects at S/N 35. Lines of an active nucleus: Seyfert ratios ([O III]/Hbeta = 10, [N II]/Halpha = 1,
 e.g. Kauffmann et al. 2003, MNRAS 346, 1055). Foreground star: a black body with narrow lines at its own velocity,

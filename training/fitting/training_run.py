@@ -5,7 +5,7 @@
     checkpoints/          of the point network, after every epoch (Lightning)
     state.pt              stage one done: the point network
     flow.pt               stage two done: the posterior flow
-    bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
+    bundle.safetensors    stage three done: calibrated, with out-of-distribution thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
 same recipe, seed and number of threads give the same weights on one machine, interrupted or not. A run whose first

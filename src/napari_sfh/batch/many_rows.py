@@ -52,7 +52,7 @@ def estimate_on_workers(
     ComputeError
         No scheduler answers at the address, or a block failed or its worker ended.
     """
-    with cluster.connect_scheduler(scheduler, workers or 1) as client:
+    with cluster.connect_scheduler(scheduler, 1 if workers is None else workers) as client:
         sender = _BlockSender(client)
         under_way: deque[tuple[RowBlock, Future[EstimatedBlock]]] = deque()
         for block in blocks:

@@ -28,7 +28,7 @@ COLUMN_WORDS: dict[str, str] = {
     "LG_MASS_DENSITY": "log10 of the stellar mass formed per area",
     "LG_SFR_DENSITY": "log10 of the star-formation rate per area, mean over the last 100 Myr",
     "CHI2": "reduced chi2 of the spectrum",
-    "OOD": "out-of-depth score of the network; above 1 do not trust",
+    "OOD": "out-of-distribution score of the network; above 1 do not trust",
     "FLAG": "bit mask of warnings",
     "FLAG_WORDS": "the warnings in words",
     "AGE_LO": "younger edge of the age bin, lookback time",
