@@ -90,7 +90,8 @@ def test_levels_follow_the_light_weighted_age_too():
     calibration = make_calibration()
     rank = compute_pit(draws["mh_lw"], truth)
     calibration.fit(
-        {k: compute_pit(v, truth) if v.dim() == 2 else rank[:, None].expand(-1, N_AGE) for k, v in draws.items()}, lg_snr
+        {k: compute_pit(v, truth) if v.dim() == 2 else rank[:, None].expand(-1, N_AGE) for k, v in draws.items()},
+        lg_snr,
     )
     pooled = calibration.quantiles(draws, lg_snr)["mh_lw"]
     for part in (old, ~old):
