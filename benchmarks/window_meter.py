@@ -31,7 +31,7 @@ class TimedApplication(QApplication):
     collecting_s : float
         The main thread's processor time in Python's garbage collector.
     first_paint : dict
-        By class of a widget, seconds of `time.time` when one was painted first.
+        By class of a widget, seconds of `time.time` and of the processor when one was painted first.
     """
 
     def __init__(self, arguments: list[str]) -> None:
@@ -39,7 +39,7 @@ class TimedApplication(QApplication):
         self.drawing_s = [0.0, 0.0]
         self.collecting_s, self._collection_began = 0.0, 0.0
         gc.callbacks.append(self._collected)
-        self.first_paint: dict[str, float] = {}
+        self.first_paint: dict[str, tuple[float, float]] = {}
         self._inside: list[list[float]] = []  # of each repaint of a window: what its widgets took
 
     def notify(self, receiver: Any, event: Any) -> bool:
@@ -56,7 +56,7 @@ class TimedApplication(QApplication):
         start = time.perf_counter(), time.thread_time()
         done = super().notify(receiver, event)
         took = time.perf_counter() - start[0], time.thread_time() - start[1]
-        self.first_paint.setdefault(type(receiver).__name__, time.time())
+        self.first_paint.setdefault(type(receiver).__name__, (time.time(), time.process_time()))
         if isinstance(receiver, QOpenGLWidget):
             self._add(took)
         if self._inside:

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_sfh.console import resolve_home
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.console import resolve_home, run_command
+from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 from napari_sfh.io.outputs import is_same_file
 
@@ -65,18 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     args = build_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     remove_parts_on_signals()
-    try:
+
+    def command() -> int | None:
         check_command_output(args)
-        return int(args.run(args) or 0)
-    except SfhInputError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
-        return 2
-    except ComputeError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"napari-sfh-train {args.command}: interrupted; what is finished is kept", file=sys.stderr)
-        return 1
+        status: int | None = args.run(args)
+        return status
+
+    return run_command(command, f"napari-sfh-train {args.command}", "what is finished is kept")
 
 
 def check_command_output(args: argparse.Namespace) -> None:

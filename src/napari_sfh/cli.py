@@ -10,16 +10,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress, resolve_home
-from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
+from napari_sfh.console import make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 
 #: Where a headless run of the mock galaxy writes.
 DEMO_FOLDER = Path("demo-output")
@@ -34,22 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    try:
-        return int(options.command(options))
-    except SfhInputError as error:
-        _print_problem(str(error))
-        return 2
-    except (ComputeError, OSError) as error:
-        _print_problem(str(error))
-        return 1
-    except KeyboardInterrupt:
-        print("napari-sfh: interrupted; no result was left half-written", file=sys.stderr)
-        return 1
-
-
-def _print_problem(sentence: str) -> None:
-    """A problem on stderr, its settings named as options."""
-    print(f"napari-sfh: {name_settings(sentence, OPTIONS)}", file=sys.stderr)
+    return run_command(lambda: options.command(options), "napari-sfh", "no result was left half-written")
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -198,7 +183,9 @@ def _run_command(options: argparse.Namespace) -> int:
         options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
+        on_problem=None
+        if options.quiet
+        else lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
@@ -271,7 +258,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            _print_problem(f"{outcome.name}: {outcome.message}")
+            print(f"napari-sfh: {name_settings(f'{outcome.name}: {outcome.message}', OPTIONS)}", file=sys.stderr)
     print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
@@ -318,9 +305,8 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
 
 def _check_writable(output: Path) -> None:
     """Refuse before the work, not after it, where the result could not be written."""
-    if output.is_dir():
-        raise SfhInputError(f"--output {output}: is a folder; name a file in it")
     ensure_folder(output.parent)
+    check_destination(output)
     if not os.access(output.parent, os.W_OK):
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
 
@@ -421,6 +407,24 @@ def _doctor_command(options: argparse.Namespace) -> int:
     return int(problems > 0)
 
 
+def _load_analysis(keep_alive: Callable[[], object]) -> None:
+    """Import what the explorer needs beside Qt and napari in a thread, while the window is kept alive."""
+
+    def load() -> None:
+        # What fails here fails again where it is needed, and is told there.
+        with suppress(ImportError):
+            from napari_sfh.analysis import colour_image, contours, tables  # noqa: F401
+            from napari_sfh.analysis.comparison import other_results, ppxf_fit  # noqa: F401
+            from napari_sfh.analysis.objects import estimate_table  # noqa: F401
+            from napari_sfh.preflight import plan  # noqa: F401
+
+    thread = threading.Thread(target=load, name="napari-sfh imports", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        keep_alive()
+        thread.join(0.02)
+
+
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
     from napari_sfh.doctor.window_checks import has_screen
@@ -438,9 +442,14 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-sfh")
+    screen = QApplication.primaryScreen()
+    if screen is not None:
+        room = screen.availableGeometry()
+        viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+    QApplication.processEvents()  # painted before all that would hold it up
+    _load_analysis(QApplication.processEvents)
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
-    explorer.fill_screen()
-    QApplication.processEvents()  # painted before the work begins that would hold it up
+    QApplication.processEvents()
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:

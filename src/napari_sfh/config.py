@@ -97,6 +97,14 @@ class RunConfig:
         metadata={"setting": Setting("Mosaics", "HST mosaics (...drc-sci), one per band", kind=dict)},
     )
     maps: Path | None = _setting(None, label="MAPS", help="DAP MAPS file: bins and stellar kinematics", kind=Path)
+    hdu: str | None = _setting(
+        None,
+        label="Cube's HDU",
+        help="which cube of a file that holds several: EXTNAME, EXTNAME,EXTVER, or its number",
+        unset="the first",
+        metavar="NAME|N",
+        by_galaxy=True,
+    )
     redshift: float | None = _setting(
         None,
         label="Redshift",
@@ -230,6 +238,7 @@ class RunConfig:
         images = {band.upper(): Path(path).expanduser() for band, path in self.photometry.items()}
         object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube).expanduser())
         object.__setattr__(self, "photometry", images)
+        object.__setattr__(self, "hdu", None if self.hdu is None else str(self.hdu).strip() or None)
         for name in ("binning", "model"):
             object.__setattr__(self, name, os.path.expanduser(getattr(self, name)))
         if self.cube is None and not self.photometry:

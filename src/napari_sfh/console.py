@@ -7,10 +7,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from napari_sfh.config import OPTIONS, name_settings
+from napari_sfh.errors import ComputeError, SfhInputError
 
 if TYPE_CHECKING:
     from napari_sfh.jobs import ReportProgress
@@ -47,11 +49,85 @@ def make_stderr_logger(quiet: bool) -> LogLine:
 
 
 def _say_on_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a log that is full or closed ends no work
+        print(line, file=sys.stderr, flush=True)
 
 
 def _say_nothing(line: str) -> None:
     """Nobody listens."""
+
+
+def run_command(command: Callable[[], int | None], program: str, interrupted: str) -> int:
+    """The exit status of a command; its problems are one line on stderr.
+
+    Parameters
+    ----------
+    command : callable
+        Returns the status, None for 0.
+    program : str
+        With which the line begins.
+    interrupted : str
+        What is left after Ctrl-C.
+
+    Returns
+    -------
+    int
+        2 for input that cannot be used, 1 for a failure.
+    """
+    try:
+        _prepare_process()
+        status = int(command() or 0)
+        sys.stdout.flush()
+    except SfhInputError as error:
+        _say_problem(program, str(error))
+        return 2
+    except ComputeError as error:
+        _say_problem(program, str(error))
+    except BrokenPipeError:
+        _say_problem(program, "nobody reads the standard output any more")
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        _say_problem(program, f"{place}{error.strerror or error}; check the name, the permissions and the disk")
+    except MemoryError:
+        _say_problem(program, "there is not enough memory; close other programs, or take a larger machine")
+    except KeyboardInterrupt:
+        _say_problem(program, f"interrupted; {interrupted}")
+    else:
+        return status
+    return 1
+
+
+def _say_problem(program: str, sentence: str) -> None:
+    """A problem on stderr, its settings named as options."""
+    _say_on_stderr(f"{program}: {name_settings(sentence, OPTIONS)}")
+
+
+def _prepare_process() -> None:
+    """Make the process independent of what its shell left closed, of encodings, and of Matplotlib's backend.
+
+    Raises
+    ------
+    SfhInputError
+        The home folder cannot be entered: astropy looks into it and fails.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # the next file that is opened would take its place, and be written to
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # Pages are drawn without a backend; one that is not there would fail all of Matplotlib.
+    os.environ.pop("MPLBACKEND", None)
+    try:
+        (Path.home() / ".astropy").exists()
+    except (OSError, RuntimeError) as error:
+        why = f" ({error.filename}: {error.strerror})" if isinstance(error, OSError) else ""
+        raise SfhInputError(f"no home folder that can be entered{why}: set HOME to a folder of yours") from error
 
 
 def resolve_home(words: Sequence[str]) -> list[str]:
@@ -92,10 +168,11 @@ def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterato
             return
         stage = name_settings(step.stage, OPTIONS)
         count = f" {step.done}/{step.total}" if step.total else ""
-        if moving:
-            print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
-        else:
-            print(f"{stage}{count if goes_on else ''}", file=stream, flush=True)
+        with suppress(OSError):
+            if moving:
+                print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
+            else:
+                print(f"{stage}{count if goes_on else ''}", file=stream, flush=True)
         last = step.stage
         pace.restart()
 

@@ -6,7 +6,7 @@ what the other does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,11 +80,33 @@ def configure_run(
     if folder is not None:
         found = find_galaxy_files(folder, read_bundle_header(given.get("model", "default")))
         if on_problem is not None:
-            for problem in found.problems:
+            for problem in drop_answered_problems(found.problems, given):
                 on_problem(problem)
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     return RunConfig(**given)
+
+
+def drop_answered_problems(problems: Iterable[str], given: Collection[str]) -> list[str]:
+    """Those of some sentences that ask for no setting that is given.
+
+    Parameters
+    ----------
+    problems : iterable of str
+        Settings stand in them in backquotes.
+    given : collection of str
+        Names of settings.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> drop_answered_problems(["PSF: no keywords: give `psf_fwhm_arcsec`"], ["psf_fwhm_arcsec"])
+    []
+    """
+    return [problem for problem in problems if not any(f"`{name}`" in problem for name in given)]
 
 
 def choose_redshift(config: RunConfig, cube: Cube, maps: BinnedMaps | None) -> RedshiftChoice:

@@ -155,6 +155,12 @@ def _describe_first_error(error: Any, file: str, path: str) -> str:
         return f"{value} is not of type {_TYPE_ERRORS[error['type']]}"
     if error["type"] == "literal_error":
         return f"{value}: choose {error['ctx']['expected']}"
+    if error["type"] == "tuple_type":
+        if isinstance(error["input"], Mapping):
+            return f"{value} stands there once, as a table; write [[{name.removeprefix(f'{file}: ')}]], in two brackets"
+        return f"{value} is no list; write [..., ...] with its numbers"
+    if error["type"] == "missing":
+        return f"{value}: a number is missing in this list"
     text = error["msg"]
     for theirs, ours in _WORDS.items():
         text = text.replace(theirs, ours)

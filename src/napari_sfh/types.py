@@ -125,6 +125,7 @@ class Cube:
     describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
     is_streamed: bool = False  # gzipped as a whole: to read a channel again, all before it is unpacked again
     columns: ColumnReader | None = None  # single spectra; None: the file must be read by channels
+    hdu: str | None = None  # how the flux was chosen among several of the file
 
     def __repr__(self) -> str:
         channels, ny, nx = self.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,25 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
     assert frame.message.text().startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
     assert "(“V and σ” V,SIGMA), or a larger “Target S/N”" in frame.message.text()
     assert "--" not in frame.message.text()
+
+
+def test_a_stage_without_a_count_tells_its_seconds_and_moves_no_bar(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = ExplorerFrame("Open a galaxy")
+    qtbot.addWidget(frame)
+    frame.show_running(True, False)
+    with qtbot.waitExposed(frame):
+        frame.show()
+    frame.show_progress(Progress("rest frame", 0, 0), cancelling=False)
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + 7.0)
+    frame.show_progress(Progress("rest frame", 0, 0), cancelling=False)  # told again and again while it lasts
+    qtbot.waitUntil(lambda: "7 s" in frame.stage.value, timeout=5000)
+    assert (frame.bar.value, frame.bar.max) == (0, 1), "a bar of no length is drawn 25 times a second by Qt"
+    frame.show_progress(Progress("photometry", 2, 5), cancelling=False)
+    assert frame.stage.value == "Photometry 2/5…"
+    assert (frame.bar.value, frame.bar.max) == (2, 5)
 
 
 def test_a_spin_box_that_refuses_a_key_says_what_it_takes(qtbot: Any) -> None:

@@ -186,3 +186,33 @@ def test_a_folder_that_is_typed_is_taken_whole_and_the_form_is_of_one_galaxy(
     assert dock.data.ebv_mw.value == ""
     looked(qtbot, dock)
     assert "emptied" in dock.preflight.text.text()
+
+
+def test_another_cube_of_the_file_is_chosen_in_the_form(
+    qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, tmp_path: Path
+) -> None:
+    """Two galaxies in one file, the second 100 times as bright; another file begins with its first again."""
+    cube = galaxy / "NGC0000_DATACUBE.fits"
+    with fits.open(cube) as hdus:
+        images = [fits.ImageHDU(hdus[1].data * 100**k, hdus[1].header, name=f"IFU.{k + 1}.DATA") for k in (0, 1)]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(cube, overwrite=True)
+    dock = open_explorer(make_viewer())
+
+    def level() -> float:
+        qtbot.waitUntil(
+            lambda: not (dock.busy or dock.loading) and dock.stack.find("white") is not None, timeout=120_000
+        )
+        return float(np.nanmedian(dock.stack.find("white").data))
+
+    dock.data.cube.line_edit.value = str(cube)
+    first = level()
+    dock.data.hdu.value = "IFU.2.DATA"
+    dock.data.hdu.native.editingFinished.emit()
+    qtbot.waitUntil(lambda: dock.presenter.hdu == "IFU.2.DATA", timeout=120_000)
+    assert level() > 50 * first
+    assert dock.data.values()["hdu"] == "IFU.2.DATA"
+    other = shutil.copy(cube, tmp_path / "other.fits")
+    dock.data.cube.line_edit.value = str(other)
+    qtbot.waitUntil(lambda: dock.presenter.hdu is None, timeout=120_000)
+    assert level() == pytest.approx(first, rel=0.01)
+    assert dock.data.hdu.value == ""

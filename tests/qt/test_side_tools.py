@@ -18,12 +18,13 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING, NONE
+from napari_sfh.analysis.colour_image import MapOverlay
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
-from napari_sfh.analysis.maps import make_map_image
+from napari_sfh.analysis.maps import make_map_image, symmetric_limits
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.colour_image import MapOverlay, draw_colour_image
-from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page, symmetric_limits
+from napari_sfh.figures.colour_image import draw_colour_image
+from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result

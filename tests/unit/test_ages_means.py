@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from muse_hst import NORM_PIXELS, WAVE_AA
 
-from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, AGE_WIDTH_YR, LG_AGE_YR, N_AGE
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, AGE_WIDTH_YR, LG_AGE_YR, N_AGE, UNIVERSE_GYR
 from napari_sfh.physics.means import compute_population_means, weighted_mean
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
@@ -32,7 +32,8 @@ def test_centres_are_the_papers():
     # The paper prints three or four digits; 14.2 stands for 14.2005.
     np.testing.assert_allclose(AGE_GYR, PAPER_GYR, rtol=1e-4)
     assert N_AGE == 16
-    assert AGE_WIDTH_YR.sum() == pytest.approx(AGE_EDGES_GYR[-1] * 1e9)
+    assert AGE_WIDTH_YR.sum() == pytest.approx(UNIVERSE_GYR * 1e9)
+    assert AGE_EDGES_GYR[-2] < UNIVERSE_GYR < AGE_EDGES_GYR[-1]
 
 
 def test_constants_cannot_be_changed():

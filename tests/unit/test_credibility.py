@@ -19,7 +19,7 @@ from napari_sfh.analysis.credibility.magnesium_check import (
     measure_local_bends,
     measure_magnesium_excess,
 )
-from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags, describe_frequent_flags
 from napari_sfh.analysis.credibility.prior_influence import (
     describe_prior_share,
     find_prior_dominated,
@@ -262,7 +262,8 @@ def test_a_continuum_is_contradicted_only_where_the_draws_contradict_it_too():
     wave = data.instrument.wave_aa
     point = data.flux * (1 + 0.3 * np.sin(wave / 300.0))
     prediction = prediction_of(3)
-    draws = {0: [0.0] * 32, 1: [0.3] * 32, 2: [0.3] * 16 + [0.0] * 16}  # how far off each draw is
+    # How far off each draw is: none, nearly all (a wide posterior reaches the data by chance), half of them.
+    draws = {0: [0.0] * 32, 1: [0.3] * 28 + [0.0] * 4, 2: [0.3] * 16 + [0.0] * 16}
 
     def draw_spectra(part, n):
         assert (part.n_bins, n) == (3, 32)
@@ -275,6 +276,17 @@ def test_a_continuum_is_contradicted_only_where_the_draws_contradict_it_too():
 
     assert flagged() == [True, True, True]
     assert flagged(draw_spectra) == [False, True, False]
+
+
+def test_flags_of_many_bins_are_told_with_their_number():
+    flag = np.full(20, int(Flag.MISSING_BAND))
+    flag[:3] |= int(Flag.CONTINUUM)
+    flag[:2] |= int(Flag.ABSENT_LINES)  # a tenth: not yet many
+    ood = np.where(np.arange(20) < 20, 0.5, np.nan)
+    (told,) = describe_frequent_flags(flag, ood)
+    assert told.startswith("3 of 20 bins")
+    assert f"flag {int(Flag.CONTINUUM)}" in told
+    assert describe_frequent_flags(flag * 0, ood) == ()
 
 
 def test_spectra_of_draws_are_those_of_their_histories(tmp_path):

@@ -99,12 +99,35 @@ def test_grids_step_as_they_say():
         ('name = "mine"', 'name = "mine"\n[photometry]\nnorm = "N9"', "'N9' is no band"),
         ('name = "mine"', 'name = "my own"', "letters, digits"),
         ('name = "mine"', "", "name.* is missing"),
+        ('name = "mine"', 'name = "muse-hst"', "shipped muse-hst.toml, which differs"),
+        (
+            GOOD[GOOD.index("first_aa") : GOOD.index("[spectrum.lsf]")],
+            "first_aa = 450.0\nlast_aa = 650.0\nstep_aa = 0.2\nnorm_window_aa = [530.0, 550.0]\n",
+            "nm or micrometres",
+        ),
+        ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", "centre_aa = 0.5\nfwhm_aa = 0.1", "nm or micrometres"),
+        ("r = 2000", "r = 5", "resolving power of 5 "),
+        ("r = 2000", "r = 2.5e7", r"resolving power of 2.5e\+07 "),
+        (
+            '"constant_r"\nr = 2000',
+            '"table"\ntable = [[5000.0, 2.5], [5500.0, 2.4]]',
+            "table holds 5000-5500 A, the grid",
+        ),
+        ("[[band]]", "[band]", r"\[\[band\]\], in two brackets"),
+        ("[5300.0, 5500.0]", "5400.0", r"norm_window_aa = 5400.0 is no list"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path, old, new, words):
     with pytest.raises(SfhInputError, match=words) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
     assert "mine.toml" in str(caught.value)
+
+
+def test_weights_that_were_trained_on_a_slip_still_open():
+    """What is refused in a file is not refused in what a bundle or a result carries."""
+    values = load_instrument("muse-hst").to_json()
+    values["spectrum"]["lsf"] = {"kind": "table", "table": [[5000.0, 2.5], [5500.0, 2.4]]}
+    assert instrument_from_json(values).grid.lsf.kind == "table"
 
 
 def test_a_curve_without_area_is_named(tmp_path):

@@ -22,8 +22,11 @@ from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.identify import identify_file
 from napari_sfh.io.objects.spectra_1d import read_single_spectra
 from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.preflight.plan import examine_inputs
+from napari_sfh.stages.inputs import open_inputs
 
 UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
 
@@ -81,6 +84,93 @@ def test_a_file_of_several_cubes_says_which_is_used(cube_file: Path) -> None:
     (note,) = [note for note in cube.notes if "cubes of flux" in note]
     assert "3 cubes" in note
     assert "HDU 1 (IFU.1.DATA) is used" in note
+    assert "choose another with `hdu`: IFU.2.DATA, IFU.3.DATA" in note
+
+
+def hold_two(path: Path, names: list[str], versions: bool = False) -> None:
+    """A file of two galaxies: the second is twice as bright, its errors are three times as large."""
+
+    def act(hdus: fits.HDUList) -> list[Any]:
+        made = [hdus[0]]
+        for k, name in enumerate(names):
+            second, is_error = k >= 2, name.endswith(("STAT", "VAR", "NOISE"))
+            data = hdus[1 + is_error].data * ((9 if is_error else 2) if second else 1)
+            hdu = fits.ImageHDU(data, hdus[1 + is_error].header, name=name, ver=1 + (versions and second))
+            if name.endswith("NOISE"):
+                hdu.data, hdu.header["BUNIT"] = np.sqrt(data), hdus[1].header["BUNIT"]
+            made.append(hdu)
+        return made
+
+    change(path, act)
+
+
+@pytest.mark.parametrize(
+    ("names", "versions", "first", "second"),
+    [
+        (["IFU.1.DATA", "IFU.1.NOISE", "IFU.7.DATA", "IFU.7.NOISE"], False, None, "IFU.7.DATA"),
+        (["IFU.1.DATA", "IFU.1.NOISE", "IFU.7.DATA", "IFU.7.NOISE"], False, "ifu.1.data", "[3]"),
+        (["SCI", "VAR", "SCI", "VAR"], True, None, "SCI,2"),
+        (["SCI", "VAR", "SCI", "VAR"], True, "SCI", "[sci, 2]"),
+        (["DATA", "STAT", "DATA", "STAT"], False, None, "3"),
+        (["GALA", "GALA_VAR", "GALB", "GALB_VAR"], False, None, "GALB"),
+        (["GALA", "GALA_VAR", "GALB", "GALB_VAR"], False, "GALA", "GALB"),
+    ],
+)
+def test_the_cube_of_a_file_can_be_chosen(
+    cube_file: Path, names: list[str], versions: bool, first: str | None, second: str
+) -> None:
+    flux, variance, _ = read_cube(cube_file).read(100, 110)
+    assert variance is not None
+    hold_two(cube_file, names, versions)
+    for hdu, factor, errors in ((first, 1, 1), (second, 2, 9)):
+        cube = read_cube(cube_file, hdu)
+        found, found_variance, _ = cube.read(100, 110)
+        assert found_variance is not None
+        np.testing.assert_allclose(found, factor * flux, rtol=1e-6)
+        np.testing.assert_allclose(found_variance, errors * variance, rtol=1e-5)
+        assert cube.hdu == hdu
+
+
+def test_errors_of_another_galaxy_are_not_taken(cube_file: Path) -> None:
+    hold_two(cube_file, ["IFU.1.DATA", "IFU.2.DATA", "IFU.2.NOISE"])
+    assert not read_cube(cube_file).has_variance
+    assert read_cube(cube_file, "IFU.2.DATA").has_variance
+
+
+def test_models_and_sky_beside_the_galaxy_share_no_errors(cube_file: Path) -> None:
+    """FLUX named aloud is read with the errors that it has when it is not named."""
+
+    def act(hdus: fits.HDUList) -> list[Any]:
+        flux = [
+            fits.ImageHDU(hdus[1].data * k, hdus[1].header, name=n)
+            for k, n in ((0.1, "SKY"), (1, "FLUX"), (2, "MODEL"))
+        ]
+        return [hdus[0], *flux, fits.ImageHDU(hdus[2].data, hdus[2].header, name="VAR")]
+
+    change(cube_file, act)
+    plain, named = read_cube(cube_file), read_cube(cube_file, "FLUX")
+    assert plain.has_variance
+    assert named.has_variance
+    np.testing.assert_array_equal(plain.read(0, 5)[0], named.read(0, 5)[0])
+
+
+def test_a_cube_that_the_file_lacks_is_told_with_those_it_has(cube_file: Path) -> None:
+    hold_two(cube_file, ["SCI", "VAR", "SCI", "VAR"], versions=True)
+    with pytest.raises(
+        SfhInputError, match="`hdu` SCI,3: no such cube in the file; it holds SCI,1, VAR,1, SCI,2, VAR,2"
+    ):
+        read_cube(cube_file, "SCI,3")
+
+
+def test_a_run_and_its_preflight_take_the_cube_that_was_chosen(cube_file: Path) -> None:
+    hold_two(cube_file, ["IFU.1.DATA", "IFU.1.NOISE", "IFU.2.DATA", "IFU.2.NOISE"])
+    config = RunConfig(cube_file, hdu="IFU.2.DATA", redshift=0.002)
+    expected = read_cube(cube_file, "IFU.2.DATA").read(100, 110)[0]
+    np.testing.assert_array_equal(open_inputs(config).cube.read(100, 110)[0], expected)
+    opened = [identify_file(cube_file)]
+    assert not any("cubes of flux" in problem for problem in examine_inputs(config, opened=opened).problems)
+    assert any("cubes of flux" in problem for problem in examine_inputs(RunConfig(cube_file), opened=opened).problems)
+    assert config.settings()["hdu"] == "IFU.2.DATA"
 
 
 def test_weights_without_a_unit_are_not_taken_for_the_cube(cube_file: Path) -> None:

@@ -290,3 +290,18 @@ def test_the_preflight_does_not_load_the_network() -> None:
 def test_configuration_of_a_folder_and_of_options(cube_file: Path) -> None:
     config = configure_run(cube_file.parent, redshift=None, align=True, target_snr=20.0)
     assert (config.cube, config.redshift, config.align, config.target_snr) == (cube_file, None, True, 20.0)
+
+
+def test_nothing_asks_for_what_is_given(tmp_path: Path) -> None:
+    write_cube(tmp_path / "x_DATACUBE.fits")
+    asked: list[str] = []
+    configure_run(tmp_path, asked.append)
+    assert {name for name in ("redshift", "psf_fwhm_arcsec") if f"`{name}`" in " ".join(asked)} == {
+        "redshift",
+        "psf_fwhm_arcsec",
+    }
+    told: list[str] = []
+    config = configure_run(tmp_path, told.append, redshift=0.002, psf_fwhm_arcsec=0.3)
+    assert told
+    said = (*told, *examine_inputs(config, asked).problems)
+    assert not any(f"`{name}`" in text for text in said for name in ("redshift", "psf_fwhm_arcsec"))

@@ -88,6 +88,25 @@ def test_a_gap_of_the_mosaic_over_a_nucleus_does_not_make_its_surroundings_faint
     assert found.pedestal == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.parametrize("told", [1.0, 4.0, None])
+def test_noise_of_the_cube_does_not_flatten_the_flux_scale(told):
+    """A smooth field at the noise's level: scale 1, no pedestal, unless the cube does not tell its errors."""
+    light = 5 + 0.05 * sky(80, 0.2, 0.9)
+    deep = 5 * (0.04 / 0.2) ** 2 + 0.05 * sky(520, 0.04, 0.08)
+    noise = 2.0  # of a channel; the image is the mean of some forty
+    flux = light + noise * np.random.default_rng(3).standard_normal((WAVE.size, 80, 80))
+    variance = None if told is None else np.full(flux.shape, noise**2 * told)
+    mosaic = toy_mosaic(deep * 1e-20 / 1e-21, np.ones_like(deep), photflam=1e-21)
+    found = compare_mosaic_with_cube(mosaic, toy_cube(flux, variance, wave=WAVE), BAND, PSF)
+    assert 0.6 < found.correlation < 0.9
+    if told is None:
+        assert found.scale < 0.7  # nothing known of the noise: what it was before
+    else:
+        assert found.scale == pytest.approx(1.0, abs=0.1)
+        assert found.pedestal == pytest.approx(0.0, abs=0.1)
+        assert 0.05 < found.scale_error < 0.2
+
+
 def test_band_outside_the_cube_or_no_overlap():
     cube, mosaic = pair()
     blue = Filter.from_curve("F275W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))

@@ -77,3 +77,10 @@ def test_a_command_loads_what_it_needs_and_no_more(command, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     arguments, allowed = COMMANDS[command]
     assert list_heavy_imports(command, *arguments) <= allowed
+
+
+def test_the_explorer_comes_without_what_only_single_acts_need():
+    code = "import sys, napari_sfh._qt.explorer; print(*[m for m in sys.argv[1].split(',') if m in sys.modules])"
+    slow = "torch,matplotlib,reproject,scipy.stats,scipy.optimize"
+    found = subprocess.run([sys.executable, "-c", code, slow], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

@@ -24,7 +24,7 @@ from napari_sfh.analysis.stellar_mass import (
     solar_v_luminosity,
 )
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, UNIVERSE_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.types import FLAG_MEANING, Flag
 
@@ -100,6 +100,14 @@ def test_a_constant_rate_is_found_over_any_time(clear_result):
     for lookback in (0.03, 0.1, 1.0):
         assert compute_sfr_density(steady, lookback) == pytest.approx(rate, rel=1e-5)
         assert compute_young_share(mass, lookback) == pytest.approx(lookback / AGE_EDGES_GYR[-1], rel=1e-5)
+
+
+def test_no_star_formed_before_the_universe():
+    """An old galaxy, all in the oldest bin (10.601 to 17.8 Gyr): half of its stars formed 12.0 Gyr ago."""
+    grown = np.concatenate([np.ones(AGE_EDGES_GYR.size - 1), [0.0]])
+    times = compute_formation_times(grown, (0.01, 0.5, 0.9))
+    np.testing.assert_allclose(times, UNIVERSE_GYR - np.array([0.01, 0.5, 0.9]) * (UNIVERSE_GYR - 10.601))
+    assert compute_young_share(np.eye(16)[-1], UNIVERSE_GYR) == 1.0
 
 
 def test_formation_times_are_those_of_the_bins():

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_sfh.errors import ComputeError
-from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
+from napari_sfh.physics.ages import AGE_GYR, N_AGE, TIME_EDGES_GYR
 from napari_sfh.physics.formation import sum_mass_from_oldest
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
@@ -30,7 +30,6 @@ SCALAR_AXIS_LABELS: dict[str, str] = {
 #: Vector labels, with axis titles.
 _VECTORS = {"mass_frac": "mass fraction", "light_frac": "V-light fraction", "mh": "[M/H]"}
 _SHOWN = 20_000
-_UNIVERSE_GYR = 13.8
 
 
 def plot_families(labels: Labels) -> Figure:
@@ -42,9 +41,8 @@ def plot_families(labels: Labels) -> Figure:
     for place, k in enumerate(present):
         axes = figure.add_subplot(rows, columns, place + 1)
         mass = labels.mass_frac[labels.family == k]
-        # Mass older than each edge of the bins; none is older than the universe, in which the last one ends.
         older = sum_mass_from_oldest(mass)
-        time = np.minimum(AGE_EDGES_GYR + 0.005, _UNIVERSE_GYR)
+        time = TIME_EDGES_GYR + 0.005
         axes.plot(time, older[:25].T, color="0.7", lw=0.6)
         low, middle, high = np.percentile(older, [16, 50, 84], axis=0)
         axes.fill_between(time, low, high, color="C0", alpha=0.25, lw=0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_sfh.physics.ages import Z_SUN
+from napari_sfh.physics.ages import UNIVERSE_GYR, Z_SUN
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
 from napari_sfh.types import F64
@@ -21,7 +21,6 @@ from napari_sfh.types import F64
 MOCK_REDSHIFT = 0.0025
 #: Offset of the foreground star (arcsec) and its peak at 5400 AA over the galaxy's, both through the cube's PSF.
 STAR_XY, STAR_FLUX = (3.9, 4.1), 0.4
-_MAX_AGE_GYR = 13.47
 INCLINATION_RAD, POSITION_ANGLE_RAD = np.radians(40.0), np.radians(35.0)
 _PITCH = np.radians(22.0)
 _ARM_START, _ARM_WIDTH = 1.3, 0.45  # arcsec
@@ -73,7 +72,7 @@ def compute_arm_profile(r: F64, phi: F64, width: float = _ARM_WIDTH, shift: floa
 def _sub_bin_masses(kind: str, edges_gyr: F64, **params: float) -> F64:
     """Masses (S,) of one history of `star_formation.SFH_FAMILIES`, summing to 1."""
     values = {k: np.array([v]) for k, v in params.items()}
-    formed = SFH_FAMILIES[kind].formed(np.random.default_rng(0), edges_gyr, values, _MAX_AGE_GYR)[0]
+    formed = SFH_FAMILIES[kind].formed(np.random.default_rng(0), edges_gyr, values, UNIVERSE_GYR)[0]
     return formed[:-1] - formed[1:]
 
 

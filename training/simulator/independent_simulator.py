@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.dust import BV_AA, MAG_PER_TAU, slope_from_r_v
 from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
 from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.lsf import total_sigma_aa
@@ -73,8 +74,8 @@ def simulate_independent_galaxies(templates: Templates, n: int, rng: np.random.G
     mass = np.stack([_history(templates, int(f), rng) for f in family])
     mh = np.clip(_metals(mass, templates, rng), templates.mh[0], templates.mh[-1])
     a_v = np.abs(rng.normal(0.35, 0.3, n))
-    flux, phot = _light(templates, mass, mh, a_v, rng)
-    labels, instrument = _labels(templates, mass, mh, a_v, family), templates.instrument
+    flux, phot, slope = _light(templates, mass, mh, a_v, rng)
+    labels, instrument = _labels(templates, mass, mh, a_v, slope, family), templates.instrument
     norm, scale = _measure_norms(flux, phot, np.ones(phot.shape, bool), instrument)
     return IndependentGalaxies(flux / norm, phot / scale, labels, instrument)
 
@@ -174,14 +175,18 @@ def independent_attenuation_curve(kind: int, wave_aa: F64) -> F64:
     return curve * np.minimum(1.0, (limits[1] / wave_aa) ** 1.6)
 
 
-def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator) -> tuple[F64, F64]:
-    """Spectra (N, W) and bands (N, B) behind dust."""
+def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator) -> tuple[F64, F64, F64]:
+    """Spectra (N, W) and bands (N, B) behind dust, and the slopes (N,) of power laws with the same E(B-V) and A_V."""
     weights = filter_weight_matrix(t.filters, t.sed_wave_aa)
     grids = (t.wave_aa, t.sed_wave_aa, t.line_wave_aa)
     curves = {(k, g): independent_attenuation_curve(k, w) for k in (0, 1) for g, w in enumerate(grids)}
+    blue_visual = (independent_attenuation_curve(k, np.array(BV_AA)) for k in (0, 1))
+    slopes = [slope_from_r_v(1 / (b - v)) for b, v in blue_visual]
     flux, phot = np.empty((len(mass), t.wave_aa.size)), np.empty((len(mass), len(t.filters)))
+    slope = np.empty(len(mass))
     for i in range(len(mass)):
         kind, continuum = int(rng.integers(2)), bool(rng.integers(2))
+        slope[i] = slopes[kind]
         screens = [10 ** (-0.4 * a_v[i] * curves[kind, g]) for g in range(3)]
         stars = _stars(t, mass[i], mh[i], screens)
         gas = _gas(t, mass[i], float(mh[i, 0]), continuum, screens, rng)
@@ -190,7 +195,7 @@ def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator)
         if t.dust is not None:
             sed = sed + _dust_light(t.dust, mh[i], stars[2] + gas[2] - sed, np.diff(t.sed_edges_aa), rng)
         phot[i] = sed @ weights
-    return flux, phot
+    return flux, phot, slope
 
 
 def _dust_light(dust: DustGrid, mh: F64, absorbed: F64, step_aa: F64, rng: np.random.Generator) -> F64:
@@ -281,7 +286,7 @@ def _add_noise(flux: F64, phot: F64, snr: float, instrument: Instrument, rng: np
     )
 
 
-def _labels(t: Templates, mass: F64, mh: F64, a_v: F64, family: NDArray[np.int32]) -> Labels:
+def _labels(t: Templates, mass: F64, mh: F64, a_v: F64, slope: F64, family: NDArray[np.int32]) -> Labels:
     """The truth on the 16 age bins, from the same masses."""
     onto = np.zeros((t.n_sub, N_AGE))
     onto[np.arange(t.n_sub), t.bin_of_sub] = 1.0
@@ -295,9 +300,9 @@ def _labels(t: Templates, mass: F64, mh: F64, a_v: F64, family: NDArray[np.int32
         (mass @ onto).astype(np.float32),
         (light @ onto / total[:, None]).astype(np.float32),
         ((trace * mh) @ onto / (trace @ onto)).astype(np.float32),
-        tau_ism=(a_v / 1.0857).astype(np.float32),
-        tau_bc=(a_v / 1.0857).astype(np.float32),
-        slope=np.full(len(mass), np.nan, np.float32),
+        tau_ism=(a_v / MAG_PER_TAU).astype(np.float32),
+        tau_bc=(a_v / MAG_PER_TAU).astype(np.float32),
+        slope=slope.astype(np.float32),
         lg_ml_v=(-np.log10(total)).astype(np.float32),
         family=family,
         family_names=INDEPENDENT_FAMILIES,

@@ -152,6 +152,7 @@ class Explorer(ExplorerFrame):
         self.data.maps.changed.connect(self.refresh)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
+        self.data.hdu.native.editingFinished.connect(self._hdu_changed)
         self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
@@ -284,13 +285,6 @@ class Explorer(ExplorerFrame):
         """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
         self.tools["region"].draw()
 
-    def fill_screen(self) -> None:
-        """Give the window the size of the screen."""
-        screen = QApplication.primaryScreen()
-        if screen is not None:
-            room = screen.availableGeometry()
-            self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
-
     def turn_edges(self, _: object = None) -> None:
         """RA and Dec at the edges of the canvas, then as a grid, then none."""
         choices = self.map.sky.choices
@@ -358,7 +352,7 @@ class Explorer(ExplorerFrame):
     def show_start(self) -> None:
         """Work has begun."""
         self._details = ""
-        self.bar.max = 0
+        self.show_count(0, 0)
         self.show_message(WORKING)
         self.refresh()
 
@@ -495,7 +489,14 @@ class Explorer(ExplorerFrame):
         self.refresh()
         cube = Path(text.strip()).expanduser()
         if text.strip() and cube.is_file() and not self.job.running and self.may_close():
-            self.start(partial(tasks.open_galaxy, cube=cube), self.presenter.show_white)
+            # What was chosen among the cubes of another file is not sought in this one.
+            hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
+            self.start(partial(tasks.open_galaxy, cube=cube, hdu=hdu), self.presenter.show_white)
+
+    def _hdu_changed(self) -> None:
+        """Show the cube that was chosen among those of a file."""
+        if self.data.cube_path is not None and self.data.chosen_hdu != self.presenter.hdu:
+            self._cube_changed(self.data.cube.line_edit.value)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ class Presenter:
         self._folder: Path | None = None  # of the galaxy in the form
         self._owner: Path | None = None  # cube, or folder of images, whose redshift and the like the form holds
         self.is_demo = False
+        self.hdu: str | None = None  # which of a file's cubes was opened
         self._searched: Path | None = None  # folder in which images of bands were looked for
         self._sought: set[str] = set()  # those bands
         self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
@@ -126,6 +127,11 @@ class Presenter:
         if self._owner not in (None, owner):
             self._forget_numbers()
         self._owner, self.is_demo = owner, galaxy.is_demo
+        self.hdu = None if galaxy.opened is None else galaxy.opened.hdu
+
+    def owns(self, cube: Path) -> bool:
+        """Whether what was given beside the files may be for a cube: for its galaxy, or the first."""
+        return self._owner in (None, cube)
 
     def show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Show a cube that was chosen in the form and has not been run; what was shown of another goes."""

@@ -14,12 +14,11 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
@@ -42,7 +41,7 @@ YOUNGEST_GYR: float = 0.005
 #: Edges of the metallicity distribution's bins, dex.
 MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
-DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
+DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], TIME_EDGES_GYR[1:]])
 #: Main lines of the optical, the most important first: name and rest wavelength in air, Angstrom.
 LINES_AA: tuple[tuple[str, float], ...] = (
     ("Hα", 6562.80),
@@ -246,6 +245,8 @@ class BinView:
         share = self.light.value if kind == "light" else self.mass.value
         sigma = 0.5 * (self.mh.high - self.mh.low)
         sigma = np.where(np.isfinite(sigma), np.maximum(sigma, 0.02), 0.1)
+        from scipy.special import ndtr  # slow to import
+
         below = ndtr((MH_EDGES[:, None] - self.mh.value) / sigma)
         below[0], below[-1] = 0.0, 1.0
         return np.diff(below, axis=0) @ share

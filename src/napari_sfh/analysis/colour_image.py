@@ -17,7 +17,6 @@ import numpy as np
 from astropy.visualization import make_lupton_rgb
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from reproject import reproject_interp
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
@@ -67,6 +66,29 @@ class ColourField:
     bands: tuple[str, ...]
     wcs: WCS  # of the planes
     averaged: int  # mosaic pixels averaged along each side; 1 = the mosaics' own resolution
+
+
+@dataclass(frozen=True)
+class MapOverlay:
+    """A translucent map above the colours.
+
+    Attributes
+    ----------
+    image : array (ny, nx)
+        NaN where there is nothing.
+    colors : array (n, 4)
+        RGBA from the lower to the upper limit, 0 to 1.
+    limits : (float, float)
+    label : str
+        With the unit.
+    opacity : float
+    """
+
+    image: NDArray[np.floating]
+    colors: NDArray[np.floating]
+    limits: tuple[float, float]
+    label: str
+    opacity: float
 
 
 def choose_bands(available: Mapping[str, object], instrument: Instrument | None = None) -> tuple[str, ...]:
@@ -180,6 +202,8 @@ def read_colour_field(
         if not same:
             report_progress(Progress(f"resampling {band}", 0, 0), progress, cancel)
             there = _cut_wcs(mosaic.wcs, part, averaged)
+            from reproject import reproject_interp  # slow to import
+
             plane = reproject_interp((plane, there), grid, shape_out=planes[0].shape, return_footprint=False)
         planes.append(_balance_plane(np.asarray(plane, dtype=np.float32), mosaic))
     return ColourField(np.stack(planes), bands, grid, averaged)

@@ -25,7 +25,6 @@ from typing import Literal
 import numpy as np
 from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
@@ -417,6 +416,8 @@ def _scatter_at_root(excess: Callable[[float], float], value: F64) -> float:
     """Scatter at which a falling function of its square passes zero; 0 where it never rises above."""
     if excess(0.0) <= 0:
         return 0.0
+    from scipy.optimize import brentq  # slow to import
+
     high = float(np.var(value)) * value.size + 1.0
     return float(np.sqrt(brentq(excess, 0.0, high, xtol=1e-8, rtol=1e-4)))
 

@@ -435,6 +435,24 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
     return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
+def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Limits about 0 that hold 98 % of the finite values.
+
+    Parameters
+    ----------
+    values : array (...)
+
+    Returns
+    -------
+    (float, float)
+        In the unit of ``values``.
+    """
+    finite = np.abs(values[np.isfinite(values)])
+    size = float(np.percentile(finite, 98.0)) if finite.size else 0.0
+    size = size if size > 1e-6 else 0.5
+    return -size, size
+
+
 def hide_untrusted_bins(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
     """Images of a result with NaN in bins out of the network's depth; unchanged where nothing would be left.
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, limit_age_edges
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S, PARSEC_CM, SUN_V_AB
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
@@ -103,7 +103,7 @@ def compute_young_share(
     -------
     array (...)
     """
-    edges = np.asarray(edges_gyr, dtype=float)
+    edges = limit_age_edges(np.asarray(edges_gyr))
     covered = np.clip((lookback_gyr - edges[:-1]) / np.diff(edges), 0.0, 1.0)
     return np.asarray(np.asarray(fractions, dtype=float) @ covered)
 

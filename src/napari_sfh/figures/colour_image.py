@@ -8,7 +8,6 @@ tangential projection about its centre.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,36 +17,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.colour_image import U8
+from napari_sfh.analysis.colour_image import U8, MapOverlay
 from napari_sfh.figures.sky_labels import label_sky_axes
 
 #: Pixels on the longer side of a figure: what 200 dots per inch show.
 MAX_SIDE = 2400
 #: Room for a map's colours beside the picture.
 _COLORBAR_INCH = 1.3
-
-
-@dataclass(frozen=True)
-class MapOverlay:
-    """A translucent map above the colours.
-
-    Attributes
-    ----------
-    image : array (ny, nx)
-        NaN where there is nothing.
-    colors : array (n, 4)
-        RGBA from the lower to the upper limit, 0 to 1.
-    limits : (float, float)
-    label : str
-        With the unit.
-    opacity : float
-    """
-
-    image: NDArray[np.floating]
-    colors: NDArray[np.floating]
-    limits: tuple[float, float]
-    label: str
-    opacity: float
 
 
 def make_north_up_wcs(wcs: WCS, shape: tuple[int, int]) -> tuple[WCS, tuple[int, int]]:

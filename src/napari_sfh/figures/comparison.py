@@ -13,52 +13,12 @@ from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
-from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
-from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
+from napari_sfh.analysis.maps import robust_limits, symmetric_limits
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
-
-#: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
-DENSE, ERROR_BARS = 1500, 400
-
-
-def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Limits about 0 that hold 98 % of the finite values.
-
-    Parameters
-    ----------
-    values : array (...)
-
-    Returns
-    -------
-    (float, float)
-        In the unit of ``values``.
-    """
-    finite = np.abs(values[np.isfinite(values)])
-    size = float(np.percentile(finite, 98.0)) if finite.size else 0.0
-    size = size if size > 1e-6 else 0.5
-    return -size, size
-
-
-def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
-    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
-
-    Parameters
-    ----------
-    found : ScatterStatistics
-    unit : str
-        Of the differences.
-    joint : str
-        Between the two parts.
-
-    Returns
-    -------
-    str
-    """
-    text = f"bias {found.bias:+z.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
-    return f"{text}{joint}r {found.correlation:z.2f}, {found.n} bins".replace("-", "−")
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_atomically
 
 #: Kinds of file that can be written.
@@ -33,11 +33,18 @@ def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     SfhInputError
         An ending other than `FIGURE_SUFFIXES`, or a folder that does not exist or cannot be written.
     ComputeError
-        Writing failed, for example because the disk is full.
+        Writing failed, for example because the disk is full, or drawing, because Matplotlib was told to use a LaTeX
+        that is not there.
     """
     path = Path(path)
     if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(FIGURE_SUFFIXES)}")
     with write_atomically(path) as part:
-        figure.savefig(part, dpi=dpi)
+        try:
+            figure.savefig(part, dpi=dpi)
+        except (RuntimeError, ValueError) as e:
+            why = (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
+            raise ComputeError(
+                f"{path}: the page cannot be drawn ({why}); set MATPLOTLIBRC=/dev/null, or mend your matplotlibrc"
+            ) from e
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.colorbar import make_axes
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
@@ -15,6 +16,9 @@ from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_r
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
+
+#: Length of a colour bar beside its map.
+_BAR_SHARE = 0.85
 
 
 def draw_summary_page(result: Result) -> Figure:
@@ -24,22 +28,25 @@ def draw_summary_page(result: Result) -> Figure:
     """
     if not result.prediction.has_histories:
         return _draw_scalar_page(result)
-    figure = Figure(figsize=(16, 17), layout="constrained")
+    figure = Figure(figsize=(16, 17))  # of fixed places: Matplotlib's own layout takes longer than the drawing
     figure.suptitle(
         f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
     )
     halves: Any = figure.subfigures(2, 1, height_ratios=[3, 1.9])
     above, below = halves
     axes = above.subplots(3, 4, subplot_kw={"projection": result.wcs.celestial})
+    above.subplots_adjust(left=0.065, right=0.96, bottom=0.05, top=0.93, wspace=0.22, hspace=0.14)
     for k, name in enumerate(maps.MEAN_MAPS):
         _map(axes[0, k], result, name)
         _map(axes[1, k], result, f"{name}_ERR")
     _white_light(axes[2, 0], result)
+    make_axes(axes[2, 0], shrink=_BAR_SHARE)[0].remove()  # as large as the maps beside it
     for panel, name in zip(axes[2, 1:], ("SNR", "OOD", "EBV")):
         _map(panel, result, name)
     for (row, column), panel in np.ndenumerate(axes):
         label_sky_axes(panel, left=column == 0, bottom=row == 2)
     panels = below.subplots(2, 3)
+    below.subplots_adjust(left=0.065, right=0.985, bottom=0.08, top=0.94, wspace=0.18, hspace=0.35)
     for column, bin_id in zip(panels.T, _typical_bins(result)):
         view = BinView.of(result, bin_id)
         _spectrum(column[0], result, view)
@@ -72,7 +79,7 @@ def _draw_scalar_page(result: Result) -> Figure:
             drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
             panel.set_title(words)
             label_sky_axes(panel, left=panel is row[0], bottom=k == len(names))
-            figure.colorbar(drawn, ax=panel, shrink=0.85)
+            figure.colorbar(drawn, ax=panel, shrink=_BAR_SHARE)
         counts = figure.add_subplot(grid[k, 2])
         counts.hist(median[np.isfinite(median)], bins=40, color="0.5")
         counts.set(title=f"{title}, bins")
@@ -91,7 +98,7 @@ def _map(axes: Any, result: Result, name: str) -> None:
     low, high = maps.choose_map_limits(result, name, "robust")
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set_title(spec.title)
-    axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
+    axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=_BAR_SHARE)
 
 
 def _typical_bins(result: Result) -> list[int]:

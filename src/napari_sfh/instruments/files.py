@@ -80,12 +80,58 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
         raise SfhInputError(f"{path}: not readable as text ({error}); correct the file") from error
     values = parse_toml(text, str(path))
     if (base := values.pop("base", None)) is None:
-        return instrument_from_json(values, str(path), path.parent)
+        instrument = instrument_from_json(values, str(path), path.parent)
+        _check_plausible(instrument, path, shipped)
+        return instrument
     if base not in shipped or shipped[base] == path:
         others = ", ".join(name for name, file in shipped.items() if file != path)
         raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
     common = parse_toml(shipped[base].read_text(encoding="utf-8"), str(shipped[base]))
-    return instrument_from_json(common | values, str(path), path.parent)
+    instrument = instrument_from_json(common | values, str(path), path.parent)
+    _check_plausible(instrument, path, shipped)
+    return instrument
+
+
+def _check_plausible(instrument: Instrument, path: Path, shipped: Mapping[str, Path]) -> None:
+    """Refuse what can only be a slip in a file; weights that were trained with it before still open."""
+    own = shipped.get(instrument.name)
+    if own is not None and own != path and instrument != load_instrument(instrument.name):
+        raise SfhInputError(
+            f"{path}: name = {instrument.name!r} is that of the shipped {own.name}, which differs; give another name"
+        )
+    if instrument.spectrum is not None:
+        _check_grid(instrument.spectrum, path)
+    for band in instrument.bands:
+        if band.centre_aa and not _BAND_AA[0] < band.centre_aa < _BAND_AA[1]:
+            raise SfhInputError(
+                f"{path}: [[band]] {band.name}: centre_aa = {band.centre_aa:g} Angstrom is no band of stars: is it in "
+                "nm or micrometres? Write it in Angstrom"
+            )
+
+
+def _check_grid(grid: SpectrumGrid, path: Path) -> None:
+    """Refuse wavelengths that are no Angstrom, and a line-spread function that is no spectrograph's or too short."""
+    first, last = float(grid.wave_aa[0]), float(grid.wave_aa[-1])
+    if first < _BAND_AA[0] or last > _BAND_AA[1]:
+        raise SfhInputError(
+            f"{path}: [spectrum]: a grid of {first:g}-{last:g} Angstrom is no light of stars: are first_aa and "
+            "last_aa in nm or micrometres? Write them in Angstrom"
+        )
+    power = grid.wave_aa / grid.fwhm_aa
+    least, most = float(power.min()), float(power.max())
+    if least < _RESOLVING_POWERS[0] or most > _RESOLVING_POWERS[1]:
+        raise SfhInputError(
+            f"{path}: [spectrum.lsf]: a resolving power of {least if least < _RESOLVING_POWERS[0] else most:.3g} is no "
+            f"spectrograph's ({_RESOLVING_POWERS[0]:g}-{_RESOLVING_POWERS[1]:g}); write the FWHM in Angstrom, or r"
+        )
+    if grid.lsf.kind == "table":
+        lo, hi = grid.lsf.table[0][0], grid.lsf.table[-1][0]
+        margin = 0.02 * (last - first)
+        if lo > first + margin or hi < last - margin:
+            raise SfhInputError(
+                f"{path}: [spectrum.lsf]: the table holds {lo:g}-{hi:g} A, the grid {first:g}-{last:g} A; write rows "
+                "for all of it"
+            )
 
 
 def instrument_from_json(
@@ -196,6 +242,8 @@ def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | N
 _FILE_NAME = re.compile(r"[/\\]|\.(txt|dat|csv|tsv|ecsv|fits|res|par|asc|ascii)$", re.IGNORECASE)
 #: Wavelengths of bands, Angstrom.
 _BAND_AA = (900.0, 1e6)
+#: Of spectrographs: prisms have 30, the spectra of the Sun that are sharpest 10^6.
+_RESOLVING_POWERS = (20.0, 1e6)
 
 
 def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:

@@ -25,6 +25,8 @@ from napari_sfh.errors import ComputeError, SfhInputError
 #: How a temporary name begins. The destination's name follows, so that its ending still says the format.
 PART_PREFIX = ".part-"
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+#: Bytes of a name that still fit behind two unique beginnings: of 255, which most file systems allow.
+_LONGEST_NAME = 150
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _open_parts: set[Path] = set()
 _lock = threading.Lock()
@@ -141,7 +143,8 @@ def remove_stale_parts(path: str | Path) -> None:
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(path.parent)):
             head, _, name = entry.name.partition(".part.")
-            if name != path.name or not head.startswith(PART_PREFIX) or entry.is_dir(follow_symlinks=False):
+            is_part = name == _shorten_name(path.name) and head.startswith(PART_PREFIX)
+            if not is_part or entry.is_dir(follow_symlinks=False):
                 continue
             host, _, rest = head.removeprefix(PART_PREFIX).partition("-")
             process = rest.partition("-")[0]
@@ -170,7 +173,8 @@ def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
 
 def _create_part(path: Path, target: Path) -> Path:
     """An empty temporary file beside the destination, which no other process has."""
-    part = target.with_name(f"{PART_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part.{target.name}")
+    unique = f"{PART_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
+    part = target.with_name(f"{unique}.part.{_shorten_name(target.name)}")
     try:
         with _lock:
             os.close(os.open(part, _FLAGS, 0o666))
@@ -180,6 +184,13 @@ def _create_part(path: Path, target: Path) -> Path:
             raise ComputeError(f"{path}: writing failed ({e.strerror}); free disk space") from e
         raise SfhInputError(f"{path}: the folder is not writable ({e.strerror}); choose another folder") from e
     return part
+
+
+def _shorten_name(name: str) -> str:
+    """A file's name, or where a temporary one would be longer than file systems allow, its digest and its end."""
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    return f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}-{name[-12:]}"
 
 
 @contextlib.contextmanager

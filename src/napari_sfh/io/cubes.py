@@ -41,13 +41,16 @@ _C_AA_PER_S = C_KMS * 1e13
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
-def read_cube(path: str | Path) -> Cube:
+def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
     """Open an integral-field cube.
 
     Parameters
     ----------
     path : path
         FITS file: plain, gzipped or tile-compressed.
+    hdu : str, optional
+        Which flux, of a file that holds several: its EXTNAME, ``EXTNAME,EXTVER`` or number from 0, as CFITSIO and
+        astropy count. Default the first by the names that pipelines give.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def read_cube(path: str | Path) -> Cube:
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
-        images = find_cube_images(hdus, path)
+        images = find_cube_images(hdus, path, hdu)
         header, inherited = find_coordinate_header(hdus, images.data)
         merged = fits_access.merge_headers(hdus[0].header, header)
         axis = _wavelengths(hdus, images, header, path)
@@ -104,6 +107,7 @@ def read_cube(path: str | Path) -> Cube:
         describe_missing=reader.describe_missing,
         is_streamed=is_compressed_stream(path),
         columns=reader if reader.reads_columns else None,
+        hdu=hdu,
     )
 
 
@@ -116,7 +120,10 @@ def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
 
 
 def _unused_note(name: str) -> str:
-    return f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name"
+    return (
+        f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name; if it is the galaxy, "
+        "choose it with `hdu`"
+    )
 
 
 def _wavelengths(hdus: fits.HDUList, images: CubeImages, header: fits.Header, path: Path) -> WavelengthAxis:

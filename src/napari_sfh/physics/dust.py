@@ -27,11 +27,24 @@ SLOPE: float = -0.7
 SLOPE_LIMITS: tuple[float, float] = (-1.6, -0.2)
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
 MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
+#: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V.
+BV_AA: tuple[float, float] = (4400.0, 5500.0)
+
+
+def slope_from_r_v(r_v: float) -> float:
+    """Slope of the power law whose A_V over E(B-V) is ``r_v``.
+
+    Examples
+    --------
+    >>> round(slope_from_r_v(4.05), 3)
+    -0.989
+    """
+    return float(np.log1p(1 / r_v) / np.log(BV_AA[0] / BV_AA[1]))
+
+
 #: A_V over E(B-V) of Calzetti et al. (2000), and the slope of the power law with that ratio.
 CALZETTI_R_V: float = 4.05
-CALZETTI_SLOPE: float = float(np.log(1 + 1 / CALZETTI_R_V) / np.log(4400.0 / 5500.0))
-#: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V of the power law.
-_B_AA, _V_AA = 4400.0, 5500.0
+CALZETTI_SLOPE: float = slope_from_r_v(CALZETTI_R_V)
 
 
 def compute_power_law_curve(lg_ratio: AnyArray, slope: AnyArray) -> Any:
@@ -153,7 +166,7 @@ def ebv_from_tau(tau_v: AnyArray | float, slope: AnyArray | float = SLOPE) -> An
     >>> round(ebv_from_tau(1.0), 4)
     0.1836
     """
-    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** slope - 1.0)
+    return a_v_from_tau(tau_v) * ((BV_AA[0] / BV_AA[1]) ** slope - 1.0)
 
 
 def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:

@@ -1,6 +1,7 @@
 """When the mass was formed: the share that is older than each lookback time, and the times at which it passes shares.
 
-The formation rate is constant within an age bin, so the curve is linear between the bins' edges. ``t50`` is the
+The formation rate is constant within an age bin (in the oldest one since the Universe began), so the curve is linear
+between the bins' edges. ``t50`` is the
 lookback time at which half of the mass had been formed.
 """
 
@@ -14,7 +15,7 @@ from array_api_compat import array_namespace
 
 from napari_sfh.arrays import F64, AnyArray, Floats
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, limit_age_edges
 
 #: Per cents of the mass whose formation times are told and learnt (nine percentiles: Iglesias-Navarro 2023, thesis,
 #: La Laguna), and the same as fractions.
@@ -81,7 +82,7 @@ def compute_formation_times(
     Returns
     -------
     array (..., F)
-        Gyr, linear between the edges; NaN where a curve has an undefined point.
+        Gyr, linear between the edges, at most `ages.UNIVERSE_GYR`; NaN where a curve has an undefined point.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def compute_formation_times(
     if np.shape(grown)[-1] != np.size(edges_gyr):
         raise SfhInputError(f"curve of {np.shape(grown)[-1]} points for {np.size(edges_gyr)} edges of age bins")
     rising = np.maximum.accumulate(np.asarray(grown, dtype=np.float64)[..., ::-1], axis=-1)
-    oldest_first = np.asarray(edges_gyr, dtype=np.float64)[::-1]
+    oldest_first = limit_age_edges(np.asarray(edges_gyr))[::-1]
     wanted = np.asarray(fractions, dtype=np.float64)
     # The first point, from the oldest on, at which at least the fraction had been formed.
     upper = np.stack([(rising < fraction).sum(-1) for fraction in wanted], axis=-1)

@@ -17,7 +17,7 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh import decisions
-from napari_sfh.config import RunConfig
+from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
@@ -109,9 +109,11 @@ def examine_inputs(
         return _examine_band_images(config, header, problems)
     at_hand = {info.path: info.opened for info in opened if info.opened is not None}
     known = at_hand.get(config.cube)
-    cube = known if isinstance(known, Cube) else read_cube(config.cube)
+    cube = known if isinstance(known, Cube) and known.hdu == config.hdu else read_cube(config.cube, config.hdu)
     instrument = header.instrument
-    said = [*problems, *list_missing_files(config.photometry, config.maps, instrument)]
+    given = [k for k, s in SETTINGS.items() if s.default is None and not s.is_file and getattr(config, k) is not None]
+    said = decisions.drop_answered_problems(problems, given)
+    said += list_missing_files(config.photometry, config.maps, instrument)
     maps = _read_maps(config, cube, said, at_hand)
     redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
     seen = _find_observed_field(cube, header, redshift or 0.0)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags, describe_frequent_flags
 from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
@@ -89,6 +89,8 @@ def run_on_bands(
     )
     model_flux, model_phot = inference.reconstruct_observations(data, prediction, bundle)
     prior = load_prior_quantiles(bundle)
+    flag = data.flag | derive_credibility_flags(data, prediction, prior)
+    told = describe_frequent_flags(flag, prediction.ood)
     return Result(
         bins=bins,
         data=data,
@@ -96,7 +98,7 @@ def run_on_bands(
         model_flux=model_flux,
         model_phot=model_phot,
         chi2=None,
-        flag=data.flag | derive_credibility_flags(data, prediction, prior),
+        flag=flag,
         white=spaxels.signal,
         wcs=images.wcs,
         name=images.name,
@@ -107,7 +109,7 @@ def run_on_bands(
             **config.settings(),
             "version": __version__,
             "device_used": str(inference.choose_device(config.device)),
-            "notes": " | ".join([*images.notes, *_describe_unused_settings(config)]),
+            "notes": " | ".join([*images.notes, *_describe_unused_settings(config), *told]),
         },
         prior=prior,
     )
@@ -135,7 +137,7 @@ def _open_images(
         pivots = {f.name: f.pivot_aa for f in filters}
         images = read_band_images(decisions.match_band_names(config.photometry, pivots), pivots)
         return images, config.redshift or 0.0, given
-    cube = read_cube(config.cube)
+    cube = read_cube(config.cube, config.hdu)
     maps = None if config.maps is None else read_maps(config.maps)
     if maps is not None:
         check_maps_on_cube(maps, cube)

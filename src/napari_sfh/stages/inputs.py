@@ -64,7 +64,7 @@ def _open_files(config: RunConfig) -> RunInputs:
     images = decisions.match_band_names(config.photometry, instrument.band_names)
     if config.cube is None:
         raise SfhInputError(f"weights {bundle.name} need spectra: give `cube` FILE")
-    cube = read_cube(config.cube)
+    cube = read_cube(config.cube, config.hdu)
     chosen = decisions.choose_line_spread(config, cube, instrument)
     cube = replace(cube, lsf=chosen.lsf, notes=(*cube.notes, *filter(None, (chosen.note,))))
     maps = None

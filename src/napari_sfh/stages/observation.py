@@ -153,6 +153,7 @@ def _measure_photometry(
         config.ebv_mw or 0.0,
         config.align,
         config.subtract_sky,
+        galaxy.redshift,
         progress,
         cancel,
     )

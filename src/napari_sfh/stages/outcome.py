@@ -9,7 +9,11 @@ from functools import partial
 import numpy as np
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import (
+    MANY_FLAGGED,
+    derive_credibility_flags,
+    describe_frequent_flags,
+)
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.errors import Cancelled
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -30,8 +34,6 @@ from napari_sfh.types import (
     Progress,
     Result,
 )
-
-_MANY_FLAGGED = 0.1  # share of bins out of depth, or with gas of another kind
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def flag_other_gas(
         predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
     )
     flag = (np.where(other, int(Flag.OTHER_GAS), 0) | np.where(absent, int(Flag.ABSENT_LINES), 0)).astype(np.int32)
-    if other.sum() <= _MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
+    if other.sum() <= MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
         return GasFlags(flag, ())
     note = (
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
@@ -164,7 +166,8 @@ def collect_result(
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
     strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
     flag = data.flag | gas.flag | strange
-    notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes)
+    told = describe_frequent_flags(flag, prediction.ood)
+    notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes, *told)
     return Result(
         bins=galaxy.bins,
         data=data,
@@ -210,7 +213,7 @@ def _ood_notes(ood: F32) -> tuple[str, ...]:
     """A warning where many bins are out of depth."""
     known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
     lost = () if known == ood.size else (f"{ood.size - known} of {ood.size} bins have too few usable pixels: no value",)
-    if strange <= _MANY_FLAGGED * known:
+    if strange <= MANY_FLAGGED * known:
         return lost
     return (
         *lost,

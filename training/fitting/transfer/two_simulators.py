@@ -4,7 +4,8 @@ A posterior that is calibrated on its own prior is too sure of galaxies that the
 in the quantities that data say little of. Levels measured on both, in equal numbers, are a compromise (conformal
 calibration; Vovk et al. 2005, Algorithmic Learning in a Random World): a little too wide at home, a little too narrow
 elsewhere. They follow S/N and light-weighted age. The galaxies are not those by which weights are chosen or judged.
-Dust and M/L keep the levels of the prior alone: they mean another thing in the other simulator.
+E(B-V) is that of the screen before all stars in both. Other dust and M/L keep the levels of the prior alone: they mean
+another thing in the other simulator.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from napari_sfh.training.simulator.simulation import prepare_prior
 from napari_sfh.types import Observation
 
 #: Quantities that both simulators mean alike.
-SHARED_QUANTITIES: tuple[str, ...] = (*MEAN_NAMES, "light_frac", "mass_frac", "mh", "cum_mass")
+SHARED_QUANTITIES: tuple[str, ...] = (*MEAN_NAMES, "ebv", "light_frac", "mass_frac", "mh", "cum_mass")
 _CHUNK, _PART, _SNR_STEPS = 512, 64, 12
 
 Truth = Mapping[str, torch.Tensor]
@@ -164,7 +165,8 @@ def _hide_some_lines(data: Observation, hit: np.ndarray) -> Observation:
 
 def _read_truth(galaxies: IndependentGalaxies, rows: np.ndarray) -> Truth:
     labels = galaxies.labels.select(rows)
-    known = {k: getattr(labels, k) for k in SHARED_QUANTITIES if k != "cum_mass"}
+    known = {k: getattr(labels, k) for k in SHARED_QUANTITIES if k not in ("cum_mass", "ebv")}
+    known["ebv"] = labels.quantity("ebv")
     known["cum_mass"] = labels.mass_frac[:, ::-1].cumsum(1)[:, ::-1]
     return {k: torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for k, v in known.items()}
 

@@ -14,10 +14,10 @@ import torch
 from matplotlib.figure import Figure
 from scipy.special import erf
 
+from napari_sfh.physics.ages import UNIVERSE_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     LABELS,
-    MAX_AGE_GYR,
     MH_VALUES,
     reconstruct_from_percentiles,
 )
@@ -97,8 +97,8 @@ def plot_histories(study: PercentileStudy, n: int = 100) -> Figure:
     """
     g, figure = study.galaxies, _figure(11, 4.2)
     left, right = figure.subplots(1, 2)
-    lookback = np.linspace(0.0, MAX_AGE_GYR, g.formed.shape[1])
-    cosmic = MAX_AGE_GYR - lookback
+    lookback = np.linspace(0.0, UNIVERSE_GYR, g.formed.shape[1])
+    cosmic = UNIVERSE_GYR - lookback
     for formed, times in zip(g.formed[:n], g.times_gyr[:n], strict=True):
         left.plot(0.5 * (cosmic[1:] + cosmic[:-1]), -np.diff(formed) / np.diff(lookback), lw=0.3)
         right.plot(_PER_CENT, times, lw=0.3)
@@ -234,7 +234,7 @@ def plot_growth_curves(study: PercentileStudy) -> Figure:
     for axes, k in zip(figure.subplots(2, 2, sharex=True, sharey=True).flat, chosen, strict=True):
         _draw_growth(axes, study, int(k), "tab:blue", truth=True)
         axes.set_title(f"[M/H] {study.truth[k, -1]:+.2f}, read {np.median(study.draws[k, :, -1]):+.2f}", size=9)
-        axes.set(xlabel="cosmic time [Gyr]", ylabel="mass formed [%]", xlim=(0, MAX_AGE_GYR))
+        axes.set(xlabel="cosmic time [Gyr]", ylabel="mass formed [%]", xlim=(0, UNIVERSE_GYR))
     return figure
 
 

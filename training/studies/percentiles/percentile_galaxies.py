@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.physics.ages import UNIVERSE_GYR
 from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, extra_sigma
 from napari_sfh.physics.wavelength import C_KMS
@@ -23,8 +24,8 @@ from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
 from napari_sfh.types import F32, F64
 
-#: Age of the Universe in Gyr, and the steps of cosmic time.
-MAX_AGE_GYR, STEPS = 13.47, 1000
+#: Steps of cosmic time.
+STEPS = 1000
 #: Range of the library, and that of the SDSS stacks with the dispersion to which the thesis brings them (section 4.3).
 THESIS_RANGE_AA, STACK_RANGE_AA, STACK_SIGMA_KMS = (3540.0, 7410.0), (4023.0, 6000.0), 320.0
 #: Metallicities of every history, dex.
@@ -83,7 +84,7 @@ def reconstruct_from_percentiles(galaxies: PercentileGalaxies, times_gyr: NDArra
     array (W,)
         Over its median.
     """
-    ages = interpolation_matrix(galaxies.ages_gyr, np.clip(MAX_AGE_GYR - np.asarray(times_gyr), 0.0, MAX_AGE_GYR))
+    ages = interpolation_matrix(galaxies.ages_gyr, np.clip(UNIVERSE_GYR - np.asarray(times_gyr), 0.0, UNIVERSE_GYR))
     metals = interpolation_matrix(MH_VALUES, np.array([np.clip(mh, MH_VALUES[0], MH_VALUES[-1])]))
     out = np.einsum("m,t,mtw->w", metals[0], ages.mean(0), galaxies.spectra_of_mh, optimize=True)
     return np.asarray(out / np.median(out), np.float32)
@@ -110,10 +111,10 @@ def make_percentile_galaxies(
         Dispersion to which they are broadened from the library's resolution; 0 leaves them at that.
     """
     rng = np.random.default_rng([seed, 51])
-    edges = np.linspace(0.0, MAX_AGE_GYR, STEPS + 1)  # lookback time
+    edges = np.linspace(0.0, UNIVERSE_GYR, STEPS + 1)  # lookback time
     lg_ssfr = rng.uniform(*_LG_SSFR, n_histories)
     draws = {"alpha": np.full(n_histories, _ALPHA), "lg_ssfr": lg_ssfr}
-    formed = SFH_FAMILIES["gp"].formed(rng, edges, draws, MAX_AGE_GYR)
+    formed = SFH_FAMILIES["gp"].formed(rng, edges, draws, UNIVERSE_GYR)
     ages = interpolation_matrix(library.age_gyr, 0.5 * (edges[1:] + edges[:-1]))
     kept = (library.wave_aa >= range_aa[0]) & (library.wave_aa <= range_aa[1])
     metals = interpolation_matrix(library.mh, MH_VALUES)
@@ -128,7 +129,7 @@ def make_percentile_galaxies(
     return PercentileGalaxies(
         weights=weights.astype(np.float32),
         spectra_of_mh=light.astype(np.float32),
-        times_gyr=(MAX_AGE_GYR - compute_formation_times(formed, FORMED_FRACTIONS, edges)).astype(np.float32),
+        times_gyr=(UNIVERSE_GYR - compute_formation_times(formed, FORMED_FRACTIONS, edges)).astype(np.float32),
         wave_aa=library.wave_aa[kept],
         ages_gyr=np.asarray(library.age_gyr, float),
         formed=formed.astype(np.float32),

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.console import LogLine
+from napari_sfh.physics.ages import UNIVERSE_GYR
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     LABELS,
-    MAX_AGE_GYR,
     THESIS_RANGE_AA,
     PercentileGalaxies,
 )
@@ -203,7 +203,7 @@ def keep_times_possible(draws: F32) -> F32:
     draws : array (N, n, L)
         Times in Gyr, [M/H] last.
     """
-    return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
+    return np.concatenate([np.clip(draws[..., :-1], 0.0, UNIVERSE_GYR), draws[..., -1:]], axis=-1)
 
 
 def select_typical_galaxy(draws: F32, truth: F32) -> int:

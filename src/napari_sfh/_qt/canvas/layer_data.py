@@ -45,9 +45,16 @@ class LayerLink:
     """
 
     def __init__(
-        self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None, unit: str = ""
+        self,
+        role: str,
+        name: str = "",
+        result: Result | None = None,
+        cube: Path | None = None,
+        unit: str = "",
+        hdu: str | None = None,
     ) -> None:
         self.role, self.name, self.result, self.cube, self.unit = role, name, result, cube, unit
+        self.hdu = hdu  # of the cube
         self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
@@ -126,7 +133,7 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
         Data, attributes and kind of the layer.
     """
     return make_white_light_layer(
-        image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, LayerLink("white", cube=cube.path)
+        image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, LayerLink("white", cube=cube.path, hdu=cube.hdu)
     )
 
 

@@ -112,7 +112,7 @@ def _find_wcs(link: LayerLink, path: Path) -> WCS:
         raise SfhInputError(f"{path}: the layer's cube is not known; open the cube again")
     from napari_sfh.io.cubes import read_cube
 
-    return read_cube(link.cube).wcs
+    return read_cube(link.cube, link.hdu).wcs
 
 
 def read_map_image(path: Path) -> LayerTuple:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from psygnal import Signal
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -114,6 +115,11 @@ class ExplorerFrame(QWidget):
         self.sections: dict[str, Section] = {}
         self._forms: list[Container[Any]] = []
         self._details = ""
+        self._uncounted, self._stage_began = "", 0.0
+        self._seconds = QTimer(self)
+        self._seconds.setInterval(1000)
+        self._seconds.timeout.connect(self._tell_seconds)
+        self._seconds.start()
         self.details_button.changed.connect(self._show_details)
 
     def arrange(self, sections: dict[str, Section], forms: list[Container[Any]]) -> None:
@@ -164,17 +170,34 @@ class ExplorerFrame(QWidget):
         stage = name_form_labels(_COUNTED.get(step.stage, step.stage))
         if step.stays:
             self.show_message(stage)
-        counted = f" {step.done}/{step.total}" if step.total else ""
-        self.stage.value = f"{'Cancelling' if cancelling else stage[:1].upper() + stage[1:]}{counted}…"
-        self.bar.max = step.total
-        self.bar.value = step.done
+        text = "Cancelling" if cancelling else stage[:1].upper() + stage[1:]
+        if step.total or text != self._uncounted:
+            self._uncounted, self._stage_began = "" if step.total else text, time.monotonic()
+            self.stage.value = f"{text} {step.done}/{step.total}…" if step.total else f"{text}…"
+            self.show_count(step.done, step.total)
+
+    def show_count(self, done: int, total: int) -> None:
+        """The bar at a count; empty where ``total`` is 0: the seconds of the stage tell that something is going on.
+
+        A bar that moves by itself has the canvas drawn with it 25 times a second: under software GL, half of a run.
+        """
+        # Qt's bar paints at once what is set.
+        self.bar.native.setUpdatesEnabled(False)
+        self.bar.max = total or 1
+        self.bar.value = done
+        self.bar.native.setUpdatesEnabled(True)
+
+    def _tell_seconds(self) -> None:
+        seconds = round(time.monotonic() - self._stage_began)
+        if self._uncounted and seconds > 1 and self.stage.visible:
+            self.stage.value = f"{self._uncounted}… {seconds} s"
 
     def show_running(self, running: bool, cancelling: bool) -> None:
         """Bar, stage and Cancel while there is work."""
         self.cancel_button.enabled = running and not cancelling
         self.bar.visible = self.stage.visible = running
         if running and cancelling:
-            self.stage.value = "Cancelling…"
+            self.stage.value, self._uncounted = "Cancelling…", "Cancelling"
 
     def changeEvent(self, event: Any) -> None:
         """napari's font comes with its style sheet, and labels are as wide as their font."""

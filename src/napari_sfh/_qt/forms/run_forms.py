@@ -318,6 +318,7 @@ class DataForm:
         self.bands = {band: _make_band_edit(band) for band in load_instrument().band_names}
         self._all_bands = dict(self.bands)  # of all weights that were chosen
         self.maps = make_setting_control("maps")
+        self.hdu = make_setting_control("hdu")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
         self.psf = make_setting_control("psf_fwhm_arcsec")
@@ -333,6 +334,7 @@ class DataForm:
     def _controls(self) -> dict[str, Any]:
         """Controls of settings that are no files, by the settings' names."""
         return {
+            "hdu": self.hdu,
             "redshift": self.redshift,
             "ebv_mw": self.ebv_mw,
             "psf_fwhm_arcsec": self.psf,
@@ -363,6 +365,11 @@ class DataForm:
     def cube_path(self) -> Path | None:
         """The cube that is given."""
         return _path_of(self.cube)
+
+    @property
+    def chosen_hdu(self) -> str | None:
+        """Which cube of its file is given; None: the first."""
+        return self.hdu.value.strip() or None
 
     @property
     def maps_path(self) -> Path | None:

@@ -62,10 +62,17 @@ class OpenedCube:
         return f"{statistic}, 10{format_exponent(self.unit_exponent)} erg/s/cm²/Å"
 
 
-def open_cube(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedCube:
-    """Open a cube, ready for its spectra."""
+def open_cube(progress: ReportProgress, cancel: threading.Event, path: Path, hdu: str | None = None) -> OpenedCube:
+    """Open a cube, ready for its spectra.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : str or None
+        Which cube of a file that holds several.
+    """
     report_progress(Progress("opening the cube", 0, 0), progress, cancel)
-    return OpenedCube(read_cube(path))
+    return OpenedCube(read_cube(path, hdu))
 
 
 def prepare_cube(progress: ReportProgress, cancel: threading.Event, opened: OpenedCube) -> OpenedCube:
@@ -139,7 +146,9 @@ def format_range_name(image: RangeImage) -> str:
     return f"{low:.1f}–{high:.1f} Å{' − continuum' if image.is_line else ''}"
 
 
-def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path | None = None) -> LayerTuple:
+def make_range_layer(
+    image: RangeImage, sky: SkyGrid, name: str = "", cube: Path | None = None, hdu: str | None = None
+) -> LayerTuple:
     """An image over a range as a layer; ``name``: its key among those of its role.
 
     Parameters
@@ -151,6 +160,8 @@ def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path
         Key of the layer among those of its role.
     cube : Path or None
         File of the cube.
+    hdu : str or None
+        Which cube of the file, where it holds several.
     """
     stored = image.values / np.float32(_STORED)
     low, high = robust_limits(stored, 1.0, 99.7)
@@ -162,7 +173,7 @@ def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path
         "colormap": "magma",
         "contrast_limits": (low * factor, high * factor),
         "interpolation2d": "nearest",
-        "metadata": {KEY: LayerLink(ROLE, name, cube=cube, unit=unit)},
+        "metadata": {KEY: LayerLink(ROLE, name, cube=cube, unit=unit, hdu=hdu)},
         **sky.transform(),
     }
     return (stored * factor).astype(np.float32), attributes, "image"

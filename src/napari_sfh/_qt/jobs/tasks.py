@@ -121,6 +121,7 @@ def open_galaxy(
     folder: Path | None = None,
     cube: Path | None = None,
     model: str = "default",
+    hdu: str | None = None,
 ) -> OpenedGalaxy:
     """Find a galaxy's files for some weights, and make the white light of its cube, or a picture of its band images.
 
@@ -132,6 +133,8 @@ def open_galaxy(
         A cube alone; not asked where there is a folder.
     model : str
         Name or path of weights, which say what bands are sought.
+    hdu : str or None
+        Which cube of a file that holds several.
 
     Raises
     ------
@@ -152,7 +155,7 @@ def open_galaxy(
         cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
     white = opened = sky = None
     if cube is not None:
-        opened = read_cube(cube)
+        opened = read_cube(cube, hdu)
         sky = SkyGrid.of(opened.wcs, opened.shape[1:])
         with suppress(Cancelled):  # the files are known all the same
             white = layer_data.make_cube_layer(opened, preview_white_light(opened, progress, cancel))

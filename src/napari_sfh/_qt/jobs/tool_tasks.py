@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import colour_image, contours, maps, tables
@@ -21,10 +20,12 @@ from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.units import choose_flux_unit
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.files import save_figure as save
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.prep.kinematics.ppxf_call import NOT_INSTALLED, is_ppxf_installed
 from napari_sfh.types import Progress, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: What contours can be drawn of: emission lines, then maps; name to title.
 CONTOURS: dict[str, str] = {name: title for name, (title, _) in line_maps.LINES.items()} | {
@@ -260,4 +261,6 @@ def draw_and_save_figure(
         Its ending is the format.
     """
     report_progress(Progress("drawing", 0, 0), progress, cancel)
-    return save(draw(), path)
+    from napari_sfh.figures.files import save_figure
+
+    return save_figure(draw(), path)

@@ -30,7 +30,7 @@ Work = Callable[[ReportProgress, threading.Event], Any]
 #: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
 STOP_TIMEOUT_MS = 800
 #: Seconds between two progress signals of one stage.
-PROGRESS_SECONDS = 0.05
+PROGRESS_SECONDS = 0.2
 
 
 def run_guarded(work: Work, progress: ReportProgress, cancel: threading.Event) -> Any:

@@ -23,9 +23,8 @@ from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
-from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits
-from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Answers that are drawn at once.

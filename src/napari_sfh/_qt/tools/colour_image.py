@@ -23,11 +23,10 @@ from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, render_colour_image
+from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, MapOverlay, render_colour_image
 from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.colour_image import MapOverlay, draw_colour_image
 from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
@@ -242,7 +241,7 @@ class ColourImageTool(Tool):
         title = f"{result.name}: HST {', '.join(self.field.bands)}"
         caption = "" if self.contours is None else f"Contours of {self.contours.words}"
         draw = partial(
-            draw_colour_image,
+            _draw_page,
             np.asarray(layer.data[0]),
             self.field.wcs,
             self.lines,
@@ -515,6 +514,13 @@ class ColourImageTool(Tool):
 
     def _ask(self, _: object = None) -> None:
         self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
+
+
+def _draw_page(*parts: Any, **settings: Any) -> Any:
+    """The page of the colours, with Matplotlib, which the thread of the work imports."""
+    from napari_sfh.figures.colour_image import draw_colour_image
+
+    return draw_colour_image(*parts, **settings)
 
 
 def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

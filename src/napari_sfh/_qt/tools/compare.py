@@ -35,7 +35,6 @@ from napari_sfh.analysis.comparison import map_comparison as comparing
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.comparison import draw_comparison_page, symmetric_limits
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
@@ -147,7 +146,7 @@ class ComparisonTool(DockTool):
 
     def save_figure(self, path: Path | str) -> None:
         """Draw maps, differences and one-to-one plots as PNG, PDF or SVG."""
-        draw = partial(draw_comparison_page, self._known(), self._use())
+        draw = partial(_draw_page, self._known(), self._use())
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
@@ -293,7 +292,7 @@ class ComparisonTool(DockTool):
         attributes = {
             "name": f"{self._difference_title} [{self._unit}]",
             "colormap": SHADES,
-            "contrast_limits": symmetric_limits(values),
+            "contrast_limits": maps.symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
             "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},
@@ -391,6 +390,13 @@ class ComparisonTool(DockTool):
     def _ask_bin(self, _: object = None) -> None:
         name = f"{self.host.exports.name()}_bin{self.host.session.selected}_comparison.ecsv"
         self.host.exports.ask("Save table", name, TABLES, self.save_bin)
+
+
+def _draw_page(comparison: Comparison, use: NDArray[np.bool_]) -> Any:
+    """The page of the comparison, with Matplotlib, which the thread of the work imports."""
+    from napari_sfh.figures.comparison import draw_comparison_page
+
+    return draw_comparison_page(comparison, use)
 
 
 def _format_rows(comparison: Comparison, bin_id: int) -> str:

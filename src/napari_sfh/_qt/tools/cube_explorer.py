@@ -179,7 +179,7 @@ class CubeTool(Tool):
         if self.opened is not None and self.dock is not None:
             self.host.show_dock(CUBE_DOCK, self.dock)
             return
-        self.host.start(partial(cube_tasks.open_cube, path=self._find_cube()), self.show_cube)
+        self.host.start(partial(cube_tasks.open_cube, path=self._find_cube(), hdu=self._find_hdu()), self.show_cube)
 
     def draw_aperture(self, _: object = None) -> None:
         """Let the mouse draw an aperture in place of the others."""
@@ -362,6 +362,14 @@ class CubeTool(Tool):
             path = named if named.name and named.is_file() else None
         return path
 
+    def _find_hdu(self) -> str | None:
+        """Which cube of the file: that of the form, or that of the result where the cube is the result's."""
+        if self.host.data.cube_path is not None or self.host.session.result is None:
+            hdu: str | None = self.host.data.chosen_hdu
+            return hdu
+        chosen = self.host.session.result.settings.get("hdu")
+        return None if chosen is None else str(chosen)
+
     def _find_cube(self) -> Path:
         path = self._find_cube_path()
         if path is None:
@@ -491,7 +499,7 @@ class CubeTool(Tool):
         opened, sky = self._need_cube(), self._sky
         if sky is None:
             raise SfhInputError("the cube has no place on the canvas: open it again")
-        return cube_tasks.make_range_layer(image, sky, name, opened.cube.path)
+        return cube_tasks.make_range_layer(image, sky, name, opened.cube.path, opened.cube.hdu)
 
     def _show_image(self, image: RangeImage) -> None:
         if self.opened is not None and image.values.shape == self.opened.shape:

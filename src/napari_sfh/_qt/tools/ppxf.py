@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from napari_sfh.analysis.comparison import history_comparison, ppxf_json
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings, PpxfFit
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.comparison import draw_history_page
 from napari_sfh.types import Result
 
 _EMPTY = "Select a bin on the map and press Fit this bin with pPXF."
@@ -120,7 +120,7 @@ class PpxfTool(DockTool):
 
     def save_figure(self, path: Path | str) -> None:
         """Draw both answers for the shown bin as PNG, PDF or SVG."""
-        draw = partial(draw_history_page, self.need_result(), self.shown, self.compared_histories(self.shown))
+        draw = partial(_draw_page, self.need_result(), self.shown, self.compared_histories(self.shown))
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
@@ -237,3 +237,10 @@ class PpxfTool(DockTool):
     def _ask_table(self, _: object = None) -> None:
         name = f"{self.host.exports.name()}_bin{self.shown}_ppxf.ecsv"
         self.host.exports.ask("Save table", name, TABLES, self.save_table)
+
+
+def _draw_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Any:
+    """The page of two answers, with Matplotlib, which the thread of the work imports."""
+    from napari_sfh.figures.comparison import draw_history_page
+
+    return draw_history_page(result, bin_id, answers)

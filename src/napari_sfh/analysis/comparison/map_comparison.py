@@ -27,6 +27,8 @@ MAX_STAR = 0.02
 MIN_SHARE = 0.5
 #: S/N above which bins are held against a truth.
 MIN_SNR = 20.0
+#: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
+DENSE, ERROR_BARS = 1500, 400
 #: The parts of an SFH that answers may hold.
 SFH_PARTS: tuple[str, ...] = ("mass_frac", "light_frac", "mh")
 
@@ -72,6 +74,25 @@ def measure_scatter(found: NDArray[np.floating], reference: NDArray[np.floating]
     varies = a.size > 2 and np.std(a) > 0 and np.std(b) > 0
     correlation = float(np.corrcoef(a, b)[0, 1]) if varies else float("nan")
     return ScatterStatistics(median, float(np.std(difference)), nmad, int(difference.size), correlation)
+
+
+def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
+    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
+
+    Parameters
+    ----------
+    found : ScatterStatistics
+    unit : str
+        Of the differences.
+    joint : str
+        Between the two parts.
+
+    Returns
+    -------
+    str
+    """
+    text = f"bias {found.bias:+z.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
+    return f"{text}{joint}r {found.correlation:z.2f}, {found.n} bins".replace("-", "−")
 
 
 @dataclass(frozen=True)

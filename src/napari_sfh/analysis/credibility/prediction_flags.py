@@ -14,8 +14,18 @@ from napari_sfh.analysis.credibility.prior_influence import find_prior_dominated
 from napari_sfh.types import F32, I32, Flag, Floats, Observation, Prediction
 
 _CHUNK = 64
+#: Share of the bins beyond which a flag is told with the result.
+MANY_FLAGGED = 0.1
+#: What a flag that many bins bear means for the maps.
+_ADVICE: Mapping[Flag, str] = {
+    Flag.PRIOR_DECIDES: "the data say hardly more than the prior on one of the means; its interval is the prior's",
+    Flag.ABSENT_LINES: "the prediction implies emission lines that are not there; do not believe its youngest stars",
+    Flag.CONTINUUM: "the continuum is not as predicted, by more than 5 %; do not believe dust and ages before you know "
+    "whether the flux calibration or another dust law is the cause",
+    Flag.MAGNESIUM: "Mg b is strong for its iron, as in alpha-enhanced stars; light-weighted ages may be 0.1 dex low",
+}
 #: Draws of the posterior whose spectra are held against the data, and the share that must contradict it.
-CHECKED_DRAWS, CONTRADICTING_SHARE = 32, 0.95
+CHECKED_DRAWS, CONTRADICTING_SHARE = 32, 0.8
 
 
 class DrawSpectra(Protocol):
@@ -43,7 +53,7 @@ def derive_credibility_flags(
     model_flux : array (N, W), optional
         Spectra that the prediction implies.
     draw_spectra : callable, optional
-        Where it is given, a continuum counts as contradicted only if nearly all draws of the posterior contradict it:
+        Where it is given, a continuum counts as contradicted only if most draws of the posterior contradict it:
         the point values alone are no galaxy that the posterior holds.
     """
     strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
@@ -58,7 +68,7 @@ def derive_credibility_flags(
 
 
 def _confirm_by_draws(data: Observation, suspect: NDArray[np.bool_], draw_spectra: DrawSpectra) -> NDArray[np.bool_]:
-    """Those of the suspect objects (N,) whose continuum nearly all draws contradict."""
+    """Those of the suspect objects (N,) whose continuum most draws contradict."""
     confirmed = suspect.copy()
     rows = np.flatnonzero(suspect)
     for lo in range(0, rows.size, _CHUNK):
@@ -67,3 +77,22 @@ def _confirm_by_draws(data: Observation, suspect: NDArray[np.bool_], draw_spectr
         hits = [find_continuum_mismatch(data.select(part), spectra[:, k]) for k in range(spectra.shape[1])]
         confirmed[part] = np.mean(hits, axis=0) >= CONTRADICTING_SHARE
     return confirmed
+
+
+def describe_frequent_flags(flag: NDArray[np.integer], ood: F32) -> tuple[str, ...]:
+    """What the flags of many bins mean, a sentence for each flag that more than `MANY_FLAGGED` of the bins bear.
+
+    Parameters
+    ----------
+    flag : array (N,)
+        Bits of `types.Flag`.
+    ood : array (N,)
+        OOD scores; NaN where nothing was predicted.
+    """
+    known = int(np.isfinite(ood).sum())
+    counts = {bit: int(((flag & int(bit)) > 0).sum()) for bit in _ADVICE}
+    return tuple(
+        f"{counts[bit]} of {known} bins: {advice} (flag {int(bit)})"
+        for bit, advice in _ADVICE.items()
+        if counts[bit] > MANY_FLAGGED * known
+    )

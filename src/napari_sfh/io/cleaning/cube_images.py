@@ -35,6 +35,9 @@ _OTHER_NAMES = ("INVERSE_SIGMA", "WEIGHT", "WHT", "WMAP", "ERRWEIGHT", "FIBCOVER
                 "DISP", "PREDISP", "LSF", "WAVE")  # fmt: skip
 
 
+_IFU = re.compile(r"^IFU\.?\d+\.")
+
+
 @dataclass(frozen=True)
 class CubeImages:
     """HDU numbers of a cube's images."""
@@ -49,7 +52,7 @@ class CubeImages:
     notes: tuple[str, ...] = ()  # on errors and masks that have fewer axes, and on further cubes
 
 
-def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
+def find_cube_images(hdus: fits.HDUList, path: Path, chosen: str | None = None) -> CubeImages:
     """Match the 3-D images of a file to flux, errors and masks by name, else by order.
 
     Parameters
@@ -58,6 +61,8 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
         Open; only headers are read.
     path : Path
         For messages.
+    chosen : str, optional
+        EXTNAME, ``EXTNAME,EXTVER`` or number of the flux.
 
     Returns
     -------
@@ -67,19 +72,11 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
     Raises
     ------
     SfhInputError
-        No flux image, one with an empty axis, or errors of another shape.
+        No flux image, or none as chosen, one with an empty axis, or errors of another shape.
     """
     cubes = {i: h for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 3}
     names = {i: _name_image(h) for i, h in cubes.items()}
-    # The first of equal names counts, also for a second EXTVER.
-    data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
-    if data is None:
-        taken = (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
-        other = [i for i, name in names.items() if name not in taken]
-        # A cube has coordinates; without them the first image of the largest size is it.
-        data = next((i for i in other if "CTYPE3" in cubes[i].header), None) or max(
-            other, key=lambda i: math.prod(fits_access.image_shape(cubes[i])), default=None
-        )
+    data = _find_flux(cubes, names) if chosen is None else _find_chosen(cubes, chosen, path)
     if data is None:
         raise SfhInputError(
             f"{path}: not a cube, no 3-D flux image (DATA) among [{fits_access.describe_hdus(hdus)}]; "
@@ -88,8 +85,10 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
     n, ny, nx = fits_access.image_shape(cubes[data])
     if min(n, ny, nx) < 1:
         raise SfhInputError(f"{path}: {hdus[data].name or 'PRIMARY'} has an axis of length 0; give a whole cube")
-    by_name = {name: i for i, name in reversed(names.items()) if i != data}
-    index, error, kind = _find_errors(cubes, names, by_name, data)
+    others = [i for i in cubes if i != data and names[i] == names[data]]
+    own = _find_companions(cubes, names, data, others if chosen is None else [i for i in cubes if _is_flux(cubes[i])])
+    by_name = {names[i]: i for i in reversed(own)}
+    index, error, kind = _find_errors({i: cubes[i] for i in (data, *own)}, names, by_name, data)
     masks = tuple((by_name[name], name) for name in MASK_NAMES if name in by_name)
     for i, name in (*([] if index is None else [(index, error)]), *masks):
         if fits_access.image_shape(cubes[i]) != (n, ny, nx):
@@ -98,24 +97,97 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
     used = {data, index, *(i for i, _ in masks)}
-    others = [i for i in cubes if i not in used and names[i] == names[data]]
     unused = tuple(
         hdus[i].name or f"HDU {i}"
-        for i, h in cubes.items()
-        if i not in used and i not in others and fits_access.image_shape(h) == (n, ny, nx)
+        for i in own
+        if i not in used and i not in others and fits_access.image_shape(cubes[i]) == (n, ny, nx)
     )
-    notes = (*_describe_flat_images(hdus, (n, ny, nx)), *_describe_other_cubes(hdus, data, others))
-    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused, notes)
+    told = _describe_other_cubes(cubes, data, others) if chosen is None else ()
+    notes = (*_describe_flat_images(hdus, (n, ny, nx)), *told)
+    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused if chosen is None else (), notes)
 
 
-def _describe_other_cubes(hdus: fits.HDUList, data: int, others: list[int]) -> tuple[str, ...]:
+def _find_flux(cubes: dict[int, Any], names: dict[int, str]) -> int | None:
+    """The flux by its name, else the first image that has coordinates, else the largest.
+
+    The first of equal names counts, also for a second EXTVER.
+    """
+    data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
+    if data is not None:
+        return data
+    taken = (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    other = [i for i, name in names.items() if name not in taken]
+    return next((i for i in other if "CTYPE3" in cubes[i].header), None) or max(
+        other, key=lambda i: math.prod(fits_access.image_shape(cubes[i])), default=None
+    )
+
+
+def _find_chosen(cubes: dict[int, Any], chosen: str, path: Path) -> int:
+    """The image that a user names, in CFITSIO's brackets or without."""
+    text = chosen.strip().strip("[]").strip()
+    name, _, version = (
+        (part.strip().upper() for part in text.rpartition(",")) if "," in text else (text.upper(), "", "")
+    )
+    for i, hdu in cubes.items():
+        if hdu.name.strip().upper() == name and (not version or str(hdu.ver) == version):
+            return i
+    if text.isdigit() and int(text) in cubes:
+        return int(text)
+    known = ", ".join(_name_for_choice(cubes, i) for i in cubes)
+    raise SfhInputError(f"{path}: `hdu` {chosen}: no such cube in the file; it holds {known or 'none'}")
+
+
+def _name_for_choice(cubes: dict[int, Any], i: int) -> str:
+    """What a user gives for an image: its name, with the version where several have it, else its number."""
+    name = cubes[i].name.strip()
+    alike = [cubes[k].ver for k in cubes if cubes[k].name.strip().upper() == name.upper()]
+    if not name or alike.count(cubes[i].ver) > 1:
+        return str(i)
+    return name if len(alike) == 1 else f"{name},{cubes[i].ver}"
+
+
+def _is_flux(hdu: Any) -> bool:
+    """Whether an image may be a galaxy: it is no error or mask by its name, and has the unit of a flux."""
+    text = HeaderCards(hdu.header, Path()).text("BUNIT")
+    named = _name_image(hdu) in (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    return not named and bool(text) and unit_conversion_factor(text, FLAM) is not None
+
+
+def _find_companions(cubes: dict[int, Any], names: dict[int, str], data: int, fluxes: list[int]) -> list[int]:
+    """The images that belong to a flux, where there are others beside it in ``fluxes``; else all of the file.
+
+    Those of its IFU (``IFU.7.``), else those of its EXTVER, else those that follow it up to the next flux.
+    """
+    rest = [i for i in cubes if i != data]
+    rivals = [i for i in fluxes if i != data]
+    if not rivals:
+        return rest
+    if unit := _find_ifu(cubes[data]):
+        return [i for i in rest if _find_ifu(cubes[i]) == unit]
+    alike = [i for i in rivals if names[i] == names[data]]
+    if alike and all(cubes[i].ver != cubes[data].ver for i in alike):
+        return [i for i in rest if cubes[i].ver == cubes[data].ver]
+    end = min((i for i in rivals if i > data), default=max(cubes) + 1)
+    following = [i for i in rest if data < i < end]
+    # One set of errors may serve the models of a galaxy, too: then no two images of the file are errors of one name.
+    kinds = [names[i] for i in rest if names[i] in ERROR_KINDS]
+    return rest if not alike and not following and len(set(kinds)) == len(kinds) else following
+
+
+def _find_ifu(hdu: Any) -> str:
+    """Of KMOS, the part of an EXTNAME that names the galaxy: ``IFU.7.``; else empty."""
+    found = _IFU.match(hdu.name.strip().upper())
+    return found[0] if found else ""
+
+
+def _describe_other_cubes(cubes: dict[int, Any], data: int, others: list[int]) -> tuple[str, ...]:
     """Cubes of flux besides the one that is used, as files of several galaxies or exposures have them."""
     if not others:
         return ()
-    shown = ", ".join(f"HDU {i} ({hdus[i].name or 'no name'})" for i in others[:6])
+    shown = ", ".join(_name_for_choice(cubes, i) for i in others[:6]) + (", ..." if len(others) > 6 else "")
     return (
-        f"the file holds {len(others) + 1} cubes of flux: HDU {data} ({hdus[data].name or 'PRIMARY'}) is used, {shown} "
-        "are not; write each galaxy to a file of its own",
+        f"the file holds {len(others) + 1} cubes of flux: HDU {data} ({cubes[data].name or 'PRIMARY'}) is used; choose "
+        f"another with `hdu`: {shown}",
     )
 
 
@@ -167,5 +239,5 @@ def _name_by_class(hdu: Any) -> str:
 
 def _plain_name(name: str) -> str:
     """An EXTNAME in capitals, without blanks and without words that say nothing (KMOS: ``IFU.7.DATA``)."""
-    name = re.sub(r"^IFU\.?\d+\.", "", name.strip().upper().replace(" ", "_"))
+    name = _IFU.sub("", name.strip().upper().replace(" ", "_"))
     return re.sub(r"^(CUBE_|FLUX_)(?=(STAT|VAR|ERR|IVAR|MASK|DQ))|(_CUBE)$", "", name)

@@ -8,6 +8,10 @@ their large-scale light; then all three are refined together by clipped least sq
     mosaic(x) = scale * cube(x - d) + background,
 
 linear in small changes of d. The band's filter weighs photons: <f> = sum f T l / sum T l.
+
+The cube has noise too, which flattens such a line where the field has little contrast: scale and background are
+corrected for it by the cube's own errors (attenuation bias; Fuller 1987, Measurement Error Models, section 1.1), at
+most up to the line of cube against mosaic, which is too steep.
 """
 
 from __future__ import annotations
@@ -16,12 +20,14 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.cube_blocks import choose_block_length
 from napari_sfh.prep.mosaics.photometry import MatchedMosaic, match_mosaic_to_cube
@@ -30,7 +36,7 @@ from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
 
 #: Share of a filter's throughput that the cube must cover for the comparison.
 MIN_FILTER_SHARE: float = 0.8
-#: Every so many channels are read: broad bands need no more.
+#: Every so many channels are read of the continuum; of emission lines, which are as narrow, each one.
 _STRIDE = 6
 _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
 _MAX_SHIFT_ARCSEC = 3.0
@@ -38,6 +44,8 @@ _MAX_SHIFT_ARCSEC = 3.0
 _MIN_COMPARED = 100
 _ITERATIONS = 6
 _CLIP = 5.0  # sigma
+_PARTS = 5  # of the field along each axis
+_COLOUR_SCATTER = 0.3  # of the light beside the cube's range over that inside, within a galaxy
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,9 @@ class Alignment:
     pedestal : float
         The same over the cube's median flux under the filter, of the spaxels compared.
     scale_error, pedestal_error : float
-        1 sigma of the fit; a beam of the PSF counts as one measurement.
+        1 sigma: the larger of that of the fit, in which a beam of the PSF counts as one measurement, and that of a
+        jackknife over 25 parts of the field; and the colours of the part of the filter that the cube lacks, which count
+        where the field has little contrast.
     correlation : float
         Of the two images, at the best offset; below some 0.5 nothing above is to be trusted.
     filter_share : float
@@ -93,6 +103,7 @@ def compare_mosaic_with_cube(
     band: Filter,
     psf: Psf,
     matched: MatchedMosaic | None = None,
+    redshift: float | None = None,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> Alignment:
@@ -108,6 +119,8 @@ def compare_mosaic_with_cube(
         Of the cube.
     matched : MatchedMosaic, optional
         The mosaic on all of the cube, where `match_mosaic_to_cube` made it already.
+    redshift : float, optional
+        Where the gas lines are; unknown: of 0.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -125,32 +138,49 @@ def compare_mosaic_with_cube(
         raise SfhInputError(
             f"{mosaic.path.name}: {cube.path.name} covers {share:.0%} of {band.name}, too little for a comparison"
         )
-    synthetic = _synthetic_image(cube, band, progress, cancel)
+    synthetic, variance = _synthetic_image(cube, band, redshift or 0.0, progress, cancel)
     report_progress(Progress(f"{band.name}: the mosaic beside the cube", 0, 0), progress, cancel)
     sky = matched or match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
     raise_if_cancelled(cancel)
     beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
-    return _fit_alignment(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
+    image = sky.flux * np.float32(mosaic.photflam)
+    return _fit_alignment(mosaic, cube, synthetic, variance, image, sky.covered, share, beam)
 
 
-def _synthetic_image(cube: Cube, band: Filter, progress: ReportProgress | None, cancel: threading.Event | None) -> F64:
-    """The cube seen through the filter, erg/s/cm2/AA per spaxel; NaN where nothing was observed."""
+def _choose_channels(cube: Cube, curve: F64, redshift: float) -> tuple[NDArray[np.intp], F64]:
+    """Channels that are read of those under a filter's curve, and for how many each of them stands."""
+    under = np.flatnonzero(curve > 0)
+    lines = ~find_stellar_pixels(cube.wave_aa[under] / (1.0 + redshift))
+    read = lines | (np.arange(under.size) % _STRIDE == 0)
+    channels = under[read]
+    middle = 0.5 * (channels[1:] + channels[:-1])
+    return channels, np.diff(np.concatenate([[under[0] - 0.5], middle, [under[-1] + 0.5]]))
+
+
+def _synthetic_image(
+    cube: Cube, band: Filter, redshift: float, progress: ReportProgress | None, cancel: threading.Event | None
+) -> tuple[F64, F64]:
+    """The cube through the filter, erg/s/cm2/AA per spaxel, and its variance (0: not known); NaN where unobserved."""
     curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
-    channels = np.flatnonzero(curve > 0)[::_STRIDE]
-    total, weight = np.zeros(cube.shape[1:]), np.zeros(cube.shape[1:])
+    channels, stand_for = _choose_channels(cube, curve, redshift)
+    curve = curve[channels] * stand_for
+    total, weight, noise = (np.zeros(cube.shape[1:]) for _ in range(3))
     step = max(1, choose_block_length(cube) // 8)
     for k, c in enumerate(channels):
         if k % step == 0:
             report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
-        flux, _, good = cube.read(int(c), int(c) + 1)
-        total += np.where(good[0], flux[0], 0.0) * curve[c]
-        weight += good[0] * curve[c]
-    enough = weight > 0.5 * curve[channels].sum()
-    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
+        flux, variance, good = cube.read(int(c), int(c) + 1)
+        total += np.where(good[0], flux[0], 0.0) * curve[k]
+        if variance is not None:
+            noise += np.where(good[0], variance[0], 0.0) * curve[k] ** 2
+        weight += good[0] * curve[k]
+    enough = weight > 0.5 * curve.sum()
+    seen = np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
+    return seen, np.divide(noise, weight**2, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale**2
 
 
 def _fit_alignment(
-    mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float, beam: float
+    mosaic: Mosaic, cube: Cube, synthetic: F64, variance: F64, image: F32, covered: Bool, share: float, beam: float
 ) -> Alignment:
     both = covered & np.isfinite(synthetic)
     if both.sum() < _MIN_COMPARED:
@@ -165,12 +195,18 @@ def _fit_alignment(
         _remove_large_scale_light(hst_image, both),
         int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)),
     )
-    dy, dx, slope, zero, x, y = _refine_offset(cube_image, hst_image, both, start)
+    dy, dx, slope, zero, moved, keep = _refine_offset(cube_image, hst_image, both, start)
+    x, y = moved[keep], hst_image[keep]
     if x.size < _MIN_COMPARED:
         raise SfhInputError(
             f"{mosaic.path.name}: shows nothing at the place of {cube.path.name} that a comparison could hold on to"
         )
-    slope_error, zero_error = _line_fit_errors(x, y, slope, zero, beam)
+    slope, zero, reliability = _correct_attenuation(x, y, slope, float(np.median(variance[both])) / unit**2)
+    fit = _line_fit_errors(x, y, slope, zero, beam, reliability)
+    # A part of the filter's light that is unknown by its scatter of colours, one colour a part of the field.
+    colours = _COLOUR_SCATTER * (1.0 - share) / _PARTS / max(float(np.std(x)), 1e-15)
+    measured = np.maximum(fit, _jackknife_errors(x, y, keep) / reliability)
+    slope_error, zero_error = np.hypot(measured, colours * np.array([1.0, float(np.mean(x))]))
     hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
     return Alignment(
         dx_arcsec=dx * pixel,
@@ -178,18 +214,40 @@ def _fit_alignment(
         scale=slope,
         background=zero * unit / mosaic.photflam / hst_per_spaxel,
         pedestal=zero,  # the images are in units of that flux
-        scale_error=slope_error,
-        pedestal_error=zero_error,
+        scale_error=float(slope_error),
+        pedestal_error=float(zero_error),
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
     )
 
 
-def _line_fit_errors(x: F64, y: F64, slope: float, zero: float, beam: float) -> tuple[float, float]:
+def _correct_attenuation(x: F64, y: F64, slope: float, noise: float) -> tuple[float, float, float]:
+    """Slope and zero of y against x without the noise of x (a variance), and the share of x's variance that is sky."""
+    spread = max(float(np.var(x)), 1e-30)
+    # Errors may be overestimated: the slope is never beyond that of the inverse regression.
+    reliability = min(max(1.0 - noise / spread, float(np.corrcoef(x, y)[0, 1]) ** 2, 1e-3), 1.0)
+    corrected = slope / reliability
+    return corrected, float(np.mean(y) - corrected * np.mean(x)), reliability
+
+
+def _line_fit_errors(x: F64, y: F64, slope: float, zero: float, beam: float, reliability: float) -> tuple[float, float]:
     """1 sigma of slope and zero of the line y(x), ``beam`` spaxels counting as one."""
     variance = float(np.var(y - slope * x - zero)) * max(beam, 1.0) / x.size
-    spread = max(float(np.var(x)), 1e-30)
+    spread = max(float(np.var(x)), 1e-30) * reliability**2
     return float(np.sqrt(variance / spread)), float(np.sqrt(variance * (1.0 + float(np.mean(x)) ** 2 / spread)))
+
+
+def _jackknife_errors(x: F64, y: F64, keep: Bool) -> F64:
+    """1 sigma of slope and zero of the line y(x) over the kept spaxels, by leaving out parts of the field in turn."""
+    places = np.nonzero(keep)
+    rows, columns = (_PARTS * (p - p.min()) // (np.ptp(p) + 1) for p in places)
+    part = rows * _PARTS + columns
+    sums = np.array([np.bincount(part, weights=w, minlength=_PARTS**2) for w in (np.ones_like(x), x, y, x * x, x * y)])
+    n, sx, sy, sxx, sxy = (sums.sum(1)[:, None] - sums)[:, sums[0] > 0]
+    slope = (n * sxy - sx * sy) / np.maximum(n * sxx - sx**2, 1e-30)
+    lines = np.stack([slope, (sy - slope * sx) / n])
+    parts = lines.shape[1]
+    return np.asarray(np.sqrt((parts - 1) / parts * ((lines - lines.mean(1, keepdims=True)) ** 2).sum(1)))
 
 
 def _remove_large_scale_light(image: F64, used: Bool) -> F64:
@@ -213,8 +271,8 @@ def _correlate_offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]
 
 def _refine_offset(
     reference: F64, image: F64, used: Bool, start: tuple[int, int]
-) -> tuple[float, float, float, float, F64, F64]:
-    """Offset (dy, dx), scale and background by clipped least squares; and the values of both images that were used."""
+) -> tuple[float, float, float, float, F64, Bool]:
+    """Offset (dy, dx), scale and background by clipped least squares; the shifted reference, and what was used."""
     dy, dx, slope, zero = float(start[0]), float(start[1]), 1.0, 0.0
     keep = used.copy()
     for step in range(_ITERATIONS):
@@ -232,4 +290,4 @@ def _refine_offset(
         keep = np.abs(residual) <= max(_CLIP * scatter, 1e-9)
     moved = shift(reference, (dy, dx), order=3, mode="nearest")
     keep &= inside
-    return dy, dx, float(slope), float(zero), moved[keep], image[keep]
+    return dy, dx, float(slope), float(zero), moved, keep

@@ -45,6 +45,7 @@ def measure_bands(
     ebv_mw: float = 0.0,
     align: bool = False,
     subtract_sky: bool = False,
+    redshift: float | None = None,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> BandPhotometry:
@@ -63,6 +64,8 @@ def measure_bands(
         Shift each mosaic by the offset found; those that the cube does not cover by the first one found.
     subtract_sky : bool
         Measure the sky of each mosaic outside the cube (`background`) and subtract it.
+    redshift : float, optional
+        Of the galaxy: where the gas lines are.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -78,7 +81,7 @@ def measure_bands(
             mosaic = mosaics[band.name]
             try:
                 sky = _match_all_spaxels(mosaic, cube, psf, progress, cancel)
-                compared = alignment.compare_mosaic_with_cube(mosaic, cube, band, psf, sky, progress, cancel)
+                compared = alignment.compare_mosaic_with_cube(mosaic, cube, band, psf, sky, redshift, progress, cancel)
             except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
                 notes.append(f"{band.name} could not be compared with the cube: {error}")
                 continue

@@ -1,0 +1,116 @@
+"""What a shell, a home folder, an encoding or a matplotlibrc may do to a command: it works, or says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_sfh.errors import ComputeError
+from napari_sfh.io.atomic import PART_PREFIX, write_atomically
+
+_RUN = "from napari_sfh.console import *; import sys; sys.exit(run_command({command}, 'prog', 'nothing is left'))"
+
+
+def run_python(command: str, around: str = 'exec "$@"', **environment: str) -> subprocess.CompletedProcess[str]:
+    """`run_command` of an expression, in a process that a shell starts as ``around`` says."""
+    words = ["bash", "-c", around, "bash", sys.executable, "-c", _RUN.format(command=command)]
+    return subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+
+
+def test_words_that_an_encoding_lacks_are_escaped() -> None:
+    ended = run_python(r"lambda: print('\u20ac.fits')", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stdout) == (0, "\\u20ac.fits\n")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_not_taken_for_files(tmp_path: Path, closed: str) -> None:
+    path = tmp_path / "x"
+    command = f"lambda: open({str(path)!r}, 'w').write('whole') and make_stderr_logger(False)('progress')"
+    assert run_python(command, f'exec "$@" {closed}').returncode == 0
+    assert path.read_text() == "whole"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is full")
+def test_a_full_log_ends_no_work(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    command = f"lambda: make_stderr_logger(False)('progress') or open({str(path)!r}, 'w').write('done') and None"
+    run_python(command, 'exec "$@" 2>/dev/full')
+    assert path.read_text() == "done"
+    full = run_python("lambda: print('answer')", 'exec "$@" >/dev/full')
+    assert (full.returncode, "space" in full.stderr, "Traceback" in full.stderr) == (1, True, False)
+
+
+def test_a_reader_that_has_gone_is_told() -> None:
+    command = "lambda: [print('x' * 1000) for _ in range(1000)] and None"
+    ended = run_python(command, '"$@" | true; exit ${PIPESTATUS[0]}')
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert ended.stderr.startswith("prog: ")
+
+
+def test_a_backend_that_is_not_there_fails_nothing() -> None:
+    ended = run_python("lambda: __import__('matplotlib.figure') and None", MPLBACKEND="junk")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_home_that_cannot_be_entered_is_told(tmp_path: Path) -> None:
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root becomes another user")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    ended = run_python(
+        "lambda: (__import__('os').seteuid(65534), run_command(lambda: 0, 'inner', ''))[1]", HOME=str(home)
+    )
+    assert ended.returncode == 2
+    assert f"{home}" in ended.stderr
+    assert "set HOME" in ended.stderr
+
+
+def test_causes_and_remedies_of_the_system_are_one_line() -> None:
+    ended = run_python("lambda: open('/nowhere/x')")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith("prog: /nowhere/x: No such file")
+
+
+def test_latex_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from napari_sfh.figures.files import save_figure
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with rc_context({"text.usetex": True}):
+        figure = Figure()
+        figure.text(0.5, 0.5, "words that no cache holds 41787")
+        with pytest.raises(ComputeError, match=r"latex.*MATPLOTLIBRC"):
+            save_figure(figure, tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", [150, 151, 247, 255])
+def test_names_as_long_as_the_file_system_allows(tmp_path: Path, length: int) -> None:
+    path = tmp_path / ("é" * ((length - 9) // 2) + "a" * ((length - 9) % 2) + "x.fits.gz")
+    assert len(os.fsencode(path.name)) == length
+    with write_atomically(path) as part:
+        assert part.name.endswith(".fits.gz")
+        with write_atomically(part.with_name(part.name.removesuffix(".gz"))) as inner:
+            inner.write_text("plain")
+        part.with_name(part.name.removesuffix(".gz")).unlink()
+        part.write_text("whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_parts_of_long_names_are_cleaned(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 240 + ".fits")
+    code = (
+        "import os, sys; from napari_sfh.io.atomic import write_atomically\n"
+        "with write_atomically(sys.argv[1]): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert [entry.name.startswith(PART_PREFIX) for entry in tmp_path.iterdir()] == [True]
+    with write_atomically(path) as part:
+        part.write_text("whole")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
