@@ -22,7 +22,7 @@ NETWORKS = {
     "stem": "that of the shipped weights, which saw more spectra and epochs",
 }
 #: Weights whose pages include a table written here.
-OTHER_SYSTEMS = ("jpas", "narrowband", "narrowband-muse", "percentiles", "phangs-jwst")
+OTHER_SYSTEMS = ("jpas", "jpas-realistic", "narrowband", "narrowband-muse", "percentiles", "phangs-jwst")
 BIAS_HOME, BIAS_ELSEWHERE = 0.005, 0.03
 RANGE_68, RANGE_95 = (0.66, 0.70), (0.94, 0.96)
 #: Quantities that often lie at a bound: side on which their limits can be tested, and the limits' names.
@@ -406,13 +406,13 @@ def describe_scalars(report: dict[str, Any]) -> list[str]:
 
 
 def describe_kept_figures(name: str) -> list[str]:
-    """The same where no full report is at hand: from the figures that `release` wrote into the bundle."""
+    """The same for histories: from the figures of the report that `release` wrote into the bundle."""
     bundle = load_bundle(name)
     ((prior, kept),) = bundle.meta["evaluation"].items()
     machine = kept.get("machine", {}).get("cpu", "an unknown machine")
     lines = [
         f"{kept['n_test']} new objects of `{prior}`, as the bundle keeps it of its release (weights sha256 "
-        f"`{bundle.sha256[:12]}`, {machine}); a full report was not made.",
+        f"`{bundle.sha256[:12]}`, {machine}).",
         "",
         "| quantity | bias | std | NMAD | 68 % | 95 % |",
         "|---" * 6 + "|",

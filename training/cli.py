@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_sfh.console import resolve_home, run_command
+from napari_sfh.console import list_option_names, resolve_home, run_command
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 from napari_sfh.io.outputs import is_same_file
@@ -58,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         module = importlib.import_module(f"napari_sfh.training.commands.{name.replace('-', '_')}")
         getattr(module, f"add_{module.__name__.rpartition('.')[2]}_parser")(subparsers)
+    for command in subparsers.choices.values():
+        command.set_defaults(option_names=list_option_names(command))
     return parser
 
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int | None = args.run(args)
         return status
 
-    return run_command(command, f"napari-sfh-train {args.command}", "what is finished is kept")
+    return run_command(command, f"napari-sfh-train {args.command}", "what is finished is kept", args.option_names)
 
 
 def check_command_output(args: argparse.Namespace) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
-from napari_sfh.config import OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
+from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home, run_command
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 
@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    return run_command(lambda: options.command(options), "napari-sfh", "no result was left half-written")
+    return run_command(
+        lambda: options.command(options), "napari-sfh", "no result was left half-written", options.option_names
+    )
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -54,7 +56,7 @@ def build_command_parser() -> argparse.ArgumentParser:
         help=f"where FITS and PNG of a headless run go (default {DEMO_FOLDER})",
     )
     _add_setting(demo, "device")
-    demo.add_argument("--quiet", action="store_true", help="no progress")
+    demo.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     demo.set_defaults(command=_demo_command)
 
     run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
@@ -64,6 +66,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     object_commands.add_object_parsers(commands)
 
     _add_look_parsers(commands)
+    for command in commands.choices.values():
+        command.set_defaults(option_names={**OPTIONS, **list_option_names(command)})
     return parser
 
 
@@ -76,7 +80,7 @@ def _add_look_parsers(commands: argparse._SubParsersAction[argparse.ArgumentPars
     )
     for name in (name for name, setting in SETTINGS.items() if not setting.is_file):
         _add_setting(info, name)
-    info.add_argument("--quiet", action="store_true", help="no progress")
+    info.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     info.set_defaults(command=_info_command)
 
     models = commands.add_parser("models", help="the weights at hand, or one's model card")
@@ -103,7 +107,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     for name in SETTINGS:
         _add_setting(run, name)
     run.add_argument("--images", nargs="+", default=[], metavar="BAND=FILE", help="band images instead of a cube")
-    run.add_argument("--quiet", action="store_true", help="no progress")
+    run.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     run.add_argument(
         "--output",
         required=True,
@@ -183,9 +187,7 @@ def _run_command(options: argparse.Namespace) -> int:
         options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=None
-        if options.quiet
-        else lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
+        on_problem=lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
@@ -241,7 +243,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
         if place not in reports:
             check_result_name(place)
     pages = [summary_page_path(job.output) for job in jobs]
-    given = [Path(str(settings[key])) for key in ("binning", "model") if key in settings]
+    given = [Path(str(settings[key])) for key in FILE_SETTINGS if key in settings]
     check_outputs([*reports, *(job.output for job in jobs), *pages], [options.table, *given])
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
@@ -258,8 +260,9 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            print(f"napari-sfh: {name_settings(f'{outcome.name}: {outcome.message}', OPTIONS)}", file=sys.stderr)
-    print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
+            line = name_settings(f"{outcome.name}: {outcome.message}", options.option_names)
+            print(f"napari-sfh: {line}", file=sys.stderr)
+    print(name_settings("\n".join(galaxies_report.format_galaxies_report(outcomes)), options.option_names))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
 
@@ -297,8 +300,7 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
         report_progress(Progress("writing the result and its page", 0, 0), progress)
         picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
-        if not quiet:
-            print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
+        print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 
@@ -401,7 +403,7 @@ def _doctor_command(options: argparse.Namespace) -> int:
             print(f"\r\x1b[K{finding.topic}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    print(format_findings(findings))
+    print(name_settings(format_findings(findings), OPTIONS))
     problems = sum(finding.status == "problem" for finding in findings)
     print(f"\n{problems} problem{'s' * (problems != 1)}. The text above names no folder of yours: paste it as it is.")
     return int(problems > 0)

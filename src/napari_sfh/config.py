@@ -21,6 +21,9 @@ FALLBACK_KINEMATICS = "0,70"
 #: Range of velocities relative to the redshift, and of stellar dispersions, km/s.
 MAX_V_KMS, SIGMA_RANGE_KMS = 1000.0, (1.0, 500.0)
 
+#: Settings whose text may be the name of a file.
+FILE_SETTINGS: tuple[str, ...] = ("binning", "model", "lsf")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -239,8 +242,9 @@ class RunConfig:
         object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube).expanduser())
         object.__setattr__(self, "photometry", images)
         object.__setattr__(self, "hdu", None if self.hdu is None else str(self.hdu).strip() or None)
-        for name in ("binning", "model"):
-            object.__setattr__(self, name, os.path.expanduser(getattr(self, name)))
+        for name in FILE_SETTINGS:
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, os.path.expanduser(value))
         if self.cube is None and not self.photometry:
             raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
         if self.maps is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -57,7 +58,9 @@ def _say_nothing(line: str) -> None:
     """Nobody listens."""
 
 
-def run_command(command: Callable[[], int | None], program: str, interrupted: str) -> int:
+def run_command(
+    command: Callable[[], int | None], program: str, interrupted: str, words: Mapping[str, str] = OPTIONS
+) -> int:
     """The exit status of a command; its problems are one line on stderr.
 
     Parameters
@@ -68,6 +71,8 @@ def run_command(command: Callable[[], int | None], program: str, interrupted: st
         With which the line begins.
     interrupted : str
         What is left after Ctrl-C.
+    words : mapping of str to str
+        What its user knows a setting by, see `list_option_names`.
 
     Returns
     -------
@@ -79,29 +84,29 @@ def run_command(command: Callable[[], int | None], program: str, interrupted: st
         status = int(command() or 0)
         sys.stdout.flush()
     except SfhInputError as error:
-        _say_problem(program, str(error))
+        _say_problem(program, str(error), words)
         return 2
     except ComputeError as error:
-        _say_problem(program, str(error))
+        _say_problem(program, str(error), words)
     except BrokenPipeError:
-        _say_problem(program, "nobody reads the standard output any more")
+        _say_problem(program, "nobody reads the standard output any more", words)
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
     except OSError as error:
         place = "" if error.filename is None else f"{error.filename}: "
-        _say_problem(program, f"{place}{error.strerror or error}; check the name, the permissions and the disk")
+        _say_problem(program, f"{place}{error.strerror or error}; check the name, the permissions and the disk", words)
     except MemoryError:
-        _say_problem(program, "there is not enough memory; close other programs, or take a larger machine")
+        _say_problem(program, "there is not enough memory; close other programs, or take a larger machine", words)
     except KeyboardInterrupt:
-        _say_problem(program, f"interrupted; {interrupted}")
+        _say_problem(program, f"interrupted; {interrupted}", words)
     else:
         return status
     return 1
 
 
-def _say_problem(program: str, sentence: str) -> None:
+def _say_problem(program: str, sentence: str, words: Mapping[str, str]) -> None:
     """A problem on stderr, its settings named as options."""
-    _say_on_stderr(f"{program}: {name_settings(sentence, OPTIONS)}")
+    _say_on_stderr(f"{program}: {name_settings(sentence, words)}")
 
 
 def _prepare_process() -> None:
@@ -139,6 +144,26 @@ def resolve_home(words: Sequence[str]) -> list[str]:
     True
     """
     return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]
+
+
+def list_option_names(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """What the user of a parser, and of the parsers of its subcommands, knows each argument by.
+
+    Examples
+    --------
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = parser.add_argument("--sigma", "-s", dest="sigma_kms")
+    >>> list_option_names(parser)["sigma_kms"]
+    '--sigma'
+    """
+    names: dict[str, str] = {}
+    for action in parser._actions:  # argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                names |= list_option_names(command)
+        elif action.option_strings:
+            names[action.dest] = max(action.option_strings, key=len)
+    return names
 
 
 @contextmanager

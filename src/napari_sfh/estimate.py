@@ -12,9 +12,10 @@ and ``FLAG`` (bits of `types.Flag`). A column of the catalogue that has one of t
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,26 @@ from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
-from napari_sfh.types import F32, F64, FLAG_MEANING, I32, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import (
+    F32,
+    F64,
+    FLAG_MEANING,
+    I32,
+    BinMap,
+    Flag,
+    Observation,
+    Prediction,
+    Progress,
+    join_observations,
+)
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
 _BATCH = 512
+#: Names under which catalogues have redshifts.
+_REDSHIFT_NAME = re.compile(
+    r"(?i)(z|.*redshift|z_?(spec|phot|best|ml|cosmo|helio|cmb)|(spec|phot|photo)_?z)([_-]\w{1,4})?"
+)
 #: Why a row is not estimated, the first that holds.
 REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 
@@ -78,13 +94,13 @@ class EstimateConfig:
         if not self.inputs:
             raise SfhInputError("no input: give a catalogue, or spectra")
         if self.redshift is not None and not -0.01 < self.redshift < 20:
-            raise SfhInputError(f"--redshift {self.redshift}: must lie between -0.01 and 20")
+            raise SfhInputError(f"`redshift` {self.redshift}: must lie between -0.01 and 20")
         if self.sigma_kms is not None and not 0 <= self.sigma_kms <= 1000:
-            raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
+            raise SfhInputError(f"`sigma_kms` {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
-            raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+            raise SfhInputError(f"`ebv_mw` {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
         if not 0 <= self.calibration_error < 1:
-            raise SfhInputError(f"--calibration-error {self.calibration_error}: a share of the flux, 0 to below 1")
+            raise SfhInputError(f"`calibration_error` {self.calibration_error}: a share of the flux, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -183,9 +199,9 @@ def estimate_objects(
         here = partial(map, partial(estimate_row_block, bundle=bundle, cancel=cancel))
         return _estimate_catalogues(config, bundle, estimate_blocks or here, progress, cancel)
     if estimate_blocks is not None:
-        raise SfhInputError(f"--scheduler: weights {bundle.name} take single spectra; it is for catalogues")
+        raise SfhInputError(f"`scheduler`: weights {bundle.name} take single spectra; it is for catalogues")
     if config.columns:
-        raise SfhInputError(f"--columns: weights {bundle.name} take single spectra; leave it out")
+        raise SfhInputError(f"`columns`: weights {bundle.name} take single spectra; leave it out")
     return _estimate_spectra(config, bundle, progress, cancel)
 
 
@@ -231,7 +247,7 @@ def _estimate_catalogues(
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
     bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
     notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
-    notes += _describe_assumed_errors(bands[0])
+    notes += [*_describe_assumed_errors(bands[0]), *_describe_assumed_redshift(config, catalogues[0].names)]
     tally = _Tally()
     total = sum(c.n_rows or 0 for c in catalogues)
     with CatalogueWriter(config.output, _describe_run(config, bundle, notes)) as out:
@@ -266,8 +282,17 @@ def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, .
     more = ", ..." if len(bare) > 6 else ""
     return (
         f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
-        "assumed; name them with --columns BAND=COLUMN:UNIT,ERROR_COLUMN",
+        "assumed; name them with `columns` BAND=COLUMN:UNIT,ERROR_COLUMN",
     )
+
+
+def _describe_assumed_redshift(config: EstimateConfig, names: Sequence[str]) -> tuple[str, ...]:
+    """That rows are taken at rest, where no redshift was given, and the columns that may hold it."""
+    if config.redshift is not None or config.redshift_column:
+        return ()
+    likely = [name for name in names if _REDSHIFT_NAME.fullmatch(name)]
+    which = f" ({', '.join(likely[:4])}?)" if likely else ""
+    return (f"no redshift was given: all rows are taken at rest; give `redshift`, or `redshift_column`{which}",)
 
 
 def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:
@@ -307,11 +332,11 @@ def _read_redshifts(rows: Table, source: Path, config: EstimateConfig) -> F64 | 
     if not config.redshift_column:
         return config.redshift or 0.0
     if config.redshift_column not in rows.colnames:
-        raise SfhInputError(f"--redshift-column {config.redshift_column}: {source} has no such column")
+        raise SfhInputError(f"`redshift_column` {config.redshift_column}: {source} has no such column")
     try:
         return np.asarray(np.ma.filled(np.ma.asarray(rows[config.redshift_column]).astype(float), np.nan))
     except (TypeError, ValueError) as error:
-        raise SfhInputError(f"--redshift-column {config.redshift_column}: holds no numbers ({error})") from error
+        raise SfhInputError(f"`redshift_column` {config.redshift_column}: holds no numbers ({error})") from error
 
 
 def _append_estimates(
@@ -428,6 +453,8 @@ def _estimate_spectra(
     config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
 ) -> EstimateSummary:
     spectra = [(path, one) for path in config.inputs for one in read_single_spectra(path, config.medium)]
+    if config.redshift is not None:  # nobody needs to hear of the header's
+        spectra = [(p, replace(s, notes=tuple(n for n in s.notes if n != s.no_redshift))) for p, s in spectra]
     notes: list[str] = []
     tally = _Tally()
     read = [note for _, one in spectra for note in one.notes]
@@ -443,7 +470,7 @@ def _estimate_spectra(
                     "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
                 }
             )
-            data = _stack_observations(seen)
+            data = join_observations(seen)
             tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
     return tally.summarise(config.output, notes)
 
@@ -451,7 +478,7 @@ def _estimate_spectra(
 def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:
     z = config.redshift if config.redshift is not None else one.redshift
     if z is None:
-        raise SfhInputError(f"{path}: {one.no_redshift}; give --redshift (0 for a spectrum at rest)")
+        raise SfhInputError(f"{path}: {one.no_redshift}; give `redshift` (0 for a spectrum at rest)")
     return float(z)
 
 
@@ -473,9 +500,9 @@ def _observe_spectrum(
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
-        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give --lsf")
+        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give `lsf`")
     if config.sigma_kms is None:
-        notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give --sigma")
+        notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give `sigma_kms`")
     zeros = np.zeros(1)
     row = BinMap(np.ones((1, 1), np.int32), zeros, zeros, np.zeros(1, np.int32), rest.snr, 0.0, "spectrum")
     return make_observation(rest, {}, row, instrument, 0.0, sigma, z, config.sigma_kms is None)
@@ -514,11 +541,3 @@ def _describe_coverage(
         f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
         f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",
     )
-
-
-def _stack_observations(parts: Sequence[Observation]) -> Observation:
-    stacked: dict[str, Any] = dict(parts[0].__dict__)
-    for key, value in parts[0].__dict__.items():
-        if isinstance(value, np.ndarray):
-            stacked[key] = np.concatenate([getattr(part, key) for part in parts])
-    return Observation(**stacked)

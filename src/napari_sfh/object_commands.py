@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sfh.config import name_settings
 from napari_sfh.console import make_stderr_logger, print_progress
 from napari_sfh.errors import SfhInputError
 
@@ -36,7 +37,9 @@ def add_object_parsers(commands: Subparsers) -> None:
         metavar="SHARE",
         help="of band fluxes, added to a catalogue's errors in quadrature; 0 where they hold it (default %(default)s)",
     )
-    estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
+    estimate.add_argument(
+        "--sigma", dest="sigma_kms", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra"
+    )
     estimate.add_argument(
         "--lsf", metavar="FWHM|FILE", help="resolution of the spectra: FWHM in A, or a table by wavelength"
     )
@@ -55,7 +58,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--re", type=float, metavar="ARCSEC", help="effective radius")
     gradient.add_argument("--r-max", type=float, default=1.0, metavar="RE", help="of the fit (default %(default)s R_e)")
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
-    gradient.add_argument("--quiet", action="store_true", help="no progress")
+    gradient.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     gradient.set_defaults(command=run_gradient_command)
     _add_compare_parser(commands)
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
@@ -83,7 +86,7 @@ def _add_refine_parser(commands: Subparsers) -> None:
         "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
     )
     refine.add_argument("--output", type=Path, metavar="TABLE.ecsv|.csv|.fits", help="the table as a file")
-    refine.add_argument("--quiet", action="store_true", help="no progress")
+    refine.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
     refine.set_defaults(command=run_refine_command)
 
 
@@ -108,7 +111,7 @@ def _add_compare_parser(commands: Subparsers) -> None:
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
 
 
 def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -155,7 +158,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         redshift_column=options.redshift_column,
         ebv_mw=options.ebv_mw,
         calibration_error=options.calibration_error,
-        sigma_kms=options.sigma,
+        sigma_kms=options.sigma_kms,
         lsf=options.lsf,
         medium=options.medium,
         device=options.device,
@@ -163,7 +166,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     check_outputs([config.output], config.inputs)
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, _choose_block_estimator(options), progress)
-    _print_notes(done.notes, options.quiet)
+    _print_notes(done.notes, options)
     refused = done.describe_refused(read_bundle_header(config.model).instrument)
     print(
         f"{done.n_estimated} of {done.n_rows} rows estimated{f' ({refused})' if refused else ''}, "
@@ -181,10 +184,9 @@ def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | Non
     return partial(estimate_on_workers, scheduler=options.scheduler or "local", workers=options.workers)
 
 
-def _print_notes(notes: Sequence[str], quiet: bool) -> None:
+def _print_notes(notes: Sequence[str], options: argparse.Namespace) -> None:
     for note in filter(None, notes):
-        if not quiet:
-            print(f"note: {note}", file=sys.stderr)
+        print(f"note: {name_settings(note, options.option_names)}", file=sys.stderr)
 
 
 def run_gradient_command(options: argparse.Namespace) -> int:
@@ -287,7 +289,7 @@ def run_refine_command(options: argparse.Namespace) -> int:
     with print_progress(options.quiet) as progress:
         for one in refine_result_bins(result, bins, settings, progress):
             refined.append(one)
-            print(describe_refinement(result, one))
+            print(name_settings(describe_refinement(result, one), options.option_names))
     if options.output:
         _write_table(build_refinement_table(result, refined), options.output)
     return 0
@@ -304,8 +306,9 @@ def run_compare_command(options: argparse.Namespace) -> int:
         pairs = [comparisons.GalaxyPair(first, tuple(others))]
     else:
         raise SfhInputError(f"{first}: nothing to compare it with; give another file, or --others")
-    note = None if options.quiet else lambda line: print(f"note: {line}", file=sys.stderr)
-    found, paths = comparisons.compare_galaxies(pairs, options.output, options.min_snr, not options.no_gas, note)
+    found, paths = comparisons.compare_galaxies(
+        pairs, options.output, options.min_snr, not options.no_gas, lambda line: _print_notes([line], options)
+    )
     head = ""
     for offset in found:
         title = f"{offset.galaxy} - {offset.other}" if offset.other else f"{offset.galaxy} galaxies"

@@ -7,7 +7,7 @@ Symbols: ``N`` bins, ``B`` bands and ``W`` pixels of the instrument (either may 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,6 +99,23 @@ class ColumnReader(Protocol):
         """Spectra (n_channels, k) in the cube's unit, NaN where the flux is not usable."""
 
 
+def measure_pixel_arcsec(wcs: WCS) -> float:
+    """Side in arcsec of the square that has the area of a pixel on the sky.
+
+    Parameters
+    ----------
+    wcs : WCS
+        Two of its axes are celestial.
+
+    Returns
+    -------
+    float
+    """
+    from astropy.wcs.utils import proj_plane_pixel_area
+
+    return float(np.sqrt(proj_plane_pixel_area(wcs.celestial))) * 3600.0
+
+
 @dataclass(frozen=True)
 class Cube:
     """An integral-field cube on disk: axes in memory, data read in wavelength blocks.
@@ -135,9 +152,7 @@ class Cube:
     @property
     def pixel_arcsec(self) -> float:
         """Side of a spaxel in arcsec."""
-        from astropy.wcs.utils import proj_plane_pixel_scales
-
-        return float(np.mean(proj_plane_pixel_scales(self.wcs))) * 3600.0
+        return measure_pixel_arcsec(self.wcs)
 
 
 @dataclass(frozen=True)
@@ -227,6 +242,7 @@ class Observation:
     flag: I32  # (N,) bits of Flag
     instrument: Instrument
     redshift: F32 | None = None  # (N,), where the instrument takes it
+    added_kms: F32 | None = None  # (N,) dispersion that the broadening added, LSF included; None: what sigma_kms lacks
 
     def __repr__(self) -> str:
         shape = f"{self.flux.shape[1]} pixels, {self.phot.shape[1]} bands"
@@ -276,6 +292,25 @@ def make_empty_observation(instrument: Instrument, n: int) -> Observation:
         flag=np.zeros(n, np.int32),
         instrument=instrument,
     )
+
+
+def join_observations(parts: Sequence[Observation]) -> Observation:
+    """The objects of several observations with one instrument, in order.
+
+    Parameters
+    ----------
+    parts : sequence of Observation
+        At least one; what is None in one of them is None in all.
+
+    Returns
+    -------
+    Observation
+    """
+    columns: dict[str, Any] = dict(parts[0].__dict__)
+    for key, value in parts[0].__dict__.items():
+        if isinstance(value, np.ndarray):
+            columns[key] = np.concatenate([getattr(part, key) for part in parts])
+    return Observation(**columns)
 
 
 #: Probabilities of the stored posterior quantiles, in this order on the last axis of every quantile array.

@@ -94,7 +94,7 @@ def test_what_a_dress_lacks_is_said(run_in):
 
 
 def test_unknown_dress_or_folder(tmp_path):
-    with pytest.raises(SfhInputError, match="--dress jwst: unknown; one of"):
+    with pytest.raises(SfhInputError, match="`dress` jwst: unknown; one of"):
         dress_mock_galaxy(demo.find_demo_folder(), tmp_path, "jwst")
     with pytest.raises(SfhInputError, match="no mock galaxy; make one"):
         dress_mock_galaxy(tmp_path, tmp_path / "out", "copt")

@@ -175,7 +175,7 @@ def test_a_set_of_another_instrument_is_refused(tmp_path):
     grid = SpectrumGrid(4500.0, 5800.0, (5300.0, 5500.0), LineSpread("constant_fwhm_aa", 5.0), step_aa=5.0)
     simulation.simulate_set(toy_source("tiny", Instrument("blue", grid)), 30, 4, tmp_path / "set", 1)
     options = training_run.TrainingOptions(tmp_path / "run", tmp_path / "set", device="cpu", quiet=True)
-    with pytest.raises(SfhInputError, match=r"seen by instrument 'blue'.*--instrument"):
+    with pytest.raises(SfhInputError, match=r"seen by instrument 'blue'.*`instrument`"):
         training_run.train_bundle(load_recipe("tiny"), options)
 
 

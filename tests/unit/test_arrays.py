@@ -181,7 +181,7 @@ def test_a_set_made_by_torch_is_not_mixed_with_numpys(tmp_path):
     assert len(stored_set.load_stored_set(tmp_path)) == 40
     with pytest.raises(SfhInputError, match=r"holds another set \(prior, .* device"):
         simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1)
-    with pytest.raises(SfhInputError, match="--scheduler tcp://x:1: its workers make"):
+    with pytest.raises(SfhInputError, match="`scheduler` tcp://x:1: its workers make"):
         simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1")
 
 
@@ -189,12 +189,12 @@ def test_a_device_that_is_not_there_is_named():
     name = "mps" if not THERE["mps"] else "cuda"
     if THERE[name]:
         pytest.skip("every device is there")
-    with pytest.raises(ComputeError, match=rf"--device {name}: torch cannot use it .*; choose cpu"):
+    with pytest.raises(ComputeError, match=rf"`device` {name}: torch cannot use it .*; choose cpu"):
         toy_source().to(name)
 
 
 def test_short_memory_is_one_line():
-    words = "too small for 5 spectra; use --device cpu or a smaller --n"
+    words = "too small for 5 spectra; use `device` cpu or a smaller `n`"
     with pytest.raises(ComputeError, match=words), array_backend.explain_out_of_memory("5 spectra"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
     with pytest.raises(RuntimeError, match="another"), array_backend.explain_out_of_memory("5 spectra"):

@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.objects.band_images import read_band_images
-from napari_sfh.physics.filters import C_AA_S
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.types import Flag
 

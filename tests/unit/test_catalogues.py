@@ -49,7 +49,7 @@ def test_names_of_other_bands_are_not_taken():
 def test_fluxes_come_before_magnitudes_and_equals_are_refused():
     found = match_band_columns(["MAG_J0390", "FLUX_J0390"], BANDS)
     assert found["J0390"].value == "FLUX_J0390"
-    with pytest.raises(SfhInputError, match=r"--columns J0390="):
+    with pytest.raises(SfhInputError, match=r"`columns` J0390="):
         match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS)
     chosen = match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS, {"J0390": "FLUX_PSFCOR_J0390:Jy"})
     assert (chosen["J0390"].value, chosen["J0390"].unit) == ("FLUX_PSFCOR_J0390", "Jy")
@@ -57,7 +57,7 @@ def test_fluxes_come_before_magnitudes_and_equals_are_refused():
 
 @pytest.mark.parametrize("given_columns", [{"J9999": "a"}, {"J0390": "nowhere"}, {"J0390": "a,b,c"}])
 def test_wrong_columns_are_told(given_columns):
-    with pytest.raises(SfhInputError, match="--columns"):
+    with pytest.raises(SfhInputError, match="`columns`"):
         match_band_columns(["a", "b"], BANDS, given_columns)
 
 
@@ -77,10 +77,11 @@ def test_units_agree():
     jy = photometry({"J0390": [1.0], "J0390_err": [0.1]}, {"J0390": u.Jy, "J0390_err": u.Jy})
     micro = photometry({"J0390_ujy": [1e6], "J0390_ujy_err": [1e5]})
     cgs = photometry({"J0390": [f_lambda(1, 3900)], "J0390_err": [f_lambda(0.1, 3900)]}, {"J0390": "erg/s/cm2/AA"})
+    mixed = photometry({"J0390": [1.0], "J0390_err": [100.0]}, {"J0390": u.Jy, "J0390_err": u.mJy})
     magnitude = -2.5 * np.log10(1 / 3631)
     mag = photometry({"mag_J0390": [magnitude], "mag_J0390_err": [0.1 * 2.5 / np.log(10)]})
     nmgy = photometry({"J0390": [1 / 3.631e-6], "J0390_err": [0.1 / 3.631e-6]}, given={"J0390": "J0390:nmgy"})
-    for one in (jy, micro, cgs, mag, nmgy):
+    for one in (jy, mixed, micro, cgs, mag, nmgy):
         assert one.flux[0, 0] == pytest.approx(f_lambda(1, 3900), rel=2e-3)
         assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
         assert one.mask.tolist() == [[True, False, False]]
@@ -114,7 +115,7 @@ def test_negative_fluxes_are_measurements_and_limit_signs_are_not():
 
 
 def test_a_flux_without_a_unit_is_refused_by_name():
-    with pytest.raises(SfhInputError, match=r"'J0390' has no unit.*--columns J0390=J0390:uJy"):
+    with pytest.raises(SfhInputError, match=r"'J0390' has no unit.*`columns` J0390=J0390:uJy"):
         photometry({"J0390": [1.0]})
     with pytest.raises(SfhInputError, match="'km'"):
         photometry({"J0390": [1.0]}, {"J0390": "km"})
@@ -163,6 +164,14 @@ def write_blocks(path, *blocks):
     with CatalogueWriter(path) as out:
         for block in blocks:
             out.append(block)
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".csv"])
+def test_names_that_look_like_comments_are_rows(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    write_blocks(path, Table({"ID": ["#1", "a"]}), Table({"ID": ["#2", "#3"]}))
+    rows = path.read_text().splitlines()
+    assert [row.strip('"') for row in rows[-4:]] == ["#1", "a", "#2", "#3"]
 
 
 def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):

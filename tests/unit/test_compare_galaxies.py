@@ -84,18 +84,18 @@ def test_answers_without_a_common_quantity_are_refused(result):
 
 @pytest.mark.usefixtures("small_figures")
 def test_two_galaxies_from_the_command_line(result, tmp_path, capsys):
-    for name in ("ngc1", "ngc2"):
+    for name in ("ngc1", "j2.5"):
         write_result(replace(result, name=name), tmp_path / f"{name}_sfh.fits")
         write_result(_shifted(replace(result, name=name)), tmp_path / f"{name}_other.fits")
-    results = [str(tmp_path / f"{name}_sfh.fits") for name in ("ngc1", "ngc2")]
+    results = [str(tmp_path / f"{name}_sfh.fits") for name in ("ngc1", "j2.5")]
     out = tmp_path / "out"
     pattern = str(tmp_path / "{name}_other.fits")
     assert cli.main(["compare", *results, "--others", pattern, "--no-gas", "--output", str(out)]) == 0
     table = Table.read(out / "offsets.ecsv")
-    assert list(dict.fromkeys(table["GALAXY"])) == ["ngc1", "ngc2", "all"]
+    assert list(dict.fromkeys(table["GALAXY"])) == ["ngc1", "j2.5", "all"]
     np.testing.assert_allclose(table["OFFSET"][table["MEAN"] == "lg_age_lw"], -0.10, atol=1e-5)
     assert {p.name for p in out.glob("*.png")} == {
-        f"{name}_sfh_{page}.png" for name in ("ngc1", "ngc2") for page in ("maps", "offsets")
+        f"{name}_sfh_{page}.png" for name in ("ngc1", "j2.5") for page in ("maps", "offsets")
     }
     assert "all galaxies" in capsys.readouterr().out
 

@@ -287,6 +287,8 @@ def test_flags_of_many_bins_are_told_with_their_number():
     assert told.startswith("3 of 20 bins")
     assert f"flag {int(Flag.CONTINUUM)}" in told
     assert describe_frequent_flags(flag * 0, ood) == ()
+    (gaps,) = describe_frequent_flags(np.full(20, int(Flag.MASKED_PIXELS)), ood)
+    assert "no value" in gaps
 
 
 def test_spectra_of_draws_are_those_of_their_histories(tmp_path):

@@ -1,4 +1,4 @@
-"""The out-of-depth score: 1 % of false alarms at home, alarms for what is strange."""
+"""The out-of-distribution score: 1 % of false alarms at home, alarms for what is strange."""
 
 from dataclasses import replace
 

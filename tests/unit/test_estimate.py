@@ -117,6 +117,14 @@ def test_a_name_that_promises_no_format_is_refused(tmp_path, catalogue, capsys, 
 
 
 @needs("jpas")
+def test_no_workers_are_refused(tmp_path, catalogue, capsys):
+    catalogue.write(tmp_path / "in.csv")
+    words = ["--workers", "0", "--output", str(tmp_path / "out.csv"), "--quiet"]
+    assert main(["estimate", str(tmp_path / "in.csv"), *words]) == 2
+    assert "--workers 0: must be 1 or more" in capsys.readouterr().err
+
+
+@needs("jpas")
 def test_a_table_without_bands_is_told(tmp_path, capsys):
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "in.csv")
     assert main(["estimate", str(tmp_path / "in.csv"), "--output", str(tmp_path / "out.csv"), "--quiet"]) == 2

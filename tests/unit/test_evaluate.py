@@ -113,7 +113,7 @@ def test_test_set_differs_by_seed_and_snr(small_set, monkeypatch):
 
 def test_training_seed_is_refused(bundle, small_set):
     meta = {**bundle.meta, "training": {"seed": test_set.TEST_SEED}, "prior": {"name": "tiny"}}
-    with pytest.raises(SfhInputError, match=r"--seed 20261121: these weights were trained with it"):
+    with pytest.raises(SfhInputError, match=r"`seed` 20261121: these weights were trained with it"):
         evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, SMALL)
 
 
@@ -241,7 +241,7 @@ def test_bad_arguments(tmp_path, capsys, extra, message):
 
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SfhInputError, match="--output"):
+    with pytest.raises(SfhInputError, match="`output`"):
         report.prepare_output_folder(tmp_path / "file" / "out")
 
 

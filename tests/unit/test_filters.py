@@ -5,7 +5,8 @@ import pytest
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import filters
-from napari_sfh.physics.filters import C_AA_S, Filter
+from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.wavelength import C_AA_S
 
 WAVE = np.arange(1900.0, 10500.0, 10.0)
 

@@ -219,6 +219,29 @@ def test_texts_are_written_whole_or_not_at_all():
     assert plain == PLAIN_WRITES
 
 
+#: Where words with two dashes are no option of ours: the front ends themselves, and what speaks to other programs.
+FRONT_ENDS = ("napari_sfh.cli", "napari_sfh.object_commands", "napari_sfh.training.cli", "napari_sfh.training.commands")
+CALLERS_OF_PROGRAMS = {"napari_sfh.training.libraries.fetch", "napari_sfh.training.fitting.provenance"}
+#: The one place that knows how options are spelt, for the notes of older results.
+SPELLING = "napari_sfh.config"
+
+
+def test_messages_name_settings_and_front_ends_their_options():
+    """`config.name_settings` puts in what the user of a front end knows a setting by."""
+    named = []
+    for module, tree in TREES.items():
+        if module.startswith(FRONT_ENDS) or module in {SPELLING} | CALLERS_OF_PROGRAMS:
+            continue
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        named += [
+            f"{module}:{node.lineno}: {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+            if re.search(r"--[a-z]", node.value) and "pip install" not in node.value
+        ]
+    assert named == []
+
+
 # --- The page for newcomers ---------------------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ def spectrum(sigma_stars, v=0.0, sigma_gas=30.0, scale=1.0):
     """Stars and gas at 150 km/s; ``sigma_stars`` is what prep started from."""
     extra = float(broadening_kms(sigma_stars, SIGMA_TARGET_KMS)[0])
     out = stars()
-    doublets = ((4958.9, TRUE[OIII] / 2.98), (6548.0, TRUE[NII] / 3.05))
+    doublets = ((4958.91, TRUE[OIII] / 2.98), (6548.05, TRUE[NII] / 3.05))
     for centre, flux in (*((LINES[name][1], TRUE[name]) for name in ORDER), *doublets):
         at = centre * np.exp(v / C_KMS)
         width = np.sqrt(
@@ -61,6 +61,7 @@ def fit(flux, error, sigma_stars, mask=None, model=None):
     return line_fitting.fit_lines(
         *(a[:, PIXELS].astype(np.float32 if a.dtype != bool else bool) for a in arrays),
         np.full(n, sigma_stars, np.float32),
+        np.full(n, broadening_kms(sigma_stars, SIGMA_TARGET_KMS)[0]),
         MUSE_HST.grid,
     )[:2]
 

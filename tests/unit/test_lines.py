@@ -1,8 +1,11 @@
 """Dust, oxygen and the BPT class against numbers by hand; bins and spaxels; what bad input says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from synthetic_bins import bins_of
+from test_results import make_result
 
 from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.gas.line_maps import (
@@ -11,6 +14,7 @@ from napari_sfh.analysis.gas.line_maps import (
     NII,
     OIII,
     LineFluxes,
+    add_halpha_width,
     classify_bpt,
     derive_gas_properties,
     line_fluxes_from_maps,
@@ -130,7 +134,7 @@ def test_oxygen_only_where_the_calibration_holds():
 
 def maps_of(shape=(2, 3), value=3.0, unit="1e-20 erg/s/cm2/spaxel"):
     flux = np.full(shape, value, np.float32)
-    return LineMaps(flux, np.full(shape, 0.5, np.float32), None, None, None, None, None, unit)
+    return LineMaps(flux, np.full(shape, 0.5, np.float32), None, unit)
 
 
 def test_bins_sum_their_spaxels():
@@ -152,10 +156,25 @@ def test_a_bin_with_too_many_bad_spaxels_has_no_flux():
 
 
 def test_maps_without_errors_give_fluxes_but_no_ratios():
-    found = {name: LineMaps(np.ones((2, 2), np.float32), *[None] * 6, "") for name in (HALPHA, HBETA, OIII, NII)}
+    found = {name: LineMaps(np.ones((2, 2), np.float32), None, None, "") for name in (HALPHA, HBETA, OIII, NII)}
     lines_ = line_fluxes_from_maps(found)
     assert (derive_gas_properties(lines_).bpt == 0).all()
     assert (make_line_image(lines_, HALPHA, bins_of([[1, 1], [1, 1]])) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("unit", "cgs"),
+    [("1e-20 erg/s/cm2", 1e-20), ("10**(-20)*erg/s/cm**2/spaxel", 1e-20), ("1E-17 erg/s/cm^2/spaxel", 1e-17)],
+)
+def test_halpha_width_is_at_rest_whatever_the_unit_of_the_fluxes(unit, cgs):
+    result = make_result()
+    data = dataclasses.replace(result.data, flux=np.full_like(result.data.flux, 2.0))
+    result = dataclasses.replace(result, data=data)
+    flux = np.full(result.bins.n_bins, 30.0)
+    found = add_halpha_width(LineFluxes({HALPHA: flux}, {HALPHA: flux}, unit, ""), result)
+    np.testing.assert_allclose(found.width_aa, 30 * cgs / (2 * data.norm_cgs * (1 + result.redshift)), rtol=1e-6)
+    brightness = LineFluxes({HALPHA: flux}, {HALPHA: flux}, f"{unit.removesuffix('/spaxel')}/arcsec2", "")
+    assert add_halpha_width(brightness, result) is brightness
 
 
 def test_image_of_lines_and_quantities():

@@ -161,6 +161,22 @@ def test_made_by_other_versions(folders: list[Path], tmp_path: Path, quick: list
     assert "photometry_F555W was v.fits, is not given" in explain_rerun(config, output)
 
 
+def test_the_table_of_a_line_spread_function_is_an_input_file(
+    folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
+
+    table = tmp_path / "lsf.fits"
+    table.write_text("4000 2.5\n9000 2.5\n")
+    config = RunConfig(cube=next(folders[0].glob("*.fits")), lsf=str(table))
+    assert f"lsf {table.stat().st_size} " in describe_input_files(config)
+    with pytest.raises(SfhInputError, match="lsf"):
+        check_run_outputs(config, table)
+    monkeypatch.chdir(tmp_path)
+    jobs = galaxies_report.list_galaxy_jobs(folders[:1], str(tmp_path / "out"), {"lsf": table.name}, {})
+    assert jobs[0].options["lsf"] == str(table)
+
+
 @pytest.mark.parametrize("error", [ComputeError("disk full"), RuntimeError("CUDA error"), MemoryError()])
 def test_any_failure_is_one_line(
     folders: list[Path], tmp_path: Path, address: str, error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ import pytest
 from muse_hst import BANDS, MUSE_HST, NORM_PIXELS, STEP_AA, WAVE_AA
 from synthetic_toys import toy_model, toy_templates
 
+from napari_sfh.physics.lsf import broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import noise_gain
 from napari_sfh.training.prior.distributions import constant_distribution, parse_distribution
@@ -61,7 +62,8 @@ def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
     source = clean(sigma_star=60.0)
     flux, error, _ = spectrum(source=source, broadened=1.0)
     residual = ((flux - source.flux) / error)[:, 100:-100]
-    assert residual.var() == pytest.approx(float(noise_gain(60.0, MUSE_HST.grid)), rel=0.1)
+    gain = noise_gain(float(broadening_kms(60.0, 150.0)[0]), MUSE_HST.grid)
+    assert residual.var() == pytest.approx(float(gain), rel=0.1)
     # The mean over many pixels knows nothing of the smoothing.
     blocks = residual[:, :1500].reshape(N, 15, 100).mean(2)
     assert blocks.std() == pytest.approx(0.1, rel=0.06)

@@ -131,6 +131,26 @@ def test_the_cube_of_a_file_can_be_chosen(
         assert cube.hdu == hdu
 
 
+@pytest.mark.parametrize(
+    ("cards", "words"),
+    [
+        ({"REDSHIFT": "z=0.0025"}, "REDSHIFT 'z=0.0025' of the header is no number"),
+        ({"VHELIO": 750.0}, "VHELIO = 750 of the header is a velocity"),
+        ({"CZ": 750.0, "REDSHIFT": 0.0025}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_headers_say_instead_of_a_redshift_is_told(cube_file: Path, cards: dict[str, Any], words: str) -> None:
+    def act(hdus: fits.HDUList) -> None:
+        del hdus[0].header["REDSHIFT"]
+        hdus[0].header.update(cards)
+
+    change(cube_file, act)
+    cube = read_cube(cube_file)
+    assert cube.redshift == (cards["REDSHIFT"] if not words and cards else None)
+    assert [words in note for note in cube.notes if "of the header is" in note] == ([True] if words else [])
+
+
 def test_errors_of_another_galaxy_are_not_taken(cube_file: Path) -> None:
     hold_two(cube_file, ["IFU.1.DATA", "IFU.2.DATA", "IFU.2.NOISE"])
     assert not read_cube(cube_file).has_variance

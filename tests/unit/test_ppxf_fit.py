@@ -157,5 +157,5 @@ def test_drawn_model_is_the_one_that_was_fitted(tmp_path):
 
 def test_needs_templates(tmp_path):
     bare = test_set.TestSet("x", 1, (), ())
-    with pytest.raises(SfhInputError, match="--prior NAME instead of --data"):
+    with pytest.raises(SfhInputError, match="`prior` NAME instead of `data`"):
         ppxf_comparison.fit_test_spectra(bare, 2, tmp_path / "c")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -271,6 +272,8 @@ def test_picture_shows_every_band(cube_file: Path, tmp_path: Path) -> None:
         "F275W (UVIS): 100 % of the cube",
         "F814W (UVIS): 100 % of the cube",
     ]
+    many = draw_footprints(dataclasses.replace(found, bands=4 * tuple(found.bands))).axes[0]
+    assert len(many.lines) == 8
 
 
 def test_folders_with_a_cube(cube_file: Path, tmp_path: Path) -> None:

@@ -3,10 +3,15 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
+from prep_toys import toy_bins
 
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.physics.lines import find_stellar_pixels
-from napari_sfh.prep.rest_frame import reduced_chi2
+from napari_sfh.prep.observation import make_observation
+from napari_sfh.prep.rest_frame import reduced_chi2, shift_to_rest_frame
+from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import Observation
 
 
@@ -41,6 +46,20 @@ def test_smoothed_noise_counts_by_its_gain():
     broadened = dataclasses.replace(data, sigma_kms=np.full(20, 50.0, np.float32))
     model = np.ones((20, N_WAVE), np.float32)
     assert np.all(reduced_chi2(broadened, model) > 3 * reduced_chi2(data, model))
+
+
+@pytest.mark.parametrize(("redshift", "fwhm_aa"), [(0.0, None), (0.088, None), (0.01, 1.0), (0.01, 3.5)])
+@pytest.mark.parametrize("sigma_kms", [50.0, 140.0, 200.0])
+def test_noise_counts_by_its_gain_whatever_the_resolution_of_the_data(sigma_kms, redshift, fwhm_aa):
+    """Stars as broad as the grid's, seen sharper than by the instrument, are broadened too."""
+    wave = np.arange(4750.0, 7150.0) * (1 + redshift)
+    flux = np.random.default_rng(5).normal(1, 0.02, (20, wave.size)).astype(np.float32)
+    lsf = None if fwhm_aa is None else LineSpread("constant_fwhm_aa", fwhm_aa)
+    spectra = BinSpectra(wave, flux, np.full_like(flux, 4e-4), np.ones(flux.shape, bool), 1e-20, True, lsf)
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, redshift, 0.0, sigma_kms)
+    data = make_observation(rest, {}, toy_bins(np.arange(1, 21)[None]), MUSE_HST, 0.0, sigma_kms, redshift)
+    chi2 = reduced_chi2(data, np.ones_like(data.flux))
+    assert np.mean(chi2) == pytest.approx(1.0, abs=0.15 if sigma_kms == 200.0 else 0.1)
 
 
 def test_gas_does_not_count_and_a_wrong_continuum_does():

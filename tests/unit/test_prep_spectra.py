@@ -163,7 +163,8 @@ def test_noise_keeps_its_power_on_large_scales_and_its_pixel_scatter_falls_by_th
     rest = shift_to_rest_frame(white(n_bins=60, variance=1.0, seed=2), MUSE_HST.grid, 0.0, 0.0, 50.0)
     noise = np.where(rest.mask, rest.flux - 1.0, 0.0)[:, 40:1720]
     error = np.median(rest.error[rest.mask])
-    assert noise.std() / error == pytest.approx(np.sqrt(noise_gain(50.0, MUSE_HST.grid)), rel=0.03)
+    assert rest.added_kms == pytest.approx(np.full(60, np.sqrt(150.0**2 - 50.0**2)), rel=1e-3)
+    assert noise.std() / error == pytest.approx(np.sqrt(noise_gain(float(rest.added_kms[0]), MUSE_HST.grid)), rel=0.03)
     binned = noise.reshape(60, -1, 40).mean(-1)  # 50 AA: much wider than the kernel
     assert binned.std() * np.sqrt(40) / error == pytest.approx(1.0, rel=0.06)
 

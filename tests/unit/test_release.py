@@ -149,7 +149,7 @@ def test_incomplete_report_is_refused(run, tmp_path, changes, message):
 
 def test_missing_report_and_run_are_named(run, tmp_path):
     with pytest.raises(
-        SfhInputError, match=r"--report .*report.json: cannot be read|--report .*nowhere: cannot be read"
+        SfhInputError, match=r"`report` .*report.json: cannot be read|`report` .*nowhere: cannot be read"
     ):
         release_bundle(run, "phangs", [tmp_path / "nowhere"])
     with pytest.raises(SfhInputError, match="no bundle; finish the run"):
@@ -157,14 +157,14 @@ def test_missing_report_and_run_are_named(run, tmp_path):
 
 
 def test_name_must_be_one(run):
-    with pytest.raises(SfhInputError, match=r"--name '../x': use letters, digits"):
+    with pytest.raises(SfhInputError, match=r"`name` '../x': use letters, digits"):
         release_bundle(run, "../x")
 
 
 def test_installed_package_is_not_written_into(run, tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "napari_sfh" / "data" / "weights"
     monkeypatch.setattr("napari_sfh.training.fitting.release.weights_folder", lambda: folder)
-    with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of"):
+    with pytest.raises(SfhInputError, match=r"`output`: .*is no checkout of"):
         release_bundle(run, "phangs")
 
 

@@ -73,6 +73,7 @@ def make_result(n: int = N, seed: int = 1) -> Result:
         snr=rng.uniform(10, 60, n).astype(f32),
         v_kms=rng.normal(0, 100, n).astype(f32),
         sigma_kms=rng.uniform(30, 200, n).astype(f32),
+        added_kms=np.linspace(0, 140, n, dtype=f32),
         flag=np.full(n, int(Flag.MISSING_BAND), dtype=np.int32),
         instrument=MUSE_HST,
     )
@@ -152,6 +153,16 @@ def written(tmp_path_factory):
 def test_reload_gives_the_same_objects(written):
     result, path = written
     assert_same(result, read_result(path))
+
+
+def test_reload_gives_the_redshift_to_weights_that_take_it(tmp_path):
+    result = make_result()
+    instrument = dataclasses.replace(MUSE_HST, redshift_max=0.5)
+    data = dataclasses.replace(
+        result.data, instrument=instrument, redshift=np.full(N, result.redshift, np.float32), added_kms=None
+    )
+    result = dataclasses.replace(result, data=data)
+    assert_same(data, read_result(write_result(result, tmp_path / "far.fits")).data)
 
 
 def test_a_result_is_one_short_line_to_look_at():

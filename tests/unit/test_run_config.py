@@ -1,5 +1,6 @@
 """The configuration of a run and the options that make it."""
 
+import dataclasses
 import subprocess
 import sys
 from dataclasses import replace
@@ -80,3 +81,20 @@ def test_bins_are_named_by_what_makes_them(tmp_path):
     assert describe_bin_source(config) == "bins of N_MAPS.fits"
     assert describe_bin_source(replace(config, binning="vorbin")) == "binning to S/N 40"
     assert describe_bin_source(replace(config, binning=str(tmp_path / "own.fits"))) == "bins of own.fits"
+
+
+def test_commands_have_the_defaults_of_what_they_call():
+    from napari_sfh.analysis.refinement.refining import RefinementSettings
+    from napari_sfh.estimate import EstimateConfig
+
+    parser = build_command_parser()
+    options = parser.parse_args(["estimate", "rows.fits", "--output", "out.fits"])
+    config = EstimateConfig((Path("rows.fits"),), Path("out.fits"))
+    names = options.option_names.keys() & {field.name for field in dataclasses.fields(config)} - {"columns"}
+    assert {"model", "redshift", "ebv_mw", "calibration_error", "sigma_kms", "lsf", "medium", "device"} <= names
+    assert {name: getattr(options, name) for name in names if hasattr(options, name)} == {
+        name: getattr(config, name) for name in names if hasattr(options, name)
+    }
+    options, settings = parser.parse_args(["refine", "out.fits", "--bin", "1"]), RefinementSettings()
+    assert (options.order, options.calibration) == (settings.order, settings.calibration)
+    assert options.moves == settings.sampling.moves

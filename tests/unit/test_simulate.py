@@ -188,7 +188,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 
 def test_numbers_out_of_range_are_named(tmp_path):
-    with pytest.raises(SfhInputError, match="--n 0"):
+    with pytest.raises(SfhInputError, match="`n` 0"):
         make(tmp_path, n=0)
 
 

@@ -72,6 +72,19 @@ def test_a_map_of_noise_alone_has_no_field_and_stays():
     np.testing.assert_array_equal(made.value, value)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_bins_that_differ_each_for_itself_have_no_field_and_keep_their_errors(seed):
+    """Independent populations: their scatter is far beyond the errors, but no neighbour knows of it."""
+    rng = np.random.default_rng(seed)
+    place = np.argwhere(np.ones((6, 10))).astype(float)
+    truth = rng.normal(0, 0.2, 60)
+    value, error = truth + rng.normal(0, 0.1, 60), np.full(60, 0.1)
+    made = smooth_bin_values(place, value, error)
+    assert made.field.is_flat
+    np.testing.assert_array_equal(made.error, error)
+    assert 0.5 < (abs(made.value - truth) < made.error).mean() < 0.85
+
+
 @settings(deadline=None, max_examples=3)
 @given(st.floats(-5, 5), st.floats(0.5, 20))
 def test_the_field_moves_and_scales_with_the_map(shift, scale):

@@ -36,12 +36,43 @@ def test_units_and_medium_count(tmp_path):
     assert any("air" in note for note in assumed.notes)
 
 
+def test_words_beside_the_columns_of_ecsv_count(tmp_path):
+    wave = np.linspace(4800.0, 7000.0, 900)
+    table = Table(
+        {"wave": wave, "flux": np.ones(900), "err": np.full(900, 0.1)}, meta={"VACUUM": True, "REDSHIFT": 0.02}
+    )
+    table.write(tmp_path / "s.ecsv")
+    (one,) = read_single_spectra(tmp_path / "s.ecsv")
+    np.testing.assert_allclose(one.wave_aa, vacuum_to_air(wave))
+    assert one.redshift == 0.02
+    assert not any("air" in note for note in one.notes)
+
+
 def test_errors_that_are_missing_come_from_the_scatter(tmp_path):
     rng = np.random.default_rng(3)
     path = tmp_path / "d.txt"
     np.savetxt(path, np.column_stack([WAVE, 1.0 + 0.02 * rng.standard_normal(WAVE.size)]))
     (spectrum,) = read_single_spectra(path, "air")
     assert np.sqrt(spectrum.variance[0]) == pytest.approx(0.02, rel=0.1)
+
+
+def test_an_error_that_is_not_positive_marks_a_missing_pixel(tmp_path):
+    error = 0.01 * FLUX
+    error[[5, 9]] = -1.0, 0.0  # squared, -1 would be an error like others
+    path = tmp_path / "e.csv"
+    Table({"lambda": WAVE, "flux": FLUX, "err": error}).write(path)
+    (spectrum,) = read_single_spectra(path, "air")
+    assert np.flatnonzero(~spectrum.good).tolist() == [5, 9]
+
+
+@pytest.mark.parametrize("number", [np.nan, 0.0, -1.0])
+def test_what_is_no_redshift_in_a_table_is_none(tmp_path, number):
+    rows = {"loglam": np.log10(WAVE), "flux": FLUX, "ivar": np.full(WAVE.size, 1e4)}
+    coadd = fits.BinTableHDU(Table({k: np.asarray(v, np.float32) for k, v in rows.items()}))
+    line = fits.BinTableHDU(Table({"Z": np.array([number], np.float32)}))
+    fits.HDUList([fits.PrimaryHDU(), coadd, line]).writeto(tmp_path / "spec.fits")
+    (spectrum,) = read_single_spectra(tmp_path / "spec.fits")
+    assert spectrum.redshift is None
 
 
 def test_an_sdss_file_brings_redshift_resolution_and_mask(tmp_path):

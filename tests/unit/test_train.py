@@ -155,7 +155,7 @@ def test_state_of_a_version_without_todays_score_is_good_enough(whole, tmp_path)
 
 
 def test_folder_that_holds_a_run_is_refused(whole):
-    with pytest.raises(SfhInputError, match=r"holds a run already \(fresh.npz\); add --resume"):
+    with pytest.raises(SfhInputError, match=r"holds a run already \(fresh.npz\); add `resume`"):
         training_run.train_bundle(recipe(), options(whole))
 
 
@@ -281,7 +281,7 @@ def test_full_disk_is_a_computation_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(ComputeError, match=r"No space left.*--resume"):
+    with pytest.raises(ComputeError, match=r"No space left.*`resume`"):
         training_run.train_bundle(recipe(), options(tmp_path / "run"))
 
 
@@ -290,7 +290,7 @@ def test_lack_of_memory_is_a_computation_error(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training_run, "fit_point_network", short)
-    with pytest.raises(ComputeError, match=r"training failed \(CUDA out of memory\).*--resume"):
+    with pytest.raises(ComputeError, match=r"training failed \(CUDA out of memory\).*`resume`"):
         training_run.train_bundle(recipe(), options(tmp_path / "run"))
 
 
@@ -511,7 +511,7 @@ def test_two_processes_fit_one_network(whole, tmp_path):
 
 @pytest.mark.parametrize("devices", [0, 10_000])
 def test_devices_that_are_not_there(tmp_path, devices):
-    with pytest.raises(SfhInputError, match=rf"--devices {devices}: this machine has \d+ of cpu; give 1 to \d+"):
+    with pytest.raises(SfhInputError, match=rf"`devices` {devices}: this machine has \d+ of cpu; give 1 to \d+"):
         training_run.train_bundle(recipe(), options(tmp_path / "run", devices=devices))
 
 

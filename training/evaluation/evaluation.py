@@ -1,7 +1,7 @@
 """How good a weights bundle is: every figure of report.json.
 
 The parts: accuracy and coverage on the test set as the prior observes it; the same objects again at S/N 5 to 100, with
-fewer bands, and with the wide prior's realistic noise; the out-of-depth score at home and on inputs that it must catch
+fewer bands, and with the wide prior's realistic noise; the OOD score at home and on inputs that it must catch
 (`ood_cases`); galaxies of an independent simulator (`independent_simulator`); what each part of the input is worth
 (`ablation`); pPXF on the same spectra (`ppxf_comparison`); speed.
 """
@@ -145,7 +145,7 @@ def check_test_seed(bundle: Bundle, testset: TestSet) -> None:
         return
     seeds = {bundle.meta["training"].get(k) for k in ("seed", "data_seed")}
     if testset.seed in seeds and testset.name == bundle.meta["prior"].get("name"):
-        raise SfhInputError(f"--seed {testset.seed}: these weights were trained with it; choose another")
+        raise SfhInputError(f"`seed` {testset.seed}: these weights were trained with it; choose another")
 
 
 def hide_mass_scale(testset: TestSet) -> TestSet:

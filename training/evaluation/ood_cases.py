@@ -1,4 +1,4 @@
-"""Inputs that a network must recognise as none of its own: the out-of-depth score has to exceed 1 on them.
+"""Inputs that a network must recognise as none of its own: the out-of-distribution score has to exceed 1 on them.
 
 Made from test objects at S/N 35. Lines of an active nucleus: Seyfert ratios ([O III]/Hbeta = 10, [N II]/Halpha = 1,
 e.g. Kauffmann et al. 2003, MNRAS 346, 1055). Foreground star: a black body with narrow lines at its own velocity,
@@ -14,6 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
+from napari_sfh.physics.lines import (
+    HALPHA_AA,
+    HBETA_AA,
+    NII_AA,
+    NII_RATIO,
+    OI_AA,
+    OI_RATIO,
+    OIII_AA,
+    OIII_RATIO,
+    SII_AA,
+)
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.spectra_sources import FreshSource
@@ -26,15 +37,15 @@ from napari_sfh.types import F64, Floats, Observation
 OOD_CASE_SNR = 35.0
 #: Lines of the nucleus: air wavelength in Angstrom, flux over Halpha.
 AGN_LINES: tuple[tuple[float, float], ...] = (
-    (6562.8, 1.0), (4861.3, 0.32), (5006.84, 3.2), (4958.91, 1.07), (6583.45, 1.0), (6548.05, 0.34),
-    (6300.3, 0.2), (6363.78, 0.07), (6716.44, 0.35), (6730.82, 0.35),
+    (HALPHA_AA, 1.0), (HBETA_AA, 0.32), *zip(OIII_AA, (3.2, 3.2 / OIII_RATIO)), *zip(NII_AA, (1.0, 1.0 / NII_RATIO)),
+    *zip(OI_AA, (0.2, 0.2 / OI_RATIO)), *zip(SII_AA, (0.35, 0.35)),
 )  # fmt: skip
 #: Equivalent width of its Halpha in Angstrom, and its dispersion in km/s.
 AGN_EW_AA, AGN_SIGMA_KMS = 20.0, 250.0
 #: Absorption lines of the star: air wavelength in Angstrom, depth.
 STAR_LINES: tuple[tuple[float, float], ...] = (
-    (4861.3, 0.35), (5167.3, 0.3), (5172.7, 0.4), (5183.6, 0.45), (5269.5, 0.3), (5328.0, 0.3), (5371.5, 0.2),
-    (5405.8, 0.2), (5890.0, 0.45), (5895.9, 0.4), (6122.2, 0.2), (6162.2, 0.2), (6494.9, 0.2), (6562.8, 0.4),
+    (HBETA_AA, 0.35), (5167.3, 0.3), (5172.7, 0.4), (5183.6, 0.45), (5269.5, 0.3), (5328.0, 0.3), (5371.5, 0.2),
+    (5405.8, 0.2), (5890.0, 0.45), (5895.9, 0.4), (6122.2, 0.2), (6162.2, 0.2), (6494.9, 0.2), (HALPHA_AA, 0.4),
 )  # fmt: skip
 
 

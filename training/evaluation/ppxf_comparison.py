@@ -229,7 +229,7 @@ def fit_test_spectra(
     """
     settings = settings or PpxfTestSettings()
     if testset.prepared is None:
-        raise SfhInputError("pPXF needs the set's own templates: evaluate with --prior NAME instead of --data")
+        raise SfhInputError("pPXF needs the set's own templates: evaluate with `prior` NAME instead of `data`")
     n = min(n, testset.n)
     done = _open_cache(cache, _settings_hash(testset, settings))
     todo = [i for i in range(n) if i not in done]
@@ -303,7 +303,7 @@ def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:
             return {}
         lines = cache.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise ComputeError(f"{cache}: cannot be written ({error.strerror}); choose another --output") from error
+        raise ComputeError(f"{cache}: cannot be written ({error.strerror}); choose another `output`") from error
     try:
         first = json.loads(lines[0])["key"]
         fits = [PpxfTestFit(**json.loads(line)) for line in lines[1:]]

@@ -42,7 +42,7 @@ def prepare_output_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise SfhInputError(
-            f"--output {folder}: cannot be written ({error.strerror}); choose another folder"
+            f"`output` {folder}: cannot be written ({error.strerror}); choose another folder"
         ) from error
 
 

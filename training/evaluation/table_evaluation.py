@@ -69,7 +69,7 @@ def evaluate_on_table(
     )
     usable = np.isfinite(next(iter(predicted.found.values())))
     if not usable.any():
-        raise SfhInputError(f"--data {path}: no row has enough of what weights {bundle.name} read; check the columns")
+        raise SfhInputError(f"`data` {path}: no row has enough of what weights {bundle.name} read; check the columns")
     report = head | _tables(predicted, source, rows)
     report["processor_seconds"] = round(time.process_time() - start, 1)
     return Evaluation(report, predicted, source.labels.select(rows), None, [])

@@ -198,7 +198,7 @@ def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SE
         ``n`` below 1.
     """
     if n < 1:
-        raise SfhInputError(f"--n {n}: at least one test spectrum is needed")
+        raise SfhInputError(f"`n` {n}: at least one test spectrum is needed")
     blocks = tuple(_fresh_block(source, seed, k) for k in range(-(-n // BLOCK)))
     return TestSet(source.config.name, seed, blocks, tuple(source.libraries), source).first(n)
 
@@ -255,13 +255,13 @@ def read_test_set(
     source = StoredSource.open(folder)
     if instrument is not None and source.instrument.sha256 != instrument.sha256:
         raise SfhInputError(
-            f"--data {folder}: seen by instrument {source.instrument.name!r}, these weights are for "
-            f"{instrument.name!r}; simulate a set with --instrument, or give --prior"
+            f"`data` {folder}: seen by instrument {source.instrument.name!r}, these weights are for "
+            f"{instrument.name!r}; simulate a set with `instrument`, or give `prior`"
         )
     rows = np.arange(len(source.dataset))
     if trained_on is not None and trained_on == source.dataset.sha256:
         if train_seed is None:
-            raise SfhInputError(f"--data {folder}: these weights were trained on it; give --prior or another set")
+            raise SfhInputError(f"`data` {folder}: these weights were trained on it; give `prior` or another set")
         rows = split_rows(len(rows), train_seed)[2]
     rows = rows[:n]
     blocks = tuple(

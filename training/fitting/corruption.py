@@ -17,6 +17,17 @@ from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.lines import (
+    HALPHA_AA,
+    HBETA_AA,
+    NII_AA,
+    NII_RATIO,
+    OI_AA,
+    OI_RATIO,
+    OIII_AA,
+    OIII_RATIO,
+    SII_AA,
+)
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.template_basis import TemplateBasis
@@ -74,16 +85,12 @@ def add_active_nucleus_lines(data: Observation, rng: np.random.Generator) -> Obs
     oi, sii = rng.uniform(0.15, 0.7, n), rng.uniform(0.2, 0.8, n)
     hbeta = halpha / 3
     lines = (
-        (4861.3, hbeta),
-        (4958.9, hbeta * oiii / 3),
-        (5006.8, hbeta * oiii),
-        (6300.3, halpha * oi),
-        (6363.8, halpha * oi / 3),
-        (6548.0, halpha * nii / 3),
-        (6562.8, halpha),
-        (6583.5, halpha * nii),
-        (6716.4, halpha * sii),
-        (6730.8, halpha * sii),
+        (HALPHA_AA, halpha),
+        (HBETA_AA, hbeta),
+        *zip(OIII_AA, (hbeta * oiii, hbeta * oiii / OIII_RATIO)),
+        *zip(OI_AA, (halpha * oi, halpha * oi / OI_RATIO)),
+        *zip(NII_AA, (halpha * nii, halpha * nii / NII_RATIO)),
+        *zip(SII_AA, (halpha * sii, halpha * sii)),
     )
     sigma_kms, grid = _loguniform(rng, 50, 500, n), data.instrument.grid
     flux = data.flux.astype(np.float64)
@@ -159,7 +166,7 @@ def replace_by_stars(data: Observation, rng: np.random.Generator, filters: tuple
     kelvin = _loguniform(rng, 3000, 15000, n)[:, None]
     shape = np.ones((n, wave_aa.size))
     hydrogen = rng.uniform(0, 0.7, n)[:, None]
-    for line in (4861.3, 6562.8):
+    for line in (HBETA_AA, HALPHA_AA):
         shape -= hydrogen * np.exp(-0.5 * ((wave_aa - line) / rng.uniform(5, 15, (n, 1))) ** 2)
     for line in _METALS_AA:
         shape -= rng.uniform(0, 0.4, (n, 1)) * np.exp(-0.5 * ((wave_aa - line) / 6.0) ** 2)

@@ -102,11 +102,11 @@ class TableSource(SpectraSource):
         """
         n = self.labels.n
         if n < 20:
-            raise SfhInputError(f"--data: {n} rows are too few to split; give at least 20")
+            raise SfhInputError(f"`data`: {n} rows are too few to split; give at least 20")
         group = np.arange(n) if self.galaxy is None else self.galaxy
         names = np.unique(group)
         if names.size < 2:
-            raise SfhInputError("--data: GALAXY has one value; give two galaxies at least, or leave the column out")
+            raise SfhInputError("`data`: GALAXY has one value; give two galaxies at least, or leave the column out")
         order = np.random.default_rng([seed, n]).permutation(names)
         held = order[: max(1, round((1 - SPLIT_SHARES[0]) * names.size))]
         outside = np.isin(group, held)
@@ -137,14 +137,14 @@ def read_labelled_table(
     """
     if targets.n_age:
         raise SfhInputError(
-            f"--data {path}: a table labels scalars, these targets are histories; choose weights of scalars, or set "
+            f"`data` {path}: a table labels scalars, these targets are histories; choose weights of scalars, or set "
             "[targets] kind = 'scalars' and names"
         )
     try:
         table = Table.read(path)
     except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
         line = str(error).strip().splitlines()[0]
-        raise SfhInputError(f"--data {path}: not readable as a table ({line}); give FITS, ECSV or CSV") from error
+        raise SfhInputError(f"`data` {path}: not readable as a table ({line}); give FITS, ECSV or CSV") from error
     columns = _Columns(table, path)
     names = [name for name in targets.scalars if columns.find(name)] if allow_missing else targets.scalars
     if not names:
@@ -182,7 +182,7 @@ class _Columns:
         found = self.find(*names)
         if found is None:
             have = ", ".join(self.table.colnames[:20])
-            raise SfhInputError(f"--data {self.path}: no column {' or '.join(names)}; it has {have}")
+            raise SfhInputError(f"`data` {self.path}: no column {' or '.join(names)}; it has {have}")
         return found
 
     def numbers(self, name: str) -> F64:
@@ -191,14 +191,14 @@ class _Columns:
         try:
             values = np.asarray(np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan))
         except (TypeError, ValueError) as error:
-            raise SfhInputError(f"--data {self.path}: column {name} holds no numbers ({error})") from error
+            raise SfhInputError(f"`data` {self.path}: column {name} holds no numbers ({error})") from error
         return np.ascontiguousarray(values, dtype=np.float64)
 
     def label(self, name: str) -> F32:
         values = self.numbers(self.need(name))
         if values.ndim != 1 or not np.isfinite(values).all():
             bad = int(np.sum(~np.isfinite(values)))
-            raise SfhInputError(f"--data {self.path}: label {name} is not a number in {bad} rows; leave these out")
+            raise SfhInputError(f"`data` {self.path}: label {name} is not a number in {bad} rows; leave these out")
         return values.astype(np.float32)
 
     def unit(self, name: str) -> units.UnitBase | None:
@@ -212,7 +212,7 @@ def _add_spectra(data: Observation, columns: _Columns) -> Observation:
         if values.shape != shape:
             grid = data.instrument.wave_aa
             raise SfhInputError(
-                f"--data {columns.path}: {name} has shape {values.shape}, the grid of instrument "
+                f"`data` {columns.path}: {name} has shape {values.shape}, the grid of instrument "
                 f"{data.instrument.name} {shape}; resample to {grid[0]:.2f}-{grid[-1]:.2f} AA at rest"
             )
     mask = np.isfinite(flux) & np.isfinite(error) & (error > 0)
@@ -224,12 +224,12 @@ def _add_bands(data: Observation, columns: _Columns, filters: tuple[Filter, ...]
     found = [columns.find(band.name) for band in filters]
     if not any(found):
         raise SfhInputError(
-            f"--data {columns.path}: no column of the bands {', '.join(data.instrument.band_names)} of instrument "
+            f"`data` {columns.path}: no column of the bands {', '.join(data.instrument.band_names)} of instrument "
             f"{data.instrument.name}; name the columns after them"
         )
     kinds = {str(columns.unit(name)) for name in found if name is not None}
     if len(kinds) > 1:
-        raise SfhInputError(f"--data {columns.path}: bands in mixed units ({', '.join(sorted(kinds))}); convert them")
+        raise SfhInputError(f"`data` {columns.path}: bands in mixed units ({', '.join(sorted(kinds))}); convert them")
     flux, error = np.full((2, data.n_bins, len(filters)), np.nan)
     for k, (band, name) in enumerate(zip(filters, found, strict=True)):
         if name is not None:
@@ -250,7 +250,7 @@ def _convert(columns: _Columns, name: str, width: str, band: Filter) -> tuple[F6
     try:
         per_unit = unit.to(FLAM, equivalencies=units.spectral_density(band.pivot_aa * units.AA))
     except units.UnitConversionError as problem:
-        raise SfhInputError(f"--data {columns.path}: column {name} in {unit} is no flux density") from problem
+        raise SfhInputError(f"`data` {columns.path}: column {name} in {unit} is no flux density") from problem
     return value * per_unit, error * per_unit
 
 

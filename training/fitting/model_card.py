@@ -17,7 +17,7 @@ MEAN_WORDS = {
 _OLD_AGES = "Ages in {n} bins; the three oldest are hard to tell apart in any spectrum."
 _LIMITS = (
     "Truth here is synthetic: libraries, initial mass function, dust and gas are the templates', and errors of "
-    "those are in no interval. Active nuclei, foreground stars and scattered light are outside; the out-of-depth score "
+    "those are in no interval. Active nuclei, foreground stars and scattered light are outside; the OOD score "
     "is there for them.",
     "Intervals are calibrated on held-out spectra of the training prior; on galaxies unlike all of its families "
     "they can be too narrow.",

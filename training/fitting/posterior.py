@@ -1,4 +1,4 @@
-"""Stages two and three: the flow on stored latent vectors; calibration and out-of-depth score on held-out spectra."""
+"""Stages two and three: the flow on stored latent vectors; calibration and OOD score on held-out spectra."""
 
 from __future__ import annotations
 
@@ -300,7 +300,7 @@ def calibrate_model(
         held.band_residual[half:], held.band_observed[half:], held.lg_snr[half:]
     )
     model.depth.fit_threshold(statistics, held.lg_snr[half:])
-    say("out-of-depth thresholds set")
+    say("out-of-distribution thresholds set")
 
 
 def _fit_gaussian_mixture(latent: torch.Tensor, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -232,7 +232,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         return parse_recipe(source.read_text(encoding="utf-8"), f"{text}.toml")
     path = Path(text)
     if not path.is_file():
-        raise SfhInputError(f"--config: {text!r} is neither a file nor one of {', '.join(list_recipes())}")
+        raise SfhInputError(f"`config`: {text!r} is neither a file nor one of {', '.join(list_recipes())}")
     return parse_recipe(path.read_text(encoding="utf-8"), str(path))
 
 

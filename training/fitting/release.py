@@ -47,7 +47,7 @@ def release_bundle(
         No bundle; a report that is none, lacks figures, or is of other weights; a name that cannot be a file's.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise SfhInputError(f"--name {name!r}: use letters, digits, - and _ only, for example {PREFERRED[0]}")
+        raise SfhInputError(f"`name` {name!r}: use letters, digits, - and _ only, for example {PREFERRED[0]}")
     bundle = load_bundle(_bundle_file(run))
     if output is not None:
         check_outputs([output], [bundle.path, *reports])
@@ -55,7 +55,7 @@ def release_bundle(
     for path in reports:
         label, table = _read_report(path, bundle)
         if label in evaluation:
-            raise SfhInputError(f"--report {path}: a second report on {label!r}; give one for each test set")
+            raise SfhInputError(f"`report` {path}: a second report on {label!r}; give one for each test set")
         evaluation[label] = table
     meta = {**bundle.meta, "name": name, "evaluation": evaluation}
     if summary:
@@ -69,7 +69,7 @@ def release_bundle(
 def _bundle_file(run: Path) -> Path:
     path = run if run.is_file() else run / BUNDLE
     if not path.is_file():
-        raise SfhInputError(f"{path}: no bundle; finish the run with napari-sfh-train train --resume --output {run}")
+        raise SfhInputError(f"{path}: no bundle; finish the run first (napari-sfh-train train, `resume`)")
     return path
 
 
@@ -77,7 +77,7 @@ def _shipped_path(name: str) -> Path:
     """Where the package keeps its weights, if this is a checkout."""
     folder = weights_folder()
     if not (folder.parents[3] / "pyproject.toml").is_file():
-        raise SfhInputError(f"--output: {folder} is no checkout of napari-sfh; name a file to write")
+        raise SfhInputError(f"`output`: {folder} is no checkout of napari-sfh; name a file to write")
     return folder / f"{name}.safetensors"
 
 
@@ -92,20 +92,20 @@ def _read_report(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         missing = [k for k in wanted if k not in report["accuracy"]]
     except OSError as error:
         raise SfhInputError(
-            f"--report {file}: cannot be read ({error.strerror}); run napari-sfh-train evaluate"
+            f"`report` {file}: cannot be read ({error.strerror}); run napari-sfh-train evaluate"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise SfhInputError(
-            f"--report {file}: no report of napari-sfh-train evaluate ({error}); run it again"
+            f"`report` {file}: no report of napari-sfh-train evaluate ({error}); run it again"
         ) from error
     if missing or "n_test" not in table:
         raise SfhInputError(
-            f"--report {file}: lacks {(missing or ['n_test'])[0]!r}; run napari-sfh-train evaluate again"
+            f"`report` {file}: lacks {(missing or ['n_test'])[0]!r}; run napari-sfh-train evaluate again"
         )
     known = {bundle.sha256, hash_bundle_tensors(bundle)}
     if not known & {sha256, report["weights"].get("tensors_sha256")}:
         raise SfhInputError(
-            f"--report {file}: of other weights (sha256 {str(sha256)[:16]}, this bundle's is {bundle.sha256[:16]}); "
+            f"`report` {file}: of other weights (sha256 {str(sha256)[:16]}, this bundle's is {bundle.sha256[:16]}); "
             f"evaluate {bundle.path}"
         )
     return _test_set_name(report, file), table

@@ -158,20 +158,20 @@ def _open_stored_source(
 ) -> tuple[StoredSource, dict[str, Any]]:
     if not recipe.augment.preparation_errors.is_none:
         raise SfhInputError(
-            f"--data {folder}: a stored set has its noise already: velocity_error_kms, sigma_error and telluric cannot "
-            "be added; leave out --data, or set them to 0"
+            f"`data` {folder}: a stored set has its noise already: velocity_error_kms, sigma_error and telluric cannot "
+            "be added; leave out `data`, or set them to 0"
         )
     spectra = StoredSource.open(folder)
     manifest = spectra.dataset.manifest
     if manifest["prior"] != prior.name:
         raise SfhInputError(
-            f"--data {folder}: drawn from prior {manifest['prior']!r}, recipe {recipe.name!r} is for {prior.name!r}; "
+            f"`data` {folder}: drawn from prior {manifest['prior']!r}, recipe {recipe.name!r} is for {prior.name!r}; "
             "simulate a set of that prior, or change `prior` in the recipe"
         )
     if spectra.instrument.sha256 != instrument.sha256:
         raise SfhInputError(
-            f"--data {folder}: seen by instrument {spectra.instrument.name!r}, recipe {recipe.name!r} is for "
-            f"{instrument.name!r}; simulate a set with --instrument {recipe.instrument}, or train with the set's"
+            f"`data` {folder}: seen by instrument {spectra.instrument.name!r}, recipe {recipe.name!r} is for "
+            f"{instrument.name!r}; simulate a set with `instrument` {recipe.instrument}, or train with the set's"
         )
     # A set may hold fewer families or libraries than the prior of that name: its own record counts.
     drawn_from = {"name": manifest["prior"], "sha256": manifest["prior_sha256"], "toml": manifest["prior_toml"]}

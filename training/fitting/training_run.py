@@ -5,7 +5,7 @@
     checkpoints/          of the point network, after every epoch (Lightning)
     state.pt              stage one done: the point network
     flow.pt               stage two done: the posterior flow
-    bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
+    bundle.safetensors    stage three done: calibrated, with out-of-distribution thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
 same recipe, seed and number of threads give the same weights on one machine, interrupted or not. A run whose first
@@ -148,7 +148,7 @@ def _check_devices(devices: int, device: str, batch: int) -> None:
     """Refuse more devices than there are."""
     there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, os.cpu_count() or 1)
     if not 1 <= devices <= min(there, batch):
-        raise SfhInputError(f"--devices {devices}: this machine has {there} of {device}; give 1 to {min(there, batch)}")
+        raise SfhInputError(f"`devices` {devices}: this machine has {there} of {device}; give 1 to {min(there, batch)}")
 
 
 class StageTimer:
@@ -178,15 +178,15 @@ def _translate_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ComputeError(
-            f"--output {folder}: cannot be written ({error}); free some space or choose another folder, then --resume"
+            f"`output` {folder}: cannot be written ({error}); free some space or choose another folder, then `resume`"
         ) from error
     except ComputeError as error:
         if isinstance(error.__cause__, OSError):
-            raise ComputeError(f"{error}, then --resume") from error
+            raise ComputeError(f"{error}, then `resume`") from error
         raise
     except RuntimeError as error:
         line = str(error).strip().splitlines()[0]
-        raise ComputeError(f"--output {folder}: training failed ({line}); mend that and --resume") from error
+        raise ComputeError(f"`output` {folder}: training failed ({line}); mend that and `resume`") from error
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
     held = [name for name in (FRESH, SEARCH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
     if held and not resume:
         raise SfhInputError(
-            f"--output {folder}: holds a run already ({held[0]}); add --resume or choose another folder"
+            f"`output` {folder}: holds a run already ({held[0]}); add `resume` or choose another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
@@ -266,7 +266,7 @@ def _choose_settings(
     if not recipe.search.trials:
         return recipe
     if options.start is not None:
-        raise SfhInputError(f"--from {options.start}: its network is made already; leave out [search] of the recipe")
+        raise SfhInputError(f"`start` {options.start}: its network is made already; leave out [search] of the recipe")
     rows = (material.train, material.held_out)
     with log.time_stage("search"):
         chosen, tried = select_recipe_settings(
@@ -293,7 +293,7 @@ def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData)
     ):
         if have != want:
             raise SfhInputError(
-                f"--from {name}: {what} of these weights is not that of recipe {recipe.name!r} ({have}, not {want}); "
+                f"`start` {name}: {what} of these weights is not that of recipe {recipe.name!r} ({have}, not {want}); "
                 f"train from a recipe with the same {what}"
             )
     return bundle
@@ -321,8 +321,8 @@ def _judge_adaptation(
     say(f"error on independent galaxies: {before:.4f} dex before, {after:.4f} dex after")
     if after > before * (1 + WORSE_BY) and not keep_worse:
         raise SfhInputError(
-            f"--from {start.name}: training further made it worse on galaxies of the independent simulator "
-            f"({before:.3f} to {after:.3f} dex): no weights were written; give other data, or --keep-worse and --resume"
+            f"`start` {start.name}: training further made it worse on galaxies of the independent simulator "
+            f"({before:.3f} to {after:.3f} dex): no weights were written; give other data, or `keep_worse` and `resume`"
         )
     return {**facts, "independent_error": [before, after]}
 

@@ -68,7 +68,7 @@ def load_library(name: str, folder: str | Path | None = None) -> SspLibrary:
             raise SfhInputError(f"library {name!r} is a stock name; give the files in {folder} another name")
         return _load_user_library(Path(folder).expanduser(), name)
     if name not in stock:
-        raise SfhInputError(f"library {name!r} is unknown; choose from {', '.join(stock)}, or give --folder")
+        raise SfhInputError(f"library {name!r} is unknown; choose from {', '.join(stock)}, or give `folder`")
     return stock[name].load()
 
 

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
-from napari_sfh.physics.filters import C_AA_S
 from napari_sfh.physics.lines import HALPHA_AA
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.training.libraries import bc03, fetch
 from napari_sfh.training.libraries.age_grid import averaging_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary

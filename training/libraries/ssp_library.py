@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F32, F64
 
@@ -32,7 +33,7 @@ REQUIRED_RANGE_AA: tuple[float, float] = (4750.0, 7050.0)
 #: [M/H] outside which a metallicity is not believed to be one.
 _MH_RANGE = (-4.0, 1.0)
 #: Air wavelengths in Angstrom of Mg b, Na D and Halpha.
-DIAGNOSTIC_LINES_AA: tuple[float, ...] = (5183.60, 5889.95, 5895.92, 6562.80)
+DIAGNOSTIC_LINES_AA: tuple[float, ...] = (5183.60, 5889.95, 5895.92, HALPHA_AA)
 _MIN_DEPTH = 0.05  # a line less deep than this share of the continuum is not measured
 _NEAR_AA, _SIDE_AA, _MIDDLE_AA = 3.5, 12.0, 0.8
 

@@ -32,7 +32,7 @@ from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.celestial import cut_header
 from napari_sfh.prep.mosaics.psf import MUSE_SLOPE
 from napari_sfh.training.mock.files import MOCK_NAME, write_fits_files
-from napari_sfh.types import F32
+from napari_sfh.types import F32, measure_pixel_arcsec
 
 #: ACS filter of each band that has one, and its PHOTFLAM (erg/s/cm2/AA per e-/s) and pivot (AA).
 _ACS: Mapping[str, tuple[str, float, float]] = {
@@ -83,7 +83,7 @@ def dress_mock_galaxy(source: Path, folder: Path, style: str, window: tuple[slic
         The folder cannot be written.
     """
     if style not in DRESSES:
-        raise SfhInputError(f"--dress {style}: unknown; one of {', '.join(DRESSES)}")
+        raise SfhInputError(f"`dress` {style}: unknown; one of {', '.join(DRESSES)}")
     return write_fits_files(DRESSES[style](read_mock_galaxy(source, window)), folder)
 
 
@@ -135,7 +135,7 @@ def _read_image(
         wcs = WCS(header)
         y, x = (a.ravel() for a in np.meshgrid([-1, shape[0]], [-1, shape[1]], indexing="ij"))
         px, py = wcs.wcs_world2pix(*WCS(cube_header).celestial.wcs_pix2world(x, y, 0), 0)
-        margin = _MARGIN_ARCSEC / (3600 * float(np.sqrt(np.abs(np.linalg.det(wcs.pixel_scale_matrix)))))
+        margin = _MARGIN_ARCSEC / measure_pixel_arcsec(wcs)
         rows, columns = (
             slice(max(0, int(p.min() - margin)), min(n, int(p.max() + margin) + 1))
             for p, n in ((py, hdus[1].shape[0]), (px, hdus[1].shape[1]))

@@ -90,7 +90,7 @@ def write_fits_files(files: Mapping[str, fits.HDUList], folder: Path) -> list[Pa
         for name, hdus in files.items():
             hdus.writeto(folder / name, overwrite=True, checksum=True)
     except OSError as err:
-        raise ComputeError(f"--output {folder}: cannot be written ({err}); choose another folder") from err
+        raise ComputeError(f"`output` {folder}: cannot be written ({err}); choose another folder") from err
     return [folder / name for name in files]
 
 

@@ -49,7 +49,7 @@ def select_named(choices: Sequence[T], names: Sequence[str] | None) -> tuple[T, 
     known = {x for c in choices for x in (c.name, c.group)}
     for name in names:
         if name not in known:
-            raise SfhInputError(f"--only: {name!r} is unknown; choose from {', '.join(sorted(known))}")
+            raise SfhInputError(f"`only`: {name!r} is unknown; choose from {', '.join(sorted(known))}")
     return tuple(c for c in choices if {c.name, c.group} & set(names))
 
 
@@ -78,9 +78,9 @@ class StudyRows:
             stored = json.loads(path.read_text(encoding="utf-8"))
             self.rows, known = dict(stored["rows"]), {k: stored[k] for k in facts}
         except (KeyError, TypeError, ValueError) as error:
-            raise SfhInputError(f"--output {path}: not a file of this study; choose another") from error
+            raise SfhInputError(f"`output` {path}: not a file of this study; choose another") from error
         if known != json.loads(json.dumps(self._facts)):
-            raise SfhInputError(f"--output {path}: made with other settings; choose another file, or delete it")
+            raise SfhInputError(f"`output` {path}: made with other settings; choose another file, or delete it")
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """Keep a row, and write the file, whole or not at all."""

@@ -413,5 +413,5 @@ def load_prior(name_or_path: str | Path) -> PriorConfig:
         except (OSError, UnicodeDecodeError) as err:
             raise SfhInputError(f"{path}: cannot read the prior: {err}") from err
     if str(name_or_path) not in list_priors():
-        raise SfhInputError(f"--config {name_or_path}: no such prior or file, choose from {', '.join(list_priors())}")
+        raise SfhInputError(f"`config` {name_or_path}: no such prior or file, choose from {', '.join(list_priors())}")
     return parse_prior(_read_stock_prior(str(name_or_path)), f"{name_or_path}.toml")

@@ -189,7 +189,7 @@ def get_torch_backend(device: str) -> TorchBackend:
         made.zeros((1,))
     except (RuntimeError, AssertionError) as error:
         line = str(error).strip().splitlines()[0]
-        raise ComputeError(f"--device {device}: torch cannot use it ({line}); choose cpu") from error
+        raise ComputeError(f"`device` {device}: torch cannot use it ({line}); choose cpu") from error
     return made
 
 
@@ -228,5 +228,5 @@ def explain_out_of_memory(what: str) -> Iterator[None]:
         if "out of memory" not in str(error).lower():
             raise
         raise ComputeError(
-            f"--device: its memory is too small for {what}; use --device cpu or a smaller --n"
+            f"`device`: its memory is too small for {what}; use `device` cpu or a smaller `n`"
         ) from error

@@ -52,7 +52,7 @@ def write_shards_on_cluster(
             client.wait_for_workers(1, timeout=WORKER_WAIT_S)
         except TimeoutError as err:
             raise ComputeError(
-                f"--scheduler {address}: no worker joined it in {WORKER_WAIT_S} s; start one (dask worker {address})"
+                f"`scheduler` {address}: no worker joined it in {WORKER_WAIT_S} s; start one (dask worker {address})"
             ) from err
         # Templates travel once, not with every chunk.
         source = client.scatter(jobs[0][0], broadcast=True, hash=False)
@@ -62,6 +62,6 @@ def write_shards_on_cluster(
                 yield futures[future], future.result()
         except KilledWorker as err:
             raise ComputeError(
-                f"--scheduler {address}: workers died over a chunk ({err}); give them more memory and run again, "
+                f"`scheduler` {address}: workers died over a chunk ({err}); give them more memory and run again, "
                 "finished shards are kept"
             ) from err

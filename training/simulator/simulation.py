@@ -338,7 +338,7 @@ def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Pa
         with write_atomically(path) as part:
             _save_columns(columns, part, {"key": key, "index": str(index), "entry": json.dumps(entry)})
     except ComputeError as err:
-        raise ComputeError(f"{err}; run again with the same --output: finished shards are kept") from err
+        raise ComputeError(f"{err}; run again with the same `output`: finished shards are kept") from err
     return entry
 
 
@@ -416,9 +416,9 @@ def simulate_set(
         When a shard cannot be written.
     """
     if n < 1 or workers < 1 or seed < 0:
-        raise SfhInputError(f"--n {n}, --workers {workers}, --seed {seed}: n and workers from 1, seed from 0")
+        raise SfhInputError(f"`n` {n}, `workers` {workers}, `seed` {seed}: n and workers from 1, seed from 0")
     if scheduler and source.arrays is not array_backend.NUMPY_BACKEND:
-        raise SfhInputError(f"--scheduler {scheduler}: its workers make spectra with NumPy; leave out --device")
+        raise SfhInputError(f"`scheduler` {scheduler}: its workers make spectra with NumPy; leave out `device`")
     key = _compute_set_key(source, seed)
     _prepare_folder(folder, key)
     sizes = [min(CHUNK_SIZE, n - start) for start in range(0, n, CHUNK_SIZE)]
@@ -444,7 +444,7 @@ def _prepare_folder(folder: Path, key: str) -> None:
     ensure_folder(folder)
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
-            f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); "
+            f"`output` {folder}: holds another set (prior, library, instrument, seed, device or version differ); "
             "choose an empty folder"
         )
 

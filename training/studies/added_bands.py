@@ -71,7 +71,7 @@ def measure_added_bands(
     """
     if not has_added_bands(narrower.instrument, wider.instrument):
         raise SfhInputError(
-            f"--without {narrower.name}: instrument {narrower.instrument.name} is not that of {wider.name} "
+            f"`without` {narrower.name}: instrument {narrower.instrument.name} is not that of {wider.name} "
             f"({wider.instrument.name}) with fewer bands; give other weights"
         )
     tests = draw_test_set(wider.meta["prior"]["name"], settings.n, settings.seed, wider.instrument)

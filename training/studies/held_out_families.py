@@ -72,7 +72,7 @@ def choose_held_out_families(config: PriorConfig, names: list[str] | None) -> li
     for name in names:
         if name not in known:
             labels = ", ".join(h.label for h in every)
-            raise SfhInputError(f"--only: {name!r} is no family of prior {config.name!r}; choose from {labels}")
+            raise SfhInputError(f"`only`: {name!r} is no family of prior {config.name!r}; choose from {labels}")
     return [h for h in every if {h.kind, h.name, h.label} & set(names)]
 
 

@@ -254,7 +254,7 @@ def measure_training_sizes(
         ``measure_training_sizes``: a list of ``{n, epochs, steps, ...}`` with the summary of the test set.
     """
     if min(counts) < 20:
-        raise SfhInputError(f"--n {min(counts)}: at least 20 objects are needed")
+        raise SfhInputError(f"`n` {min(counts)}: at least 20 objects are needed")
     counts = sorted(counts)
     key = {"recipe": recipe.sha256, "prior": config.sha256, "n_test": options.n_test, "seed": options.seed}
     kept = ResultFolder(options.output, key | {"largest": counts[-1]})
@@ -292,12 +292,12 @@ class ResultFolder:
                 write_text_atomically(path, json.dumps(key, indent=1))
             there = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise SfhInputError(f"--output {folder}: cannot be written ({error.strerror}); choose another") from error
+            raise SfhInputError(f"`output` {folder}: cannot be written ({error.strerror}); choose another") from error
         except ValueError as error:
             raise SfhInputError(f"{path}: damaged ({error}); delete the folder to begin anew") from error
         if there != key:
             name = next(k for k in {**there, **key} if there.get(k) != key.get(k))
-            raise SfhInputError(f"--output {folder}: holds results of another {name}; choose an empty folder")
+            raise SfhInputError(f"`output` {folder}: holds results of another {name}; choose an empty folder")
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.json"

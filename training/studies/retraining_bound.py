@@ -69,9 +69,9 @@ def measure_retraining_bound(
         Weights whose network predicts mass: the loss asks for light.
     """
     if not bundle.targets.n_age or bundle.model.mass_to_light is None:
-        raise SfhInputError(f"--weights: {bundle.name!r} predicts no histories; give weights that do")
+        raise SfhInputError(f"`weights`: {bundle.name!r} predicts no histories; give weights that do")
     if bundle.model.network.predicts_mass:
-        raise SfhInputError(f"--weights: {bundle.name!r} predicts mass fractions; give weights of a `stem` network")
+        raise SfhInputError(f"`weights`: {bundle.name!r} predicts mass fractions; give weights of a `stem` network")
     rng = np.random.default_rng([settings.seed, 78])
     train = [independent_simulator.simulate_independent_galaxies(t, settings.n, rng) for t in libraries.values()]
     test = [independent_simulator.simulate_independent_galaxies(t, settings.n_test, rng) for t in libraries.values()]

@@ -20,6 +20,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
+from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, OI_AA, OIII_AA
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
@@ -44,14 +45,14 @@ MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], TIME_EDGES_GYR[1:]])
 #: Main lines of the optical, the most important first: name and rest wavelength in air, Angstrom.
 LINES_AA: tuple[tuple[str, float], ...] = (
-    ("Hα", 6562.80),
-    ("Hβ", 4861.33),
+    ("Hα", HALPHA_AA),
+    ("Hβ", HBETA_AA),
     ("Mg b", 5175.4),
     ("Na D", 5892.9),
-    ("O III", 5006.84),
+    ("O III", OIII_AA[0]),
     ("S II", 6723.5),
     ("Fe", 5335.2),
-    ("O I", 6300.30),
+    ("O I", OI_AA[0]),
     ("O II", 3727.4),
     ("Ca K", 3933.7),
     ("Hδ", 4101.7),
@@ -80,6 +81,10 @@ class CredibleBand:
     def scaled(self, factor: NDArray[np.float64]) -> CredibleBand:
         """The band times a positive factor per point."""
         return CredibleBand(self.value * factor, self.low * factor, self.high * factor)
+
+    def select(self, points: NDArray[np.bool_]) -> CredibleBand:
+        """Some of its points, a mask (n,)."""
+        return CredibleBand(self.value[points], self.low[points], self.high[points])
 
 
 #: Of weights that predict no histories.

@@ -31,6 +31,7 @@ from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
@@ -429,7 +430,7 @@ def _scatter_robust(r: F64, value: F64, sigma: F64) -> float:
     def excess(s2: float) -> float:
         root = np.sqrt(sigma**2 + s2)
         slope, centre = _solve(r, value, root**-2, "robust")
-        return float(1.4826 * degrees * np.median(np.abs(value - centre - slope * r) / root) - 1)
+        return float(SIGMA_PER_MAD * degrees * np.median(np.abs(value - centre - slope * r) / root) - 1)
 
     return _scatter_at_root(excess, value)
 

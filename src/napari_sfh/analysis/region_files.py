@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales
+from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.regions import Outline, OutlineKind
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
+from napari_sfh.types import measure_pixel_arcsec
 
 #: Points of a drawn ellipse.
 _POINTS = 96
@@ -251,7 +252,7 @@ def _draw_shape(line: _ShapeLine, wcs: WCS) -> Outline | None:
 
 def _convert_sizes(line: _ShapeLine, wcs: WCS) -> list[str]:
     """Sizes in pixels on the sky (``5i``, ``5p``) as arcsec, and sizes in arcsec in image coordinates as pixels."""
-    scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs.celestial)))) * 3600.0
+    scale = measure_pixel_arcsec(wcs)
     out = []
     for number in line.numbers:
         pixels = re.fullmatch(r"([-+.\deE]+)[ip]", number)

@@ -22,19 +22,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, limit_age_edges
-from napari_sfh.physics.filters import AB_ZERO, C_AA_S, PARSEC_CM, SUN_V_AB
+from napari_sfh.physics.filters import AB_ZERO, PARSEC_CM, SUN_V_AB
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
-from napari_sfh.types import Result
+from napari_sfh.physics.hst_psf import ARCSEC_PER_RADIAN
+from napari_sfh.physics.wavelength import C_AA_S
+from napari_sfh.types import Result, measure_pixel_arcsec
 
 #: Pivot wavelength of the V band in Angstrom, and how far the middle of the normalisation window may lie from it.
 SUN_V_AA, _WINDOW_REACH_AA = 5477.0, 250.0
-_ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
 
 def solar_v_luminosity() -> float:
@@ -45,7 +45,7 @@ def solar_v_luminosity() -> float:
 
 def measure_bin_area(result: Result) -> F64:
     """Area of each bin on the sky, arcsec^2, (N,)."""
-    spaxel = float(proj_plane_pixel_area(result.wcs.celestial)) * 3600.0**2
+    spaxel = measure_pixel_arcsec(result.wcs) ** 2
     return np.asarray(result.bins.nspax, dtype=float) * spaxel
 
 
@@ -69,7 +69,7 @@ def compute_light_density(result: Result) -> F64:
     SfhInputError
         The instrument's spectra are not normalised near V.
     """
-    solid_angle = measure_bin_area(result) / _ARCSEC_PER_RADIAN**2
+    solid_angle = measure_bin_area(result) / ARCSEC_PER_RADIAN**2
     brightness = 4 * np.pi * _intrinsic_flux(result) * (1 + result.redshift) ** 5 / solid_angle
     return np.asarray(brightness * (1e3 * PARSEC_CM) ** 2 / solar_v_luminosity())
 
@@ -191,7 +191,7 @@ def compute_kpc_per_arcsec(distance_mpc: float, redshift: float) -> float:
     >>> round(compute_kpc_per_arcsec(206.264806, 0.0), 6)
     1.0
     """
-    return 1e3 * distance_mpc / _ARCSEC_PER_RADIAN / (1 + redshift) ** 2
+    return 1e3 * distance_mpc / ARCSEC_PER_RADIAN / (1 + redshift) ** 2
 
 
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:

@@ -50,7 +50,7 @@ def connect_scheduler(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Clie
             yield client
         return
     if workers < 1:
-        raise SfhInputError(f"--workers {workers}: must be 1 or more")
+        raise SfhInputError(f"`workers` {workers}: must be 1 or more")
     import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
@@ -79,7 +79,7 @@ def _client(address: str) -> Client:
     try:
         return Client(address, timeout="10s")
     except (OSError, TimeoutError, ValueError) as err:
-        raise ComputeError(f"--scheduler {address}: no Dask scheduler answers there ({err})") from err
+        raise ComputeError(f"`scheduler` {address}: no Dask scheduler answers there ({err})") from err
 
 
 def _local_config(workers: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from napari_sfh.analysis.comparison.other_results import read_other_result
 from napari_sfh.analysis.gas.line_maps import LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.fits_access import strip_fits_suffix
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Result
 
@@ -51,15 +52,15 @@ def list_galaxy_pairs(results: Sequence[Path], pattern: str) -> list[GalaxyPair]
         The pattern has no ``{name}``, or names a file that is not there.
     """
     if _NAME not in pattern:
-        raise SfhInputError(f"--others {pattern}: write {_NAME} where the galaxy's name stands")
+        raise SfhInputError(f"`others` {pattern}: write {_NAME} where the galaxy's name stands")
     pairs = []
     for path in results:
-        name = path.name.split(".")[0]
+        name = strip_fits_suffix(path)
         for ending in _RESULT_ENDINGS:
             name = name.removesuffix(ending)
         other = Path(pattern.replace(_NAME, name))
         if not other.exists():
-            raise SfhInputError(f"{other}: no such file, for {path}; check --others")
+            raise SfhInputError(f"{other}: no such file, for {path}; check `others`")
         pairs.append(GalaxyPair(path, (other,)))
     return pairs
 
@@ -111,8 +112,7 @@ def compare_galaxies(
             if on_note is not None:
                 for note in comparison.other.notes:
                     on_note(f"{comparison.other.name}: {note}")
-        stem = pair.result.name.split(".")[0]
-        paths += _draw_pair(result, comparisons, output, stem, min_snr, gas, on_note)
+        paths += _draw_pair(result, comparisons, output, strip_fits_suffix(pair.result), min_snr, gas, on_note)
         kept += comparisons
     if len(pairs) > 1:
         found += offsets.measure_joint_offsets(kept, min_snr)

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
-from napari_sfh.config import SETTINGS
+from napari_sfh.config import FILE_SETTINGS, SETTINGS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
 
@@ -51,7 +51,7 @@ def list_galaxy_jobs(
             raise SfhInputError(f"{folder}: is no galaxy's folder")
     for name in table:
         if name not in names:
-            raise SfhInputError(f"--table: no folder is called {name}; the folders are {', '.join(names)}")
+            raise SfhInputError(f"`table`: no folder is called {name}; the folders are {', '.join(names)}")
     return [
         GalaxyJob(
             folder.absolute(),
@@ -63,8 +63,8 @@ def list_galaxy_jobs(
 
 
 def _absolute(key: str, value: Any) -> Any:
-    """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
-    if key in ("binning", "model") and Path(value).expanduser().is_file():
+    """Bins, weights or an LSF that are a file, so that a worker finds it from wherever it was started."""
+    if key in FILE_SETTINGS and Path(value).expanduser().is_file():
         return str(Path(value).expanduser().absolute())
     return value
 
@@ -88,11 +88,11 @@ def read_galaxy_options(path: Path) -> dict[str, dict[str, Any]]:
     unknown = [c for c in rows.colnames if c != "name" and c not in COLUMNS]
     if "name" not in rows.colnames or unknown:
         what = f"unknown column {unknown[0]}" if unknown else "no column name"
-        raise SfhInputError(f"--table {path}: {what}; known are name, {', '.join(COLUMNS)}")
+        raise SfhInputError(f"`table` {path}: {what}; known are name, {', '.join(COLUMNS)}")
     options: dict[str, dict[str, Any]] = {}
     for row in rows:
         if str(row["name"]) in options:
-            raise SfhInputError(f"--table {path}: {row['name']} stands there twice; leave one row of it")
+            raise SfhInputError(f"`table` {path}: {row['name']} stands there twice; leave one row of it")
         options[str(row["name"])] = {
             key: _parse_cell(row[key], kind_of, key, path)
             for key, kind_of in COLUMNS.items()
@@ -119,9 +119,9 @@ def _read_option_table(path: Path) -> Any:
             rows = Table.read("\n".join(lines), format="ascii.csv", guess=False, converters={"*": [str]})
     except Exception as error:  # astropy raises many classes for a table that is none
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise SfhInputError(f"--table {path}: cannot be read ({first}); give a CSV or ECSV table") from error
+        raise SfhInputError(f"`table` {path}: cannot be read ({first}); give a CSV or ECSV table") from error
     if len(set(rows.colnames)) < len(rows.colnames):
-        raise SfhInputError(f"--table {path}: a column stands there twice; leave one of them")
+        raise SfhInputError(f"`table` {path}: a column stands there twice; leave one of them")
     return rows
 
 
@@ -129,7 +129,7 @@ def _parse_cell(value: Any, kind: type, key: str, path: Path) -> Any:
     try:
         return kind(value)
     except ValueError as error:
-        raise SfhInputError(f"--table {path}: {key} '{value}' is no number; correct it or leave it blank") from error
+        raise SfhInputError(f"`table` {path}: {key} '{value}' is no number; correct it or leave it blank") from error
 
 
 def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about: Mapping[str, Any]) -> None:

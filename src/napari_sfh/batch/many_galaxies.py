@@ -332,7 +332,7 @@ class _GalaxyScheduler:
         if room:
             self.last_worker = time.monotonic()
         elif time.monotonic() - self.last_worker > self.lost_after:
-            raise ComputeError("the workers ended and do not come back; run again, with fewer --workers")
+            raise ComputeError("the workers ended and do not come back; run again, with fewer `workers`")
         room = room if self.limit is None else min(room, self.limit)
         while self.waiting and len(self.running) < room:
             index = self.waiting.pop(0)
@@ -397,7 +397,7 @@ def _explain_worker_error(error: BaseException | None) -> str:
     if error is None:
         return "the scheduler lost it; run again"
     if isinstance(error, KilledWorker):
-        return "its worker was killed, most likely for want of memory; give fewer --workers, or more memory"
+        return "its worker was killed, most likely for want of memory; give fewer `workers`, or more memory"
     if isinstance(error, Cancelled):
         return "interrupted; nothing was written"
     text = (str(error).strip().splitlines() or [""])[0]

@@ -52,7 +52,7 @@ def estimate_on_workers(
     ComputeError
         No scheduler answers at the address, or a block failed or its worker ended.
     """
-    with cluster.connect_scheduler(scheduler, workers or 1) as client:
+    with cluster.connect_scheduler(scheduler, 1 if workers is None else workers) as client:
         sender = _BlockSender(client)
         under_way: deque[tuple[RowBlock, Future[EstimatedBlock]]] = deque()
         for block in blocks:
@@ -89,7 +89,7 @@ class _BlockSender:
         try:
             return self._take(future)
         except CancelledError as error:
-            raise ComputeError(f"--scheduler: a block of rows was lost with its worker, {_TRIES} times") from error
+            raise ComputeError(f"`scheduler`: a block of rows was lost with its worker, {_TRIES} times") from error
 
     def _take(self, future: Future[EstimatedBlock]) -> EstimatedBlock:
         try:
@@ -97,6 +97,6 @@ class _BlockSender:
         except (SfhInputError, ComputeError, CancelledError):
             raise
         except Exception as error:  # whatever a worker's library raised, or its end
-            raise ComputeError(f"--scheduler: a block of rows failed on a worker ({error})") from error
+            raise ComputeError(f"`scheduler`: a block of rows failed on a worker ({error})") from error
         finally:
             self._client.cancel([future])

@@ -32,8 +32,9 @@ def list_input_files(config: RunConfig) -> dict[str, Path]:
             files[f"{band} weight"] = weight
     if config.maps is not None:
         files["maps"] = config.maps
-    if Path(config.binning).is_file():
-        files["binning"] = Path(config.binning)
+    for key, text in (("binning", config.binning), ("lsf", config.lsf)):
+        if text is not None and Path(text).is_file():
+            files[key] = Path(text)
     return files
 
 

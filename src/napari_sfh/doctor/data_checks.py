@@ -71,6 +71,6 @@ def check_tiny_run() -> Iterator[Finding]:
     )
     if not np.isfinite(found.bias) or abs(found.bias) > MAX_BIAS_DEX:
         text = f"its light-weighted age is off by {found.bias:+.2f} dex"
-        yield Finding("run", text, "problem", "report this with the text above; try --device cpu")
+        yield Finding("run", text, "problem", "report this with the text above; try `device` cpu")
     else:
         yield Finding("run", f"light-weighted age minus truth: {found.bias:+.2f} dex, NMAD {found.nmad:.2f}")

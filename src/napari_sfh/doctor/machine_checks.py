@@ -78,7 +78,7 @@ def check_torch() -> Iterator[Finding]:
     try:
         (torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).sum().item()
     except RuntimeError as error:
-        yield Finding("torch", f"cannot compute on {name}: {error}", "problem", "give --device cpu")
+        yield Finding("torch", f"cannot compute on {name}: {error}", "problem", "give `device` cpu")
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     limited = threads == 1 and cores > 1
     yield Finding(

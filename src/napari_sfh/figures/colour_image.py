@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.colour_image import U8, MapOverlay
 from napari_sfh.figures.sky_labels import label_sky_axes
+from napari_sfh.types import measure_pixel_arcsec
 
 #: Pixels on the longer side of a figure: what 200 dots per inch show.
 MAX_SIDE = 2400
@@ -50,7 +50,7 @@ def make_north_up_wcs(wcs: WCS, shape: tuple[int, int]) -> tuple[WCS, tuple[int,
     centre = wcs.celestial.pixel_to_world((nx - 1) / 2, (ny - 1) / 2).icrs
     target.wcs.crval = centre.ra.deg, centre.dec.deg
     target.wcs.radesys = "ICRS"
-    scale = float(np.mean(proj_plane_pixel_scales(wcs.celestial)))
+    scale = measure_pixel_arcsec(wcs) / 3600.0
     target.wcs.cdelt = -scale, scale
     x, y = np.array([[-0.5, -0.5], [nx - 0.5, -0.5], [-0.5, ny - 0.5], [nx - 0.5, ny - 0.5]]).T
     corners = np.column_stack(target.world_to_pixel(wcs.celestial.pixel_to_world(x, y)))

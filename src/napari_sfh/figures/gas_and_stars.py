@@ -31,14 +31,14 @@ def draw_gas_page(
     result : Result
     lines : LineFluxes
     composite : bool
-        As in `lines.gas`.
+        Composite spectra of the [N II] diagram count as star-forming.
     size : (float, float)
         Inches; the letters follow.
 
     Raises
     ------
     SfhInputError
-        As `table`.
+        As `derive_gas_diagrams`.
     """
     with rc_context({"font.size": float(np.clip(2.1 * size[1], 8.5, 10.5))}):
         return _draw_panels(result, lines.source, derive_gas_diagrams(result, lines, composite), size)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from astropy.wcs.utils import proj_plane_pixel_scales
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
@@ -29,7 +28,7 @@ from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
 from napari_sfh.figures.sky_labels import label_sky_axes
-from napari_sfh.types import Result
+from napari_sfh.types import Result, measure_pixel_arcsec
 
 
 def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
@@ -76,7 +75,7 @@ _HALO = (withStroke(linewidth=2.5, foreground="white"),)
 
 def _scale_bar(axes: Any, result: Result, distance_mpc: float | None) -> None:
     """A bar of a round number of arcsec, about a fifth of the field; its length in kpc where the distance is known."""
-    pixel = float(np.mean(proj_plane_pixel_scales(result.wcs))) * 3600
+    pixel = measure_pixel_arcsec(result.wcs)
     nx = result.bins.bin_id.shape[1]
     nice = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300])
     length = float(nice[np.argmin(np.abs(np.log(nice / (0.2 * nx * pixel))))])
@@ -96,7 +95,7 @@ def _compass(axes: Any, result: Result) -> None:
     ny, nx = result.bins.bin_id.shape
     centre = np.array([[(nx - 1) / 2, (ny - 1) / 2]])
     ra, dec = result.wcs.wcs_pix2world(centre, 0)[0]
-    step = float(np.mean(proj_plane_pixel_scales(result.wcs)))
+    step = measure_pixel_arcsec(result.wcs) / 3600.0
     sky = [[ra, dec + step], [ra + step / np.cos(np.radians(dec)), dec]]
     arrows = result.wcs.wcs_world2pix(sky, 0) - centre
     size = 0.09 * min(nx, ny)

@@ -5,6 +5,8 @@ Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any t
 
 from __future__ import annotations
 
+import itertools
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -21,7 +23,7 @@ def draw_footprints(found: Preflight) -> Figure:
     for line in found.outlines:
         axes.fill(*line.T, facecolor="0.82", edgecolor="0.25", lw=1.5)
     handles = [Line2D([], [], color="0.25", lw=4, label=f"cube: {found.facts['field'].split(' of ')[0]} spaxels")]
-    for check, dashes in zip(found.bands, _DASHES):
+    for check, dashes in zip(found.bands, itertools.cycle(_DASHES)):
         color = check.color
         for line in check.outlines:
             axes.plot(*line.T, color=color, ls=dashes, lw=2)

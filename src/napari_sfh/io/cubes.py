@@ -34,10 +34,11 @@ from napari_sfh.io.cleaning.wavelengths import (
     read_wavelength_axis,
 )
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
-from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
+from napari_sfh.physics.wavelength import C_AA_S, air_to_vacuum
 from napari_sfh.types import F64, Cube
 
-_C_AA_PER_S = C_KMS * 1e13
+#: Cards by which headers tell a galaxy's velocity, in km/s or m/s, of one definition or another.
+_VELOCITY_CARDS = ("VHELIO", "VSYS", "VRAD", "VLSR", "CZ")
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
@@ -114,9 +115,17 @@ def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
 def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
     """What is not believed: no galaxy has exactly 0, which template headers hold."""
     z = fits_access.get_number_card(header, "REDSHIFT", "Z")
-    if z is None or (z != 0 and -0.01 < z < 2):
+    if z is not None:
+        usable = z != 0 and -0.01 < z < 2
+        return [] if usable else [f"redshift {z:g} of the header is a placeholder and is not used"]
+    text = fits_access.get_text_card(header, "REDSHIFT")
+    if text is not None:
+        return [f"REDSHIFT {text!r} of the header is no number and is not used; give `redshift`"]
+    velocity = next((key for key in _VELOCITY_CARDS if fits_access.get_number_card(header, key)), None)
+    if velocity is None:
         return []
-    return [f"redshift {z:g} of the header is a placeholder and is not used"]
+    number = fits_access.get_number_card(header, velocity)
+    return [f"{velocity} = {number:g} of the header is a velocity and is not used as a redshift; give `redshift`"]
 
 
 def _unused_note(name: str) -> str:
@@ -163,7 +172,7 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
         notes = [f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"] if area != 1.0 else []
         if not per_frequency:
             return _FluxUnit(scale * area, None, "; ".join(notes))
-        factor = _C_AA_PER_S / air_to_vacuum(wave_aa) ** 2
+        factor = C_AA_S / air_to_vacuum(wave_aa) ** 2
         middle = float(np.median(factor))
         notes.append(f"BUNIT {text!r} is a flux per frequency: converted to one per wavelength")
         return _FluxUnit(scale * area * middle, factor / middle, "; ".join(notes))

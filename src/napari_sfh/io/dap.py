@@ -26,7 +26,7 @@ from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.types import F32, BinnedMaps, Bool, Cube
 
-_LINE_MAP = re.compile(r"^([A-Z]+\d{4})_(FLUX|FLUX_ERR|VEL|VEL_ERR|SIGMA|SIGMA_ERR|SIGMA_CORR)$")
+_FLUX_MAP = re.compile(r"^([A-Z]+\d{4})_FLUX$")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,6 @@ class LineMaps:
     flux: F32  # (ny, nx)
     flux_error: F32 | None
     v_kms: F32 | None
-    v_error_kms: F32 | None
-    sigma_kms: F32 | None
-    sigma_error_kms: F32 | None
-    sigma_corr_kms: F32 | None  # instrumental dispersion to subtract in quadrature
     flux_unit: str
 
 
@@ -101,8 +97,8 @@ def _find_missing_kinematics(v_kms: F32, sigma_kms: F32) -> Bool:
 def list_line_names(path: str | Path) -> tuple[str, ...]:
     """Emission lines whose flux a MAPS file holds, in the file's order."""
     with fits_access.open_fits(path) as hdus:
-        found = [_LINE_MAP.match(h.name.upper()) for h in hdus]
-    return tuple(m.group(1) for m in found if m and m.group(2) == "FLUX")
+        found = [_FLUX_MAP.match(h.name.upper()) for h in hdus]
+    return tuple(m.group(1) for m in found if m)
 
 
 def read_line_maps(path: str | Path) -> dict[str, LineMaps]:
@@ -127,8 +123,8 @@ def read_line_maps(path: str | Path) -> dict[str, LineMaps]:
 
         lines = {}
         for key in names:
-            match = _LINE_MAP.match(key)
-            flux = get(key) if match and match.group(2) == "FLUX" else None
+            match = _FLUX_MAP.match(key)
+            flux = get(key) if match else None
             if match is None or flux is None:
                 continue
             line = match.group(1)
@@ -136,10 +132,6 @@ def read_line_maps(path: str | Path) -> dict[str, LineMaps]:
                 flux,
                 get(f"{line}_FLUX_ERR"),
                 get(f"{line}_VEL"),
-                get(f"{line}_VEL_ERR"),
-                get(f"{line}_SIGMA"),
-                get(f"{line}_SIGMA_ERR"),
-                get(f"{line}_SIGMA_CORR"),
                 str(hdus[names[key]].header.get("BUNIT", "")),
             )
     return lines

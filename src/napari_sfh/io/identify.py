@@ -22,7 +22,7 @@ from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.mosaic_header import find_filter_words
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
-from napari_sfh.types import BinnedMaps, Cube, Mosaic
+from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
 
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
@@ -182,7 +182,7 @@ def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
 def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
     mosaic = read_mosaic(path, instrument=header.instrument)
     stands_in = " (stands in)" if is_camera_substitute(mosaic, header.instrument) else ""
-    scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
+    scale = measure_pixel_arcsec(mosaic.wcs)
     ny, nx = mosaic.shape
     details = {
         "band": f"{mosaic.band} ({mosaic.camera} {mosaic.filter_name}){stands_in}",
@@ -192,12 +192,6 @@ def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
         "weight map": mosaic.weight_path.name if mosaic.weight_path else "none",
     }
     return FileInfo("mosaic", path, details, mosaic.notes, band=mosaic.band, opened=mosaic)
-
-
-def _pixel_arcsec(wcs: Any) -> Any:
-    from astropy.wcs.utils import proj_plane_pixel_scales
-
-    return proj_plane_pixel_scales(wcs) * 3600.0
 
 
 def _describe_maps(path: Path, header: BundleHeader) -> FileInfo:

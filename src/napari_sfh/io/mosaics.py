@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
@@ -38,7 +37,8 @@ from napari_sfh.io.mosaic_header import (
     read_flux_calibration,
 )
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
-from napari_sfh.types import F32, Cube, Mosaic
+from napari_sfh.physics.robust import measure_nmad
+from napari_sfh.types import F32, Cube, Mosaic, measure_pixel_arcsec
 
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
@@ -227,9 +227,7 @@ def measure_pixel_scatter(image: NDArray[np.floating]) -> float:
     # Second differences: a gradient of the galaxy's light must not count as noise.
     d = image[:, : -2 * step] - 2 * image[:, step:-step] + image[:, 2 * step :]
     d = d[np.isfinite(d)]
-    if d.size == 0:
-        return float("nan")
-    return float(1.4826 * np.median(np.abs(d - np.median(d))) / np.sqrt(6.0))
+    return measure_nmad(d) / float(np.sqrt(6.0))
 
 
 class _MosaicLayout(NamedTuple):
@@ -315,7 +313,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     kind = "weight"
     if weight is None and sigma is not None:
         weight_path, weight, kind = path, ImageReader(path, sigma, 2), "sigma"
-    pixel_arcsec = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600.0
+    pixel_arcsec = measure_pixel_arcsec(wcs)
     reader = CutoutReader(
         ImageReader(path, science, 2),
         weight,

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.physics.means import weighted_mean
-from napari_sfh.types import F32, F64, I32
+from napari_sfh.types import F32, F64, I32, measure_pixel_arcsec
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ def _read_maps(path: Path) -> NgistResult:
     values = np.full((3, number.max() + 1), np.nan)
     for row, image in zip(values, (bins["SNRBIN"], sfh["AGE"], sfh["METAL"])):
         row[filled] = image.ravel()[first]
-    step = np.mean(proj_plane_pixel_scales(wcs)) * 3600.0
+    step = measure_pixel_arcsec(wcs)
     axes = (step * np.arange(number.shape[1]), step * np.arange(number.shape[0]))
     bin_id = np.where(number >= 0, number + 1, 0).astype(np.int32)
     return _make_ngist_result(path, bin_id, axes, values[0].astype(np.float32), (values[1], values[2]), {}, wcs)

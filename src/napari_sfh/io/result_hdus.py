@@ -213,6 +213,8 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("V", data.v_kms, "km/s", "stellar, relative to REDSHIFT"),
         ("SIGMA", data.sigma_kms, "km/s", "stellar, before broadening"),
     ]
+    if data.added_kms is not None:
+        rows.append(("SIGMA_ADD", data.added_kms, "km/s", "added by the broadening, LSF included"))
     for name, key in {**find_mean_columns(p), **find_table_columns(p)}.items():
         text, unit = _describe_scalar(name)
         rows.append((name, p.median(key), unit, text))

@@ -75,7 +75,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
+        raise SfhInputError(f"{path}: exists already; give another `output` or allow overwriting")
     with write_atomically(path) as part:
         if path.name.lower().endswith(".gz"):
             _write_compressed(result, part)
@@ -291,6 +291,8 @@ class _ResultReader:
             sigma_kms=self.column("SIGMA", np.float32),
             flag=self.column("DATA_FLAG", np.int32),
             instrument=self.instrument,
+            redshift=np.full(n, self.own["redshift"], np.float32) if self.instrument.takes_redshift else None,
+            added_kms=self.column("SIGMA_ADD", np.float32) if "SIGMA_ADD" in self.table.names else None,
         )
 
     def age_edges(self) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """From `Observation` to `Prediction`: devices, memory, progress and cancel.
 
 Batches are independent (see `batches`). All of one is computed where it lies: encoding, network, posterior,
-quantiles, the spectrum rebuilt from them, and the out-of-depth score; only the outputs leave the device.
+quantiles, the spectrum rebuilt from them, and the out-of-distribution score; only the outputs leave the device.
 """
 
 from __future__ import annotations

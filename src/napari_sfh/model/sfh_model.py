@@ -1,4 +1,4 @@
-"""Network, posterior, calibration and out-of-depth score in one module: all that a weights bundle stores in tensors."""
+"""Network, posterior, calibration and OOD score in one module: all that a weights bundle stores in tensors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelConfig:
     architecture: str = "stem"
     network: Mapping[str, Any] = field(default_factory=dict)
     flow: FlowConfig = field(default_factory=FlowConfig)
-    subspace: int = 40  # principal components of the out-of-depth score
+    subspace: int = 40  # principal components of the out-of-distribution score
     gaussians: int = 8  # of the latent density
 
     def to_json(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from napari_sfh.physics.ages import Z_SUN
+
 #: Names of columns and images without the suffixes of `_SUFFIXES`.
 COLUMN_WORDS: dict[str, str] = {
     "BIN_ID": "number of the bin, from 1; 0 = a region",
@@ -15,17 +17,18 @@ COLUMN_WORDS: dict[str, str] = {
     "SNR": "S/N per pixel, from the data",
     "V": "velocity of the stars, relative to the galaxy's redshift",
     "SIGMA": "velocity dispersion of the stars, before broadening to the network's resolution",
+    "SIGMA_ADD": "velocity dispersion that this broadening added, what the line-spread function lacked included",
     "AGE_LW": "light-weighted mean of log10 age/yr",
     "AGE_MW": "mass-weighted mean of log10 age/yr",
-    "MH_LW": "light-weighted mean [M/H] in dex, solar Z = 0.019",
-    "MH_MW": "mass-weighted mean [M/H] in dex, solar Z = 0.019",
-    "MH": "[M/H] in dex, solar Z = 0.019",
+    "MH_LW": f"light-weighted mean [M/H] in dex, solar Z = {Z_SUN}",
+    "MH_MW": f"mass-weighted mean [M/H] in dex, solar Z = {Z_SUN}",
+    "MH": f"[M/H] in dex, solar Z = {Z_SUN}",
     "EBV": "E(B-V) of the stars inside the galaxy",
     "LG_ML_V": "log10 of the mass formed over the intrinsic V light, solar units",
     "LG_MASS_DENSITY": "log10 of the stellar mass formed per area",
     "LG_SFR_DENSITY": "log10 of the star-formation rate per area, mean over the last 100 Myr",
     "CHI2": "reduced chi2 of the spectrum",
-    "OOD": "out-of-depth score of the network; above 1 do not trust",
+    "OOD": "out-of-distribution score of the network; above 1 do not trust",
     "FLAG": "bit mask of warnings",
     "FLAG_WORDS": "the warnings in words",
     "AGE_LO": "younger edge of the age bin, lookback time",

@@ -23,10 +23,8 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64, AnyArray
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.wavelength import C_AA_S
 
-#: Speed of light in Angstrom per second.
-C_AA_S: float = C_KMS * 1e13
 #: Zero point of AB magnitudes for f_nu in erg/s/cm2/Hz.
 AB_ZERO: float = -48.60
 #: Absolute AB magnitude of the Sun in V (Willmer 2018, ApJS 236, 47).

@@ -31,7 +31,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 HST_MIRROR_M, JWST_MIRROR_M = 2.4, 6.5
 #: Wavelength in Angstrom between NIRCam's detectors.
 _NIRCAM_SPLIT_AA = 24000.0
-_ARCSEC_PER_RAD = 3600.0 * 180.0 / np.pi
+ARCSEC_PER_RADIAN: float = 3600.0 * 180.0 / np.pi
 
 
 class HstDetector(NamedTuple):
@@ -94,7 +94,7 @@ def compute_hst_psf_fwhm(camera: str, wave_aa: float, pixel_arcsec: float) -> fl
     if camera not in DETECTORS:
         raise SfhInputError(f"camera {camera!r} has no PSF here; one of {', '.join(DETECTORS)}")
     detector = DETECTORS["NIRCAM long" if camera == "NIRCAM" and wave_aa > _NIRCAM_SPLIT_AA else camera]
-    core = diffraction_fwhm(detector.obscuration) * wave_aa * 1e-10 / detector.mirror_m * _ARCSEC_PER_RAD
+    core = diffraction_fwhm(detector.obscuration) * wave_aa * 1e-10 / detector.mirror_m * ARCSEC_PER_RADIAN
     waves, sides, corners = np.array(detector.diffusion).T
     spread = float(np.interp(wave_aa, waves, 2.0 * (sides + 2.0 * corners))) * detector.pixel_arcsec**2
     squares = (2.0 * detector.pixel_arcsec**2 + pixel_arcsec**2) / 12.0

@@ -5,22 +5,31 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: Hα and Hβ.
+HALPHA_AA: float = 6562.80
+HBETA_AA: float = 4861.33
+#: Doublets, the stronger line first; that of [S II] follows the density.
+OIII_AA: tuple[float, float] = (5006.84, 4958.91)
+NII_AA: tuple[float, float] = (6583.45, 6548.05)
+OI_AA: tuple[float, float] = (6300.30, 6363.78)
+SII_AA: tuple[float, float] = (6716.44, 6730.82)
+#: Flux of the stronger over that of the weaker line of those that leave one level (Storey & Zeippen 2000, MNRAS 312,
+#: 813).
+OIII_RATIO, NII_RATIO, OI_RATIO = 2.98, 3.05, 3.13
 #: [O II], [Ne III], He I, Hδ, Hγ, [O III], He II, Hβ, [O III], [N I], He I, [O I], [N II], Hα, He I, [S II], [Ar III],
 #: [O II], [S III].
 GAS_LINES_AA: tuple[float, ...] = (
     3726.0, 3728.8, 3868.8, 3888.6, 3967.5, 3970.1, 4101.7, 4340.5, 4363.2, 4685.7,
-    4861.3, 4958.9, 5006.8, 5197.9, 5200.3, 5875.6, 6300.3, 6363.8, 6548.0, 6562.8, 6583.5, 6678.2, 6716.4, 6730.8,
+    HBETA_AA, *OIII_AA, 5197.9, 5200.3, 5875.6, *OI_AA, *NII_AA, HALPHA_AA, 6678.2, *SII_AA,
     7065.2, 7135.8, 7319.5, 7330.2, 7751.1, 9068.6, 9530.6,
 )  # fmt: skip
-#: Hα in air, Angstrom.
-HALPHA_AA: float = 6562.8
 #: Half-width of the range that a line may fill at 150 km/s, Angstrom: four sigma at Hα, LSF included.
 LINE_REACH_AA: float = 16.0
 
 
 #: Lines that recombination makes, with those within `LINE_REACH_AA` of them: Hα hides [N II], Hβ nothing else.
 RECOMBINATION_LINES_AA: tuple[float, ...] = (
-    3888.6, 3967.5, 3970.1, 4101.7, 4340.5, 4685.7, 4861.3, 5875.6, 6548.0, 6562.8, 6583.5, 6678.2, 7065.2,
+    3888.6, 3967.5, 3970.1, 4101.7, 4340.5, 4685.7, HBETA_AA, 5875.6, *NII_AA, HALPHA_AA, 6678.2, 7065.2,
 )  # fmt: skip
 #: The others, which collisions excite.
 FORBIDDEN_LINES_AA: tuple[float, ...] = tuple(x for x in GAS_LINES_AA if x not in RECOMBINATION_LINES_AA)

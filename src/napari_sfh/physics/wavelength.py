@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 #: Speed of light in km/s.
 C_KMS: float = 299792.458
+#: The same in Angstrom per second.
+C_AA_S: float = C_KMS * 1e13
 
 
 def refractive_index(wave_vacuum_aa: NDArray[np.float64]) -> NDArray[np.float64]:

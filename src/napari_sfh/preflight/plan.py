@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh import decisions
 from napari_sfh.config import SETTINGS, RunConfig
@@ -38,7 +37,7 @@ from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress
+from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress, measure_pixel_arcsec
 
 _Opened = Cube | Mosaic | BinnedMaps
 
@@ -338,7 +337,7 @@ def _examine_band_images(config: RunConfig, header: BundleHeader, problems: Sequ
     spaxels = measure_band_signal_noise(images.flux, images.error, images.wcs, images.path)
     snr = np.where(spaxels.good, spaxels.signal / spaxels.noise, np.nan).astype(np.float32)
     seen = footprints.ObservedField(np.isfinite(spaxels.signal), snr)
-    scale = float(np.mean(proj_plane_pixel_scales(images.wcs))) * 3600.0
+    scale = measure_pixel_arcsec(images.wcs)
     said = [*problems, *images.notes, *([decisions.NO_FOREGROUND] if config.ebv_mw is None else [])]
     if missing := [band for band in instrument.band_names if band not in paths]:
         said.append(f"no image of {', '.join(missing)}: the network runs without, and flags it")

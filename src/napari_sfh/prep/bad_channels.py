@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.narrow_features import find_narrow_features
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.prep.spikes import find_spikes, measure_local_scatter
@@ -200,7 +201,7 @@ def _noise_is_known(spectra: BinSpectra, rows: NDArray[np.intp]) -> bool:
     whole = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
     if not whole.any():
         return False
-    return bool(np.median(curvature[whole]) > 0.3 * 0.6745 * np.sqrt(6.0) * np.median(sigma[good]))
+    return bool(np.median(curvature[whole]) > 0.3 / SIGMA_PER_MAD * np.sqrt(6.0) * np.median(sigma[good]))
 
 
 def _find_quiet_stretches(flux: F64, noisy: bool) -> Bool:

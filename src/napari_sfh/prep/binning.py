@@ -24,6 +24,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, GivenBins, Progress
@@ -35,7 +36,7 @@ MAX_VORBIN_SPAXELS: int = 40_000
 #: Seconds a spaxel with powerbin, a squared spaxel with vorbin, on one core (benchmarks/bench_prep.py).
 _POWERBIN_SECONDS, _VORBIN_SECONDS = 1.2e-4, 5.5e-9
 BINNING_METHODS: tuple[str, ...] = ("auto", "vorbin", "powerbin")
-_DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
+_DIFFERENCE_NOISE = SIGMA_PER_MAD / np.sqrt(6.0)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def _spaxel_sn(
         raise SfhInputError(
             f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window {window} "
             f"(best {best:.2f} of {int(covered.sum())} observed spaxels){_list_missing(cube.describe_missing())}; "
-            "check DATA, STAT, their BUNIT and `redshift`"
+            f"check DATA, STAT, their BUNIT ({cube.header.get('BUNIT', 'none')}) and `redshift`"
         )
     return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None, cube.describe_missing())
 

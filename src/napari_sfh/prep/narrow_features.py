@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.sky_lines import REACH_AA, SKY_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, Bool
@@ -116,7 +117,7 @@ def _measure_noise(flux: F32) -> F32:
     """Scatter (N, n) of single channels about the mean of their neighbours, which stars add little to."""
     step = np.full_like(flux, np.nan)
     step[:, 1:-1] = np.abs(flux[:, 1:-1] - 0.5 * (flux[:, :-2] + flux[:, 2:]))
-    return np.asarray(_spread_medians(step) * np.float32(1.4826 / np.sqrt(1.5)), dtype=np.float32)
+    return np.asarray(_spread_medians(step) * np.float32(SIGMA_PER_MAD / np.sqrt(1.5)), dtype=np.float32)
 
 
 def _judge_windows(flux: F32, level: F32, noise: F32, most: tuple[F32, F32], width: int) -> _Windows:

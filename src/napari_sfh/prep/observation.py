@@ -95,6 +95,7 @@ def make_observation(
         flag=flag,
         instrument=instrument,
         redshift=np.full(n, redshift, dtype=np.float32) if instrument.takes_redshift else None,
+        added_kms=rest.added_kms,
     )
 
 

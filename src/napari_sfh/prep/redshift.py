@@ -19,6 +19,7 @@ from scipy import fft
 from scipy.ndimage import median_filter
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.prep import sky_lines
 from napari_sfh.prep.spectra import BinSpectra
@@ -130,7 +131,7 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     data = np.where(usable, flux / safe - 1.0, 0.0)
     weight = np.where(usable, 1.0 / (variance / safe**2 + _SOFTENING**2), 0.0)
     # A single bad pixel must not outvote the galaxy.
-    limit = 5.0 * np.median(np.abs(data[usable])) / 0.6745 + 3.0
+    limit = 5.0 * np.median(np.abs(data[usable])) * SIGMA_PER_MAD + 3.0
     return np.clip(data, -1.0, limit), weight
 
 

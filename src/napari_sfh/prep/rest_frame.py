@@ -74,6 +74,7 @@ class RestSpectra(NamedTuple):
     norm_cgs: F64  # (N,) mean observed f_lambda in the window, erg/s/cm2/AA; NaN without a usable continuum
     snr: F32  # (N,) per pixel of the grid in the window; 0 where norm_cgs is NaN
     excess_kms: F32  # (N,) by which the spectrum is broader than the grid's, in quadrature; 0 = brought to it
+    added_kms: F32  # (N,) dispersion of the kernel, in quadrature, with what the LSF lacked: the median over the grid
 
 
 def shift_to_rest_frame(
@@ -113,7 +114,8 @@ def shift_to_rest_frame(
     channel_aa = np.gradient(spectra.wave_aa)
     flux, error = (np.zeros((n, grid.n_wave), dtype=np.float32) for _ in range(2))
     mask = np.zeros((n, grid.n_wave), dtype=bool)
-    norm, snr, excess = np.full(n, np.nan), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
+    norm = np.full(n, np.nan)
+    snr, excess, added = (np.zeros(n, dtype=np.float32) for _ in range(3))
     for b in range(n):
         if b % 64 == 0:
             raise_if_cancelled(cancel)
@@ -123,14 +125,14 @@ def shift_to_rest_frame(
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
         peaks = np.searchsorted(spectra.wave_aa, np.array(GAS_LINES_AA) * stretch)
         f, variance, ok = _resample(kernel, spectra, b, peaks, channel_aa, grid.pixel_aa * stretch)
-        excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
+        excess[b], added[b] = _find_excess_and_added_kms(squared, centre, sigma[b], grid.sigma_kms)
         mean = _window_mean(f, ok, grid.norm_pixels)
         if not mean > 0:
             continue
         flux[b], error[b], mask[b] = f / mean, np.sqrt(variance) / mean, ok
         norm[b] = mean * spectra.flux_scale
         snr[b] = mean / np.sqrt(variance[grid.norm_pixels & ok].mean())
-    return RestSpectra(flux, error, mask, norm, snr, excess)
+    return RestSpectra(flux, error, mask, norm, snr, excess, added)
 
 
 def _per_bin(value: F32 | float, n: int, name: str) -> F64:
@@ -157,12 +159,15 @@ def compute_missing_variance(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64
     return np.asarray((centre_aa * extra_kms / C_KMS) ** 2 + lsf / FWHM_PER_SIGMA**2, dtype=np.float64)
 
 
-def _find_excess_kms(missing_aa2: F64, centre_aa: F64, sigma_kms: float, target_kms: float) -> float:
-    """Dispersion in km/s by which a spectrum exceeds the grid's, in quadrature: the median over the grid."""
+def _find_excess_and_added_kms(
+    missing_aa2: F64, centre_aa: F64, sigma_kms: float, target_kms: float
+) -> tuple[float, float]:
+    """Dispersions in km/s by which a spectrum exceeds the grid's, and which it is given: medians over the grid."""
     lacking = float(np.median(missing_aa2 / centre_aa**2)) * C_KMS**2
+    added = np.sqrt(max(lacking, 0.0))
     # The broadening was clipped where the stars alone are too broad.
     lacking -= max(sigma_kms**2 - target_kms**2, 0.0)
-    return float(np.sqrt(max(-lacking, 0.0)))
+    return float(np.sqrt(max(-lacking, 0.0))), float(added)
 
 
 def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64) -> sparse.csr_array:
@@ -317,24 +322,29 @@ def _window_mean(flux: F64, ok: Bool, window: Bool) -> float:
     return float(flux[used].mean()) if 2 * used.sum() >= window.sum() else np.nan
 
 
-def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
-    """Variance of a broadened pixel over that of an independent pixel, mean over the grid, shape of sigma.
+def find_added_kms(data: Observation) -> F64:
+    """Dispersion (N,) that the broadening added: its own record, or what the stars lack of the grid's dispersion."""
+    if data.added_kms is not None:
+        return data.added_kms.astype(np.float64)
+    return broadening_kms(data.sigma_kms, data.instrument.grid.sigma_kms)[0]
 
-    A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; near the grid's dispersion nothing is
-    removed.
+
+def noise_gain(added_kms: F64 | float, grid: SpectrumGrid) -> F32:
+    """Variance of a broadened pixel over that of an independent pixel, mean over the grid, shape of ``added_kms``.
+
+    A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; a narrow one removes nothing.
 
     Parameters
     ----------
-    sigma_kms : array (N,) or float
-        Stellar dispersion before the broadening, km/s.
+    added_kms : array (N,) or float
+        Dispersion of the kernel, km/s, see `find_added_kms`.
     grid : SpectrumGrid
 
     Returns
     -------
     array (N,)
     """
-    extra, _ = broadening_kms(sigma_kms, grid.sigma_kms)
-    s = np.asarray(extra)[..., None] / C_KMS * grid.wave_aa / grid.pixel_aa
+    s = np.asarray(added_kms)[..., None] / C_KMS * grid.wave_aa / grid.pixel_aa
     return np.minimum(1.0, 1.0 / (2.0 * np.sqrt(np.pi) * np.maximum(s, 1e-6))).mean(-1).astype(np.float32)
 
 
@@ -358,4 +368,4 @@ def reduced_chi2(data: Observation, model_flux: F32) -> F32:
     pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)
     count = used.sum(1)
     chi2 = np.divide((pull**2).sum(1), count, out=np.full(count.shape, np.nan), where=count > 0)
-    return (chi2 / noise_gain(data.sigma_kms, grid)).astype(np.float32)
+    return (chi2 / noise_gain(find_added_kms(data), grid)).astype(np.float32)

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.narrow_features import find_narrow_features
 from napari_sfh.prep.spectra import BinMembers, BinSpectra, sum_block
 from napari_sfh.types import F32, F64, I64, BinMap, Bool, Cube
@@ -82,7 +83,7 @@ def measure_local_scatter(step: F64) -> F64:
     out = np.empty_like(step)
     for lo in range(0, step.shape[1], 100):
         part = slice(lo, lo + 100)
-        scale = 1.4826 * compute_row_medians(np.abs(step[:, part]))[:, None]
+        scale = SIGMA_PER_MAD * compute_row_medians(np.abs(step[:, part]))[:, None]
         out[:, part] = np.where(scale > 0, scale, 1e-6)
     return out
 

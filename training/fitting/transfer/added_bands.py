@@ -60,7 +60,7 @@ def extend_network(start: SfhModel, known: Instrument, model: SfhModel, wanted: 
         The architecture cannot take bands up.
     """
     if not isinstance(start.network, StemNetwork) or not isinstance(model.network, StemNetwork):
-        raise SfhInputError("--from: networks other than stem take up no further bands; train from the beginning")
+        raise SfhInputError("`start`: networks other than stem take up no further bands; train from the beginning")
     state, own = start.network.state_dict(), model.network.state_dict()
     place = [wanted.band_names.index(name) for name in known.band_names]
     for key in _SCALES:

@@ -71,7 +71,7 @@ def calibrate_bundle(
     check_outputs([output], [bundle.path, *([data] if data else [])])
     training = bundle.meta["training"]
     if seed == training.get("seed"):
-        raise SfhInputError(f"--seed {seed}: these weights were trained with it; choose another")
+        raise SfhInputError(f"`seed` {seed}: these weights were trained with it; choose another")
     recipe = make_recipe(training["recipe"], str(bundle.path))
     recipe = replace(recipe, fit=replace(recipe.fit, seed=seed), features=bundle.features)
     objects = _draw_objects(bundle, n, seed, say) if data is None else _read_objects(bundle, data, seed, say)
@@ -88,7 +88,7 @@ def _draw_objects(bundle: Bundle, n: int, seed: int, say: LogLine) -> Calibratio
     """New objects of the weights' prior."""
     prior = bundle.meta["prior"]
     if not prior.get("toml"):
-        raise SfhInputError(f"{bundle.path}: trained on {prior.get('name')}; give other objects with labels by --data")
+        raise SfhInputError(f"{bundle.path}: trained on {prior.get('name')}; give other objects with labels by `data`")
     source = prepare_prior(parse_prior(prior["toml"], str(bundle.path)), bundle.instrument)
     say(f"drawing {n} objects of prior {source.config.name}")
     spectra = replace(make_fresh_source(source, n, seed), targets=bundle.targets, features=bundle.features)
@@ -101,7 +101,7 @@ def _read_objects(bundle: Bundle, path: Path, seed: int, say: LogLine) -> Calibr
     """Rows of a table, half of them for each purpose: none was trained on."""
     digest = hash_table_file(path)
     if digest == bundle.meta["training"].get("data_sha256"):
-        raise SfhInputError(f"--data {path}: these weights were trained on it; give objects that they have not seen")
+        raise SfhInputError(f"`data` {path}: these weights were trained on it; give objects that they have not seen")
     library = next(iter(bundle.meta["libraries"]))
     prepared = templates.prepare_templates(library, bundle.instrument)
     table = read_labelled_table(path, bundle.instrument, bundle.filters, bundle.targets)

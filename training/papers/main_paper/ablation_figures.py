@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.evaluation.ablation import ALL_INPUT, LINE_REGIONS_AA, list_segments
 from napari_sfh.training.papers.main_paper.measurements import AblationTest, Means, PaperMeasurements
@@ -20,7 +21,7 @@ _EXTREME = ("no spectrum", "flat continuum", "all bands permuted")
 #: Colour and legend of each kind of change.
 _KIND_STYLES = {"masked": ("tab:blue", "masked"), "permuted": ("tab:red", "values of other objects")}
 #: Balmer lines that titles name, Angstrom.
-_BALMER_AA = {"Hβ": 4861.3, "Hα": 6562.8}
+_BALMER_AA = {"Hβ": HBETA_AA, "Hα": HALPHA_AA}
 #: Absorption features (Worthey et al. 1994, ApJS 94, 687), Angstrom.
 LICK_AA: Mapping[str, tuple[float, float]] = {
     "Hβ": (4847.9, 4876.6), "Mg b": (5160.1, 5192.6), "Fe5270": (5245.7, 5285.7), "Fe5335": (5312.1, 5352.1),

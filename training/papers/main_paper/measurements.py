@@ -31,7 +31,7 @@ from napari_sfh.training.evaluation.test_set import TestSet
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import F32, F64, Observation, Progress
+from napari_sfh.types import F32, F64, Observation, Progress, join_observations
 
 Means = Mapping[str, F64]
 #: Latent vectors that are projected.
@@ -108,7 +108,7 @@ def measure_paper_figures(
     """
     if not bundle.targets.n_age or bundle.instrument.spectrum is None:
         raise SfhInputError(
-            f"--paper: {bundle.name!r} predicts no histories from spectra; these figures are of weights that do"
+            f"`paper`: {bundle.name!r} predicts no histories from spectra; these figures are of weights that do"
         )
     few = test_set.first(settings.n)
     seen = [(data, block.labels) for block, data in few.observe()]
@@ -120,7 +120,7 @@ def measure_paper_figures(
     return PaperMeasurements(
         bundle=bundle,
         test_set=few,
-        data=_join_observations([data for data, _ in seen]),
+        data=join_observations([data for data, _ in seen]),
         labels=few.labels,
         main=main,
         model_flux=model_flux,
@@ -167,18 +167,6 @@ def _observe_at_other_noise(
         report_progress(Progress(f"S/N {snr:g}", 0, few.n), progress)
         found[snr] = _predict_means([data for _, data in few.observe(snr)], bundle, device)
     return found
-
-
-def _join_observations(parts: list[Observation]) -> Observation:
-    if len(parts) == 1:
-        return parts[0]
-    from dataclasses import fields
-
-    columns: dict[str, Any] = {}
-    for f in fields(Observation):
-        values = [getattr(p, f.name) for p in parts]
-        columns[f.name] = np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0]
-    return Observation(**columns)
 
 
 def _reconstruct(

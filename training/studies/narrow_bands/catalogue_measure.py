@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import predict_histories
+from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.training.prior.distributions import Dist, constant_distribution
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, simulate_objects
@@ -124,7 +125,7 @@ def summarise_catalogue_errors(name: str, found: F64, truth: NDArray[np.floating
         "bias": middle,
         "mean": float(error.mean()),
         "std": float(error.std()),
-        "nmad": 1.4826 * float(np.median(np.abs(error - middle))),
+        "nmad": measure_nmad(error),
         "outliers": float(np.mean(np.abs(error) > OUTLIERS.get(name, 0.5))),
         "spread": float(np.std(truth)),
     }

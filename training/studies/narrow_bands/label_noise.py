@@ -56,7 +56,7 @@ def measure_label_noise(
         made = make(snr)
         truth = made.truth
         if any(name not in truth or truth[name] is getattr(made, name) for name in SPAXEL_QUANTITIES):
-            raise SfhInputError("--label-snr: labels are the truth and have no noise; leave --labels out")
+            raise SfhInputError("`label_snr`: labels are the truth and have no noise; leave `labels` out")
         row: dict[str, Any] = {
             "n_spaxels": len(made.r),
             "labels": {name: summarise_errors(getattr(made, name), truth[name]) for name in SPAXEL_QUANTITIES},

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.console import LogLine
 from napari_sfh.physics.ages import UNIVERSE_GYR
+from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
@@ -139,7 +140,7 @@ def measure_percentile_accuracy(
         out[name] = {
             "r2": measure_determination(np.asarray(found[:, k], float), spread),
             "one_minus_relative": 100 * float(1 - np.mean(np.abs(error)) / np.mean(np.abs(spread))),
-            "nmad": 1.4826 * float(np.median(np.abs(error - np.median(error)))),
+            "nmad": measure_nmad(error),
             "bias": float(np.median(error)),
         }
     return out

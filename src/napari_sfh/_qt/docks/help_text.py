@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import napari_sfh
+from napari_sfh.physics.ages import Z_SUN
 
 #: The page of the documentation on the window, in the source of the package.
 _PAGE = "docs/reference/window.md"
@@ -34,7 +35,7 @@ KEYS: Mapping[str, str] = {
 NUMBERS: Mapping[str, str] = {
     "S/N": "of the bin's spectrum per pixel (or the median of its bands), and its number of spaxels",
     "LW, MW age": "mean of log age weighted by V-band light (led by the young) or by the mass formed (led by the old)",
-    "LW, MW [M/H]": "the same means of the metallicity, dex; solar Z = 0.019",
+    "LW, MW [M/H]": f"the same means of the metallicity, dex; solar Z = {Z_SUN}",
     "t50, t90": "lookback times at which half and 90 % of the mass had formed; the tip of t50 has all nine",
     "E(B−V)": "reddening of the stars by the galaxy's own dust, mag; the Milky Way's is taken off before",
     "χ²": "reduced, of the spectrum and the model of the prediction",

@@ -28,6 +28,7 @@ from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.types import FLAG_MEANING, Result
 
 #: Keys on the canvas, and the place among the main maps of what each shows (or what it toggles).
@@ -47,8 +48,8 @@ MEANING = {
     NO_MAP: "No map: the white light, or a line map or difference chosen below",
     "AGE_LW": "Mean of log age (yr), weighted by V-band light: led by the young",
     "AGE_MW": "Mean of log age (yr), weighted by the mass formed: led by the old",
-    "MH_LW": "Mean [M/H] (dex, solar Z = 0.019), weighted by V-band light",
-    "MH_MW": "Mean [M/H] (dex, solar Z = 0.019), weighted by the mass formed",
+    "MH_LW": f"Mean [M/H] (dex, solar Z = {Z_SUN}), weighted by V-band light",
+    "MH_MW": f"Mean [M/H] (dex, solar Z = {Z_SUN}), weighted by the mass formed",
     "EBV": "Reddening of the stars within the galaxy, mag",
     "SNR": "Signal to noise of the bin's spectrum, per pixel in 5300-5500 Å",
     "OOD": "How unlike the training set the bin is: above 1 the network is not to be believed",

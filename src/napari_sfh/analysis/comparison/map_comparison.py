@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
+from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.types import F64, I32, BinMap, Flag, Result, SpaxelTruth
 
 #: Share of a foreground star in a bin's light up to which the bin is held against the galaxy's truth.
@@ -70,7 +71,7 @@ def measure_scatter(found: NDArray[np.floating], reference: NDArray[np.floating]
         return ScatterStatistics(np.nan, np.nan, np.nan, 0)
     difference = a - b
     median = float(np.median(difference))
-    nmad = 1.4826 * float(np.median(np.abs(difference - median)))
+    nmad = measure_nmad(difference)
     varies = a.size > 2 and np.std(a) > 0 and np.std(b) > 0
     correlation = float(np.corrcoef(a, b)[0, 1]) if varies else float("nan")
     return ScatterStatistics(median, float(np.std(difference)), nmad, int(difference.size), correlation)

@@ -28,6 +28,17 @@ from napari_sfh.jobs import ReportProgress, run_in_process
 from napari_sfh.physics import lsf
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.lines import (
+    HALPHA_AA,
+    HBETA_AA,
+    NII_AA,
+    NII_RATIO,
+    OI_AA,
+    OI_RATIO,
+    OIII_AA,
+    OIII_RATIO,
+    SII_AA,
+)
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
@@ -35,19 +46,25 @@ from napari_sfh.prep.kinematics.ppxf_call import run_ppxf
 from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import F64, Observation, Result
 
+
+def _share_doublet(lines_aa: tuple[float, float], ratio: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Both lines of a doublet with their shares of its flux."""
+    return (lines_aa[0], ratio / (1 + ratio)), (lines_aa[1], 1 / (1 + ratio))
+
+
 #: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
 PPXF_GAS_LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
-    ("Hbeta", ((4861.3, 1.0),)),
-    ("[OIII]", ((5006.84, 0.75), (4958.91, 0.25))),
+    ("Hbeta", ((HBETA_AA, 1.0),)),
+    ("[OIII]", _share_doublet(OIII_AA, OIII_RATIO)),
     ("[NI]", ((5197.9, 0.5), (5200.26, 0.5))),
     ("HeI5876", ((5875.6, 1.0),)),
-    ("[OI]", ((6300.3, 0.75), (6363.78, 0.25))),
+    ("[OI]", _share_doublet(OI_AA, OI_RATIO)),
     ("[SIII]", ((6312.1, 1.0),)),
-    ("Halpha", ((6562.8, 1.0),)),
-    ("[NII]", ((6583.45, 0.746), (6548.05, 0.254))),
+    ("Halpha", ((HALPHA_AA, 1.0),)),
+    ("[NII]", _share_doublet(NII_AA, NII_RATIO)),
     ("HeI6678", ((6678.2, 1.0),)),
-    ("[SII]6716", ((6716.44, 1.0),)),
-    ("[SII]6731", ((6730.82, 1.0),)),
+    ("[SII]6716", ((SII_AA[0], 1.0),)),
+    ("[SII]6731", ((SII_AA[1], 1.0),)),
     ("[ArV]", ((7005.4, 1.0),)),
 )
 _GAS_START = [0.0, 40.0]

@@ -23,6 +23,7 @@ _ADVICE: Mapping[Flag, str] = {
     Flag.CONTINUUM: "the continuum is not as predicted, by more than 5 %; do not believe dust and ages before you know "
     "whether the flux calibration or another dust law is the cause",
     Flag.MAGNESIUM: "Mg b is strong for its iron, as in alpha-enhanced stars; light-weighted ages may be 0.1 dex low",
+    Flag.MASKED_PIXELS: "more than a tenth of the pixels have no value (gaps, masks, range); ages follow what is left",
 }
 #: Draws of the posterior whose spectra are held against the data, and the share that must contradict it.
 CHECKED_DRAWS, CONTRADICTING_SHARE = 32, 0.8

@@ -3,13 +3,12 @@
 The stars are those of the prediction, rebuilt without gas (`remove_gas_emission`); what remains is fitted around
 Hbeta-[O III] and [N II]-Halpha-[S II] together. In each window the spectrum is
 
-    f(l) = S(l) (a + b l) + sum_k F_k G(l; l_k (1 + v / c), s_k),   s_k^2 = LSF^2 + l_k^2 (sigma_gas^2 + extra^2) / c^2
+    f(l) = S(l) (a + b l) + sum_k F_k G(l; l_k exp(v / c), s_k),   s_k^2 = LSF^2 + l_k^2 (sigma_gas^2 + extra^2) / c^2
 
-with S the stars, ``extra`` the broadening by which prep brought the bin to 150 km/s, one velocity v (relative to the
-stars) and one sigma_gas for all lines, and the doublets' ratios fixed: [O III] 5007/4959 = 2.98, [N II] 6583/6548 =
-3.05 (Storey & Zeippen 2000, MNRAS 312, 813). v and sigma_gas have priors N(0, 100) and N(40, 30) km/s, which matter
-in faint lines only. Linear in a, b, F; Gauss-Newton in v and sigma_gas. Fluxes may come out negative where there is
-no line.
+with S the stars, ``extra`` the broadening by which prep brought the bin to the instrument's dispersion, one velocity v
+(relative to the stars) and one sigma_gas for all lines, and the doublets' ratios fixed (`physics.lines`). v and
+sigma_gas have priors N(0, 100) and N(40, 30) km/s, which matter in faint lines only. Linear in a, b, F; Gauss-Newton in
+v and sigma_gas. Fluxes may come out negative where there is no line.
 
 Limits: the Balmer absorption is the model's, and an error of 0.5 AA in its equivalent width is one of 0.5 AA in the
 emission's (the whole of it where Hbeta is faint); at 150 km/s Halpha and [N II] blend, and are told apart by their
@@ -26,23 +25,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.gas.line_maps import LINES, UNIT_CGS, LineFluxes
+from napari_sfh.analysis.gas.line_maps import LINES, NII, OIII, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
-from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.lines import NII_AA, NII_RATIO, OIII_AA, OIII_RATIO, find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.rest_frame import noise_gain
+from napari_sfh.prep.rest_frame import find_added_kms, noise_gain
 from napari_sfh.types import F32, F64, Bool, Observation, Prediction, Progress, Result
 
 #: Rest-frame windows of the fit, Angstrom.
 WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
 #: Weaker lines tied to the strong one of their doublet: air wavelength, share of its flux.
-_TIED = {"OIII5006": (4958.9, 1 / 2.98), "NII6583": (6548.0, 1 / 3.05)}
+_TIED = {OIII: (OIII_AA[1], 1 / OIII_RATIO), NII: (NII_AA[1], 1 / NII_RATIO)}
 _PRIOR_KMS = ((0.0, 100.0), (40.0, 30.0))  # mean and width of v, sigma_gas
 _BOUNDS_KMS = ((-500.0, 500.0), (5.0, 250.0))
 _MAX_STEP_KMS, _SMALL_STEP_KMS = 60.0, 0.5
@@ -62,6 +61,8 @@ class _Line(NamedTuple):
 _MODEL = tuple(
     _Line(name, ((wave, 1.0), *((_TIED[name],) if name in _TIED else ()))) for name, (_, wave) in LINES.items()
 )
+#: Wavelengths of the lines, the stronger one of a doublet, in the order of `LINES`.
+_STRONG_AA = np.array([line.parts[0][0] for line in _MODEL])
 
 
 def select_line_pixels(wave_aa: F64) -> Bool:
@@ -211,14 +212,14 @@ def fit_emission_lines(
     stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
-    velocity = np.full(n, np.nan)
+    velocity, added = np.full(n, np.nan), find_added_kms(data)
     for lo in range(0, n, _BATCH):
         report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(pixels))
             flux[rows], error[rows], velocity[rows] = fit_lines(
-                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
+                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], added[rows], grid
             )
     report_progress(Progress("emission lines", n, n), progress, cancel)
     to_cgs = data.norm_cgs * (1.0 + redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
@@ -263,7 +264,7 @@ def reconstruct_stars(data: Observation, prediction: Prediction, bundle: Bundle)
 
 
 def fit_lines(
-    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid
+    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, added_kms: F64, grid: SpectrumGrid
 ) -> tuple[F64, F64, F64]:
     """Line fluxes of B bins on the pixels of `WINDOWS_AA` (`select_line_pixels`).
 
@@ -273,6 +274,8 @@ def fit_lines(
         Rest-frame spectra at the instrument's dispersion, errors as in `types.Observation`, usable pixels, the stars.
     sigma_kms : array (B,)
         Stellar dispersion before the broadening.
+    added_kms : array (B,)
+        Dispersion that the broadening added, which says how the noise is correlated.
     grid : SpectrumGrid
         Of the instrument.
 
@@ -287,8 +290,7 @@ def fit_lines(
     extra = np.asarray(broadening_kms(sigma_kms, grid.sigma_kms)[0], dtype=np.float64)
     ok = mask & (error > 0)
     weight = np.where(ok, 1.0 / np.where(ok, error, 1.0), 0.0).astype(np.float64)
-    gain = noise_gain(sigma_kms, grid).astype(np.float64)
-    weight /= np.sqrt(gain)[:, None]
+    weight /= np.sqrt(noise_gain(added_kms, grid))[:, None]
     data = flux * weight
     v, sigma = np.zeros(len(flux)), np.full(len(flux), _PRIOR_KMS[1][0])
     fixed = _continuum_columns(stars, lines.wave_aa)
@@ -304,11 +306,11 @@ def fit_lines(
         sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
         if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
             break
-    return *_solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain), v
+    return *_solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, added_kms), v
 
 
 def _solve_final_fluxes(
-    lines: _LineGrid, fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, gain: F64
+    lines: _LineGrid, fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, added: F64
 ) -> tuple[F64, F64]:
     """Fluxes and errors at the final velocity and width, whose own uncertainty is in the errors."""
     v, sigma, extra = kinematics
@@ -322,22 +324,22 @@ def _solve_final_fluxes(
     variance = np.diagonal(covariance, axis1=1, axis2=2)[:, part]
     residual = data - weight * (linear @ solution[:, :, None])[..., 0]
     chi2 = (residual**2).sum(1) / np.maximum(ok.sum(1) - linear.shape[2] - 2, 1)
-    variance = variance * _correlated_noise_factor(lines, sigma, extra, gain) * np.maximum(chi2, 1.0)[:, None]
+    widths = lines.widths(_STRONG_AA, sigma, extra)
+    variance = variance * _correlated_noise_factor(lines, widths, added) * np.maximum(chi2, 1.0)[:, None]
     area = profiles.sum(1)
     held = np.divide((profiles * ok[:, :, None]).sum(1), area, out=np.zeros_like(area), where=area > 0)
     missing = held < _MIN_LINE
     return np.where(missing, np.nan, amplitude), np.where(missing, np.nan, np.sqrt(variance))
 
 
-def _correlated_noise_factor(lines: _LineGrid, sigma: F64, extra: F64, gain: F64) -> F64:
+def _correlated_noise_factor(lines: _LineGrid, width: F64, added: F64) -> F64:
     """Factor (B, 6) on a line's variance, where pixels were taken as independent with the broadened spectrum's scatter.
 
     Broadening by s_k leaves ``gain`` of a pixel's variance, but correlates pixels: a matched filter of width s sees the
     noise smoothed to sqrt(s^2 + s_k^2), so a line's variance is s / sqrt(s^2 + s_k^2) / gain of what it seems.
     """
-    wave = np.array([line.parts[0][0] for line in _MODEL])
-    s, kernel = lines.widths(wave, sigma, extra), extra[:, None] / C_KMS * wave
-    return np.asarray(s / np.hypot(s, kernel) / gain[:, None], dtype=np.float64)
+    gain, kernel = noise_gain(added, lines.grid), added[:, None] / C_KMS * _STRONG_AA
+    return np.asarray(width / np.hypot(width, kernel) / gain[:, None], dtype=np.float64)
 
 
 def _continuum_columns(stars: F32, wave_aa: F64) -> F64:

@@ -18,19 +18,21 @@ the dust as well, is counted once.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.dap import LineMaps
 from napari_sfh.physics.extinction import R_V
+from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, NII_AA, OIII_AA, SII_AA
 from napari_sfh.types import F64, BinMap, Result
 
 #: Unit of fluxes measured in the bins' own spectra, erg/s/cm2.
@@ -38,12 +40,12 @@ UNIT_CGS: float = 1e-20
 HALPHA, HBETA, OIII, NII = "HA6562", "HB4861", "OIII5006", "NII6583"
 #: Lines that are shown, by the DAP's name: title and air wavelength in Angstrom.
 LINES: Mapping[str, tuple[str, float]] = {
-    HALPHA: ("Hα", 6562.8),
-    HBETA: ("Hβ", 4861.3),
-    OIII: ("[O III] 5007", 5006.8),
-    NII: ("[N II] 6583", 6583.5),
-    "SII6716": ("[S II] 6716", 6716.4),
-    "SII6730": ("[S II] 6731", 6730.8),
+    HALPHA: ("Hα", HALPHA_AA),
+    HBETA: ("Hβ", HBETA_AA),
+    OIII: ("[O III] 5007", OIII_AA[0]),
+    NII: ("[N II] 6583", NII_AA[0]),
+    "SII6716": ("[S II] 6716", SII_AA[0]),
+    "SII6730": ("[S II] 6731", SII_AA[1]),
 }
 #: Intrinsic Halpha / Hbeta.
 CASE_B: float = 2.86
@@ -106,7 +108,6 @@ class GasProperties:
 @cache
 def line_extinction(name: str) -> float:
     """k = A(line) / E(B-V) of a line of `LINES`, Cardelli, Clayton & Mathis (1989)."""
-    from astropy import units as u
     from dust_extinction.parameter_averages import CCM89
 
     return R_V * float(CCM89(Rv=R_V)(LINES[name][1] * u.AA))
@@ -208,12 +209,11 @@ def add_halpha_width(lines: LineFluxes, result: Result) -> LineFluxes:
         With the equivalent width in Angstrom.
     """
     wave, data = result.instrument.wave_aa, result.data
-    scale = re.match(r"\s*(?:1e?([-+0-9]+)|([0-9.eE+-]+))?\s*\*?\s*erg", lines.unit.replace("10^", "1e"))
+    unit_cgs = unit_conversion_factor(lines.unit, u.erg / u.s / u.cm**2)
     beside = np.logical_or.reduce([(wave > low) & (wave < high) for low, high in CONTINUUM_AA])
-    if HALPHA not in lines.flux or scale is None or beside.sum() < 10:
+    if HALPHA not in lines.flux or unit_cgs is None or beside.sum() < 10:
         return lines
-    number = 10.0 ** float(scale[1]) if scale[1] else float(scale[2] or 1.0)
-    flux_cgs = number * sum_lines_in_bins(lines, result.bins).flux[HALPHA]
+    flux_cgs = unit_cgs * sum_lines_in_bins(lines, result.bins).flux[HALPHA]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # bins of which all these pixels are masked
         level = np.nanmedian(np.where(data.mask, data.flux, np.nan)[:, beside], axis=1)

@@ -166,6 +166,6 @@ def describe_refinement(result: Result, one: RefinedBin) -> str:
         parts.append(f"{name} {before[2]:.2f} +- {widths[0]:.2f} -> {after[2]:.2f} +- {widths[1]:.2f}")
     check = one.posterior.check
     words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
-    met = "" if one.posterior.has_converged else "; the chains have not met: more `--moves`"
+    met = "" if one.posterior.has_converged else "; the chains have not met: more `moves`"
     numbers = f"continuum {check.continuum:.2f}, bands {check.bands:.2f}, errors times {check.error_scale:.2f}"
     return f"bin {one.bin_id}: {', '.join(parts)}; {words} ({numbers}){met}"

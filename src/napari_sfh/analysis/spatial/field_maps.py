@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh.analysis.maps import paint_bins
 from napari_sfh.analysis.spatial.gaussian_field import SmoothedValues
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.types import Result
+from napari_sfh.types import Result, measure_pixel_arcsec
 
 
 def write_field_maps(result: Result, smoothed: Mapping[str, SmoothedValues], path: str | Path) -> Path:
@@ -31,7 +30,7 @@ def write_field_maps(result: Result, smoothed: Mapping[str, SmoothedValues], pat
         ``.fits``; a file that is there is replaced.
     """
     path = Path(path)
-    pixel_arcsec = float(np.mean(proj_plane_pixel_scales(result.wcs.celestial))) * 3600.0
+    pixel_arcsec = measure_pixel_arcsec(result.wcs)
     sky, bin_id = result.wcs.to_header(), result.bins.bin_id
     hdus: list[fits.ImageHDU | fits.PrimaryHDU] = [fits.PrimaryHDU()]
     hdus[0].header["OBJECT"] = result.name.encode("ascii", "replace").decode()

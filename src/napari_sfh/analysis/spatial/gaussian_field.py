@@ -4,9 +4,9 @@ The values of a map are taken for a mean plus a Gaussian random field of amplitu
 exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
 arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. Mean,
 amplitude, length and factor are those of greatest likelihood, computed bin by bin given the nearest bins that come
-before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map without a common structure gets the
-length 0 and is returned as it is. The field in a bin follows from its neighbours and itself (kriging); its error is
-smaller than the bin's own by what the neighbours know.
+before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map whose neighbours have nothing in
+common, however much its bins differ, gets the length 0 and is returned as it is. The field in a bin follows from its
+neighbours and itself (kriging); its error is smaller than the bin's own by what the neighbours know.
 
 What the network has wrong in all bins alike, no neighbour knows.
 """
@@ -28,7 +28,7 @@ from napari_sfh.types import F64, I64, Bool, Result
 #: Bins that a map needs, bins from which the field is measured, and neighbours that a bin is predicted from.
 MIN_FIELD_BINS, MAX_MEASURED, NEIGHBOURS = 20, 1500, 40
 _VECCHIA_NEIGHBOURS = 15
-#: Log likelihood that a field must gain over none.
+#: Log likelihood that a field must gain over bins that differ each for itself.
 _MIN_GAIN = 3.0
 _SEED = 1
 #: Factor on the bins' errors below which most of the error is no scatter of single bins.
@@ -148,9 +148,15 @@ def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
     options = {"maxiter": 120, "xatol": 0.02, "fatol": 0.05}
     fits = [minimize(loss, start, method="Nelder-Mead", options=options) for start in starts]
     best = min(fits, key=lambda fit: fit.fun)
-    alone = minimize(lambda u: loss(np.array([-20.0, np.log(spacing), u[0]])), [0.0], method="Nelder-Mead")
+    # The same without a word between neighbours: independent populations scatter more than their errors, too.
+    apart = np.log(1e-3 * spacing)
+    lone = [
+        minimize(lambda u: loss(np.array([u[0], apart, u[1]])), start, method="Nelder-Mead", options=options)
+        for start in ([np.log(max(spread, 1e-6)), 0.0], [-20.0, 0.0])
+    ]
+    alone = min(lone, key=lambda fit: fit.fun)
     if alone.fun - best.fun < _MIN_GAIN:
-        return GaussianField(mean, 0.0, 0.0, float(np.exp(alone.x[0])), size)
+        return GaussianField(mean, 0.0, 0.0, float(np.exp(alone.x[1])), size)
     return unpack(best.x)
 
 

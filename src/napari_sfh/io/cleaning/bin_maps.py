@@ -44,7 +44,8 @@ def renumber_bins(image: NDArray[Any], name: str, zero_is_bin: bool | None = Non
     values = np.asarray(image, dtype=np.float64)
     finite = np.isfinite(values)
     filled = np.isin(values, [v for v in FILL_VALUES if abs(v) > max(values.size, 9999)])
-    numbered = finite & ~filled & (values >= 0)
+    # From 2^53 on a double tells no whole numbers apart: such a number marks what has none.
+    numbered = finite & ~filled & (values >= 0) & (values < 2.0**53)
     if np.any(values[numbered] != np.round(values[numbered])):
         first = values[numbered][values[numbered] != np.round(values[numbered])][0]
         raise SfhInputError(

@@ -18,6 +18,7 @@ from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_va
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
 from napari_sfh.io.fits_access import find_rounding, holds_rounded_floats, read_rounding_step
 from napari_sfh.io.image_reader import ImageReader
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.types import F64
 
 #: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
@@ -114,7 +115,7 @@ def find_error_power(path: Path, images: CubeImages) -> int:
         if k + 1 >= images.shape[0]:
             continue
         pair, error = flux[k : k + 2].astype(np.float64), errors[k : k + 1][0].astype(np.float64)
-        step = np.abs(pair[1] - pair[0]) / np.sqrt(2.0) / 0.6745
+        step = np.abs(pair[1] - pair[0]) * SIGMA_PER_MAD / np.sqrt(2.0)
         usable = np.isfinite(step) & np.isfinite(error) & (error > 0) & (step > 0)
         ratios.append(np.column_stack([step[usable] / error[usable], step[usable] / np.sqrt(error[usable])]))
     found = np.concatenate(ratios) if ratios else np.empty((0, 2))
@@ -229,7 +230,7 @@ def _check_masks(
         share = float(forbidden[seen].mean()) if seen.any() else 0.0
         if share > MAX_MASKED:
             raise SfhInputError(
-                f"{path}: {mask.name} forbids {100 * share:.0f} % of the observed pixels; usable ones must be 0: "
+                f"{path}: {mask.name} forbids {100 * share:.3g} % of the observed pixels; usable ones must be 0: "
                 f"invert it, or remove the extension {mask.name}"
             )
         meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"

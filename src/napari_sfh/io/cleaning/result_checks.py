@@ -95,6 +95,7 @@ def _per_bin(result: Result) -> Iterator[tuple[str, NDArray[Any], int]]:
         "SNR": data.snr,
         "V": data.v_kms,
         "SIGMA": data.sigma_kms,
+        "SIGMA_ADD": data.added_kms,
         "NORM": data.norm_cgs,
         "CHI2": result.chi2,
     }

@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 
 from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.units import unit_conversion_factor
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.wavelength import C_AA_S, C_KMS
 from napari_sfh.types import F64
 
 #: Unit in which wcslib computes each quantity.
@@ -113,7 +113,7 @@ def _read_rest_wavelength(cards: HeaderCards, axis: int) -> tuple[float, list[st
     for key in ("RESTFRQ", "RESTFREQ"):
         frequency = cards.number(key)
         if frequency and frequency > 0:
-            return C_KMS * 1e13 / frequency, []
+            return C_AA_S / frequency, []
     raise cards.error(
         f"CTYPE{axis}",
         "is a velocity, and neither RESTWAV nor RESTFRQ says of which wavelength",

@@ -34,7 +34,6 @@ _SPECTRAL = re.compile(
 _MEDIUM_CARDS = ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED", "MEDIUM", "WAVETYPE", "AIR_VAC")
 #: ``WAVE`` of the standard, in vacuum; ``WAVELEN`` and the like are words.
 _VACUUM = re.compile(r"^WAVE(?![A-Z])")
-_STOKES = re.compile(r"^(STOKES|COMPLEX|POL)")
 #: Words without a medium: taken as air, and said.
 _PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVE?LEN|WAVELENGTH|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
 #: Where a unit is absent: which one the numbers must be in (limits, unit, Angstrom). Between 2.5 and 30 they may be

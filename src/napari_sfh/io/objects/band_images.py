@@ -29,7 +29,8 @@ from napari_sfh.io.fits_access import (
     read_celestial_wcs,
 )
 from napari_sfh.io.mosaics import measure_pixel_scatter
-from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.physics.filters import AB_ZERO
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F32
 
 _ERRORS, _VARIANCES, _INVERSES = ("ERR", "ERROR", "SIGMA", "RMS", "STD"), ("VAR", "VARIANCE", "STAT"), ("IVAR", "WHT")
@@ -82,7 +83,7 @@ def _read_image(path: Path, pivot_aa: float) -> tuple[F32, F32, WCS, dict[str, A
     with open_fits(path) as hdus:
         number = next((k for k, hdu in enumerate(hdus) if len(image_shape(hdu)) == 2), None)
         if number is None:
-            raise SfhInputError(f"{path}: no two-dimensional image; a cube is given by --cube")
+            raise SfhInputError(f"{path}: no two-dimensional image; a cube is given by `cube`")
         headers = merge_headers(hdus[0].header, hdus[number].header)
         factor = _flux_factor(headers, path, pivot_aa)
         data = np.asarray(hdus[number].data, np.float64)

@@ -67,7 +67,7 @@ def match_band_columns(
     """
     given = given or {}
     if unknown := [band for band in given if band not in bands]:
-        raise SfhInputError(f"--columns {unknown[0]}: no such band; the network's are {', '.join(bands)}")
+        raise SfhInputError(f"`columns` {unknown[0]}: no such band; the network's are {', '.join(bands)}")
     found = {}
     for band in bands:
         columns = _read_given(band, given[band], names, source) if band in given else _find(band, names, source)
@@ -76,7 +76,7 @@ def match_band_columns(
     if not found:
         raise SfhInputError(
             f"{source}: no column of any band ({', '.join(bands[:4])} ...) among {', '.join(names[:8])} ...; "
-            "name them with --columns BAND=COLUMN"
+            "name them with `columns` BAND=COLUMN"
         )
     return found
 
@@ -116,7 +116,7 @@ def _choose_value(band: str, values: Mapping[str, frozenset[str]], source: str) 
     first = [name for name, r in rank.items() if r == best]
     if len(first) > 1:
         raise SfhInputError(
-            f"{source}: columns {', '.join(first)} could all be {band}; say which with --columns {band}={first[0]}"
+            f"{source}: columns {', '.join(first)} could all be {band}; say which with `columns` {band}={first[0]}"
         )
     return first[0]
 
@@ -144,12 +144,12 @@ def _read_given(band: str, text: str, names: Sequence[str], source: str) -> Band
     """``COLUMN[:UNIT][,ERROR[:UNIT]]``."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 2 or not parts[0]:
-        raise SfhInputError(f"--columns {band}={text}: give COLUMN or COLUMN,ERROR_COLUMN")
+        raise SfhInputError(f"`columns` {band}={text}: give COLUMN or COLUMN,ERROR_COLUMN")
     value, _, unit = parts[0].partition(":")
     error = parts[1].partition(":")[0] if len(parts) == 2 else ""
     for column in filter(None, (value, error)):
         if column not in names:
-            raise SfhInputError(f"--columns {band}={text}: {source} has no column {column!r}")
+            raise SfhInputError(f"`columns` {band}={text}: {source} has no column {column!r}")
     words = frozenset(split_column_name(value)) - set(split_column_name(band))
     made = BandColumns(band, value, error or _find_error(value, names), magnitude=bool(words & _MAGNITUDE_WORDS))
     return replace(made, unit=unit, magnitude=unit.lower() in ("mag", "abmag") if unit else made.magnitude)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.units import FLAM, FNU
 from napari_sfh.io.objects.columns import BandColumns
-from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.physics.filters import AB_ZERO
+from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F64, Bool, Flag
 
 #: Magnitudes at and beyond which a value is a sentinel.
@@ -84,7 +85,7 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
     """f_lambda, error, usable, and whether it is an upper limit, (N,) each."""
     value = _read_numbers(table, c.value, source)
     sigma = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
-    unit = _unit_of(table, c, source)
+    unit, own = _unit_of(table, c, source), _error_unit(table, c)
     limited = _limit_signs(table, c.limit)
     if unit is None:  # AB magnitudes
         known = np.isfinite(value) & (np.abs(value) < _MAG_SENTINEL)
@@ -95,7 +96,8 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
     else:
         known = np.isfinite(value)
         factor = _to_f_lambda(unit, pivot_aa)
-        f_lambda, scale = np.where(known, value, 0.0) * factor, np.full(len(value), factor)
+        f_lambda = np.where(known, value, 0.0) * factor
+        scale = np.full(len(value), factor if own is None else _to_f_lambda(own, pivot_aa))
         default = DEFAULT_RELATIVE_ERROR * np.abs(f_lambda)
     if not c.error:
         return f_lambda, default, known & ~limited & (default > 0), limited
@@ -131,16 +133,23 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
         return None
     if not text:
         raise SfhInputError(
-            f"{source}: column {c.value!r} has no unit; say it: --columns {c.band}={c.value}:uJy (or Jy, mag, "
+            f"{source}: column {c.value!r} has no unit; say it: `columns` {c.band}={c.value}:uJy (or Jy, mag, "
             "'erg/s/cm2/AA' ...)"
         )
     unit = _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
     if not any(unit.is_equivalent(kind) for kind in (FNU, FLAM)):
         raise SfhInputError(
             f"{source}: column {c.value!r} has unit {text!r}; a flux density in f_nu or f_lambda, or AB magnitudes, "
-            f"are read: say it with --columns {c.band}={c.value}:UNIT"
+            f"are read: say it with `columns` {c.band}={c.value}:UNIT"
         )
     return unit
+
+
+def _error_unit(table: Table, c: BandColumns) -> u.UnitBase | None:
+    """Unit of an error column where it is a flux density that the file states; None: that of the values."""
+    unit = table[c.error].unit if c.error and not c.unit else None
+    known = isinstance(unit, u.UnitBase) and any(unit.is_equivalent(kind) for kind in (FNU, FLAM))
+    return unit if known else None
 
 
 def _to_f_lambda(unit: u.UnitBase, pivot_aa: float) -> float:

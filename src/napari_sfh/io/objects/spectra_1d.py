@@ -31,6 +31,7 @@ from napari_sfh.io.objects.spectrum_columns import Medium, SpectrumColumns, hold
 from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list_image_spectra
 from napari_sfh.io.objects.spectrum_text import read_text_table
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F32, F64, Bool
 
@@ -145,9 +146,13 @@ def _find_table_redshift(hdus: fits.HDUList) -> float | None:
         if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:
             names = {n.upper(): n for n in hdu.columns.names}
             name = names.get("Z") or names.get("Z_NOQSO")
-            if name:
-                return float(hdu.data[name][0])
+            if name and _is_redshift(value := float(hdu.data[name][0])):
+                return value
     return None
+
+
+def _is_redshift(value: float) -> bool:
+    return value != 0 and _REDSHIFTS[0] < value < _REDSHIFTS[1]
 
 
 def _table_lsf(wave: F64, fwhm: F64) -> LineSpread | None:
@@ -163,6 +168,7 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
     unknown = names[0].lower() in ("col0", "col1") or not holds_spectrum(names)
     if unknown and not all(table[n].dtype.kind in "biuf" for n in names[:2]):
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
+    header = header or table.meta  # of text: what ECSV and VOTable say beside the columns
     units = {n: str(table[n].meta.get("unit") or table[n].unit or "") for n in names}
     flat = [n for n in names if table[n].ndim == 1]
     if unknown or holds_spectrum(flat):
@@ -195,7 +201,7 @@ def _find_redshift(header: Mapping[str, Any]) -> tuple[float | None, str]:
     for key in _REDSHIFT_CARDS:
         value = get_number_card(header, key)
         if value is not None:
-            if value != 0 and _REDSHIFTS[0] < value < _REDSHIFTS[1]:
+            if _is_redshift(value):
                 return value, "" if key == "REDSHIFT" else f"redshift {value:g} is that of the card {key}"
             return None, f"{key} = {value:g} of the header is a placeholder or a velocity, no redshift"
     return None, _UNSAID
@@ -294,5 +300,5 @@ def _measure_scatter(flux: F64, good: Bool) -> F64:
     """Variance of pixels from differences of neighbours, one number for the spectrum."""
     difference = flux[_SCATTER_LAG:] - flux[:-_SCATTER_LAG]
     both = good[_SCATTER_LAG:] & good[:-_SCATTER_LAG]
-    sigma = 1.4826 * float(np.median(np.abs(difference[both]))) / np.sqrt(2.0) if both.any() else 1.0
+    sigma = SIGMA_PER_MAD * float(np.median(np.abs(difference[both]))) / np.sqrt(2.0) if both.any() else 1.0
     return np.full(flux.size, max(sigma, 1e-30) ** 2)

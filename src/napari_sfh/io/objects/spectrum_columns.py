@@ -173,7 +173,7 @@ def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Mediu
         return wave, not {"air", "awav"} & set(words), notes
     vacuum, why = find_medium(one.header)
     if not vacuum and why == "air":
-        notes.append("wavelengths taken for those in air; give --medium vacuum if they are not")
+        notes.append("wavelengths taken for those in air; give `medium` vacuum if they are not")
     return wave, vacuum, notes
 
 
@@ -198,7 +198,7 @@ def _flux_factor(one: SpectrumColumns, name: str, wave: F64, vacuum: bool, path:
 def _read_variance(
     one: SpectrumColumns, names: Sequence[str], sigma_name: str, flux_name: str, factor: F64 | float, path: Path
 ) -> F64 | None:
-    """Variance in the unit of the converted flux; None where there are no errors."""
+    """Variance in the unit of the converted flux, 0 where a pixel is missing; None where there are no errors."""
     for name, power in (
         (sigma_name, 1),
         (_pick(names, _VARIANCE_WORDS), 2),
@@ -207,6 +207,7 @@ def _read_variance(
         if not name:
             continue
         values = _numbers(one.columns[name], path, name) * _error_scale(one, name, flux_name, power)
+        values = np.where(values > 0, values, 0.0)  # an error that is not positive marks a missing pixel
         if power == -2:
             values = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
         with np.errstate(over="ignore"):

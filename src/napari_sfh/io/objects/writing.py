@@ -150,8 +150,8 @@ class CatalogueWriter:
         table.write(text, format=name, delimiter=self._delimiter)
         lines = text.getvalue().splitlines(keepends=True)
         if self.n_rows:
-            lines = [line for line in lines if not line.startswith("#")] if self.format == "ecsv" else lines
-            lines = lines[1:]
+            head = next(k for k, line in enumerate(lines) if not (self.format == "ecsv" and line.startswith("#")))
+            lines = lines[head + 1 :]
         self._file.write("".join(lines).encode("utf-8"))
 
     def _finish(self) -> None:

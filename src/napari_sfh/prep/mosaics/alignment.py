@@ -29,10 +29,11 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.cube_blocks import choose_block_length
 from napari_sfh.prep.mosaics.photometry import MatchedMosaic, match_mosaic_to_cube
 from napari_sfh.prep.mosaics.psf import Psf
-from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
+from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress, measure_pixel_arcsec
 
 #: Share of a filter's throughput that the cube must cover for the comparison.
 MIN_FILTER_SHARE: float = 0.8
@@ -207,7 +208,7 @@ def _fit_alignment(
     colours = _COLOUR_SCATTER * (1.0 - share) / _PARTS / max(float(np.std(x)), 1e-15)
     measured = np.maximum(fit, _jackknife_errors(x, y, keep) / reliability)
     slope_error, zero_error = np.hypot(measured, colours * np.array([1.0, float(np.mean(x))]))
-    hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
+    hst_per_spaxel = (pixel / measure_pixel_arcsec(mosaic.wcs)) ** 2
     return Alignment(
         dx_arcsec=dx * pixel,
         dy_arcsec=dy * pixel,
@@ -286,7 +287,7 @@ def _refine_offset(
             dy -= float(np.clip(along_y / slope, -1.0, 1.0))
             dx -= float(np.clip(along_x / slope, -1.0, 1.0))
         residual = image - design @ np.array([slope, zero, along_y, along_x])
-        scatter = 1.4826 * float(np.median(np.abs(residual[inside])))
+        scatter = SIGMA_PER_MAD * float(np.median(np.abs(residual[inside])))
         keep = np.abs(residual) <= max(_CLIP * scatter, 1e-9)
     moved = shift(reference, (dy, dx), order=3, mode="nearest")
     keep &= inside

@@ -23,13 +23,12 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.prep.mosaics.psf import Psf, make_matching_kernel
-from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
+from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic, measure_pixel_arcsec
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
 MIN_COVERAGE: float = 0.9
@@ -160,8 +159,7 @@ def match_mosaic_to_cube(
     Cancelled
         ``cancel`` was set.
     """
-    pixel = float(np.sqrt(proj_plane_pixel_area(mosaic.wcs))) * 3600.0
-    spaxel = float(np.sqrt(proj_plane_pixel_area(cube.wcs))) * 3600.0
+    pixel, spaxel = measure_pixel_arcsec(mosaic.wcs), cube.pixel_arcsec
     kernel = make_matching_kernel(mosaic.psf_fwhm_arcsec, psf.fwhm_at(), pixel, psf.beta)
     area = (spaxel / pixel) ** 2
     ny, nx = cube.shape[1:]
