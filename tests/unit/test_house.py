@@ -229,7 +229,7 @@ SPELLING = "napari_sfh.config"
 def test_messages_name_settings_and_front_ends_their_options():
     """`config.name_settings` puts in what the user of a front end knows a setting by."""
     named = []
-    for module, tree in TREES.items():
+    for module, tree in parse_modules().items():
         if module.startswith(FRONT_ENDS) or module in {SPELLING} | CALLERS_OF_PROGRAMS:
             continue
         documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
