@@ -102,6 +102,20 @@ def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
     assert f"± {error:.2f}" in lines["MW age"]
 
 
+def test_numbers_of_a_region_tell_its_sum_and_what_is_wrong_in_it() -> None:
+    result = make_result(n_side=12, shape=(60, 60))
+    rows = np.arange(20)
+    view = average_bin_views(result, rows)
+    numbers = {n.label: n for n in view.numbers}
+    noise = result.data.norm_cgs[rows] / result.data.snr[rows]
+    snr = result.data.norm_cgs[rows].sum() / np.sqrt((noise**2).sum())
+    assert numbers["S/N"].value == pytest.approx(snr)
+    assert {"V, σ", "Depth", "Flags"} <= set(numbers)
+    far = (result.prediction.ood[rows] > 1).sum()
+    assert numbers["Depth"].text.startswith(f"{far}/20 ")
+    assert numbers["t50"].text.count("–") == 1, "with its interval"
+
+
 def test_error_of_the_mean_is_narrower_than_the_scatter_of_many() -> None:
     """N equal bins: the mean's error is a bin's over sqrt(N), whatever the scatter."""
     result = make_result(n_side=12, shape=(60, 60))

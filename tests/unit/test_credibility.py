@@ -11,6 +11,7 @@ from synthetic_toys import toy_source
 from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch, measure_continuum_scatter
 from napari_sfh.analysis.credibility.magnesium_check import (
     IRON_WINDOWS,
@@ -289,6 +290,41 @@ def test_flags_of_many_bins_are_told_with_their_number():
     assert describe_frequent_flags(flag * 0, ood) == ()
     (gaps,) = describe_frequent_flags(np.full(20, int(Flag.MASKED_PIXELS)), ood)
     assert "no value" in gaps
+
+
+def observe_with_feature(at: float, size: float, hits: int = 8, noise: float = 0.005) -> tuple[str, ...]:
+    """What is told of eight bins, some of which have a feature of 2.6 A at 150 km/s beyond their models."""
+    data, _ = make_toy_data(8, seed=2)
+    wave = data.instrument.wave_aa
+    rng = np.random.default_rng(3)
+    model = (1 + 0.1 * np.sin(wave / 300) + np.zeros((8, 1))).astype(np.float32)
+    flux = model * (1 + noise * rng.standard_normal(model.shape))
+    flux[:hits] *= 1 + size * np.exp(-0.5 * ((wave - at) / 3.0) ** 2)
+    seen = replace(data, flux=flux.astype(np.float32), mask=np.ones(flux.shape, bool))
+    return describe_common_residuals(seen, model, np.full(8, 0.5), np.full(8, 50.0), 0.0025)
+
+
+@pytest.mark.parametrize("size", [0.05, -0.05])
+def test_a_narrow_feature_that_no_model_follows_is_told_with_its_place(size: float) -> None:
+    (told,) = observe_with_feature(5400.0, size)
+    assert "at 541" in told  # observed
+    assert ("+" in told) == (size > 0)
+
+
+@pytest.mark.parametrize(
+    ("at", "size", "hits", "noise"),
+    [
+        (5400.0, 0.05, 3, 0.005),  # a few bins only
+        (5400.0, 0.01, 8, 0.005),  # as weak as what models get wrong
+        (5400.0, 0.05, 8, 0.05),  # below the noise
+        (6562.8, 0.3, 8, 0.005),  # gas
+        (5892.0, -0.1, 8, 0.005),  # sodium between the stars
+        (5175.0, -0.05, 8, 0.005),  # magnesium of alpha-enhanced stars
+        (5577.3 / 1.0025, 0.1, 8, 0.005),  # the night sky
+    ],
+)
+def test_what_galaxies_and_the_sky_have_is_no_fault(at: float, size: float, hits: int, noise: float) -> None:
+    assert observe_with_feature(at, size, hits, noise) == ()
 
 
 def test_spectra_of_draws_are_those_of_their_histories(tmp_path):

@@ -98,7 +98,7 @@ class Explorer(ExplorerFrame):
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
-        self.work, self.presenter = WorkQueue(self, self.stack.scene.hold), Presenter(self)
+        self.work, self.presenter = WorkQueue(self, self.stack.scene.pause), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
         self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None
@@ -117,7 +117,7 @@ class Explorer(ExplorerFrame):
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
         self.guard = InputGuard(self)
-        self._close_guard = CloseGuard(self, self.may_close, self.work.steps.release)
+        self._close_guard = CloseGuard(self, self.may_close, self._leave_window)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
         for root in (self, self.panel):
@@ -416,9 +416,11 @@ class Explorer(ExplorerFrame):
     def _selected(self, _: int) -> None:
         self.tools.on_selection(self.session.shown)
 
-    def _describe(self, bin_id: int) -> str:
-        """The current map's value in a bin; in the grid those of all four."""
+    def _describe(self, bin_id: int) -> str | None:
+        """The current map's value in a bin; in the grid those of all four, None while it is being put together."""
         result, display = self.session.result, self.stack.display
+        if display.is_arranging_grid:
+            return None
         if result is None or not bin_id:
             return str(self.tools["cube"].describe(bin_id))
         if display.is_grid:
@@ -530,6 +532,11 @@ class Explorer(ExplorerFrame):
         if answer == DISCARD:
             self.files.discard()
         return answer == DISCARD
+
+    def _leave_window(self) -> None:
+        """The window closes: no more layers come, and the collector is given all back, even if Qt ends it later."""
+        self.work.steps.release()
+        self.garbage.thaw()
 
     def release(self) -> None:
         """Stop what runs and let go of the viewer; the layers stay."""

@@ -82,6 +82,10 @@ class CredibleBand:
         """The band times a positive factor per point."""
         return CredibleBand(self.value * factor, self.low * factor, self.high * factor)
 
+    def select(self, points: NDArray[np.bool_]) -> CredibleBand:
+        """Some of its points, a mask (n,)."""
+        return CredibleBand(self.value[points], self.low[points], self.high[points])
+
 
 #: Of weights that predict no histories.
 NO_BAND = CredibleBand(np.empty(0), np.empty(0), np.empty(0))

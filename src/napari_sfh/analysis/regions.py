@@ -313,14 +313,48 @@ def _region_properties(
         PropertyRow("Bins", about, "Bins whose centres lie inside", float(rows.size), unit="bins"),
         PropertyRow("Spaxels", f"{spaxels}", "In the region's bins", float(spaxels)),
     ]
-    for quantity in MEANS:
-        name = quantity.name
-        value = result.prediction.median(name)[rows].astype(float)
-        error = float(np.sqrt(((share * result.prediction.half_width(name)[rows]) ** 2).sum()))
-        mean = float((share * value).sum())
-        spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
-        digits = 2 if error >= 0.01 else 3
-        text = f"{mean:z.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
-        tip = "Mean, error of the mean, standard deviation among the bins"
-        lines.append(PropertyRow(quantity.title, text, tip, mean, error, spread, quantity.unit))
-    return (*lines, *list_formation_times(view.formed()))
+    lines += [_average_row(result, rows, share, quantity.name, quantity.title, quantity.unit) for quantity in MEANS]
+    lines += list_formation_times(view.formed())
+    if "ebv" in result.prediction.quantiles:
+        lines.append(_average_row(result, rows, share, "ebv", "E(B−V)", "mag"))
+    return (*lines, *_region_data_properties(result, rows, share))
+
+
+def _average_row(
+    result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], name: str, title: str, unit: str
+) -> PropertyRow:
+    """The mean of a scalar over a region's bins, its error and the scatter."""
+    value = result.prediction.median(name)[rows].astype(float)
+    error = float(np.sqrt(((share * result.prediction.half_width(name)[rows]) ** 2).sum()))
+    mean = float((share * value).sum())
+    spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
+    digits = 2 if error >= 0.01 else 3
+    text = f"{mean:z.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
+    tip = "Mean, error of the mean, standard deviation among the bins"
+    return PropertyRow(title, text, tip, mean, error, spread, unit)
+
+
+def _region_data_properties(
+    result: Result, rows: NDArray[np.integer], share: NDArray[np.float64]
+) -> Iterator[PropertyRow]:
+    """S/N of the sum, kinematics, fit and warnings of a region's bins."""
+    data = result.data
+    with np.errstate(divide="ignore", invalid="ignore"):
+        light, noise = data.norm_cgs[rows], data.norm_cgs[rows] / data.snr[rows]
+    good = np.isfinite(light) & np.isfinite(noise)
+    if good.any():
+        snr = float(light[good].sum() / np.sqrt((noise[good] ** 2).sum()))
+        tip = f"Of the bins' sum, {data.instrument.snr_text}, their noise taken as independent".replace("AA", "Å")
+        yield PropertyRow("S/N", f"{snr:.0f}", tip, snr)
+    known = np.isfinite(data.v_kms[rows]) & np.isfinite(data.sigma_kms[rows])
+    if data.instrument.spectrum is not None and known.any():
+        weight = share[known] / share[known].sum()
+        v, sigma = (float(weight @ kms[rows][known]) for kms in (data.v_kms, data.sigma_kms))
+        tip = "Stellar, before broadening: means over the bins; the bins' velocities are no part of the dispersion"
+        yield PropertyRow("V, σ", f"{v:z.0f}, {sigma:.0f} km/s".replace("-", "−"), tip)
+    if result.chi2 is not None:
+        yield PropertyRow("χ²", f"{np.nanmedian(result.chi2[rows]):.2f}", "Reduced, of the spectra: median of the bins")
+    far = int((result.prediction.ood[rows] > 1).sum())
+    flagged = int((result.flag[rows] != 0).sum())
+    yield PropertyRow("Depth", f"{far}/{rows.size} bins out", "Bins with an OOD score above 1: do not trust them")
+    yield PropertyRow("Flags", f"{flagged}/{rows.size} bins", "Bins that carry a flag; hide bins under Maps")

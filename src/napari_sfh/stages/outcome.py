@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from napari_sfh import __version__, decisions
+from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
 from napari_sfh.analysis.credibility.prediction_flags import (
     MANY_FLAGGED,
     derive_credibility_flags,
@@ -167,6 +168,7 @@ def collect_result(
     strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
     flag = data.flag | gas.flag | strange
     told = describe_frequent_flags(flag, prediction.ood)
+    told += describe_common_residuals(data, predicted.model_flux, prediction.ood, galaxy.bins.snr, galaxy.redshift)
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes, *told)
     return Result(
         bins=galaxy.bins,

@@ -176,7 +176,8 @@ class ApertureLayer:
         if event.button != 1 or not asked or self._sky is None:
             return
         place = len(self._shapes()) if self._adding or "Shift" in event.modifiers else None
-        camera = self._viewer.scene.camera
+        camera, active = self._viewer.scene.camera, self._viewer.layers.selection.active
+        picked = _put_down(active)
         may_pan, camera.mouse_pan = camera.mouse_pan, False
         centre = self._sky.to_pixel(np.asarray(event.position[-2:])[None, :])[0]
         try:
@@ -187,7 +188,24 @@ class ApertureLayer:
                 yield
         finally:
             camera.mouse_pan = may_pan
+            _pick_up(active, picked)
             self._armed = self._adding = False
+
+
+def _put_down(layer: Any) -> Any:
+    """Let a layer whose shapes a drag would move rest meanwhile; what was picked of it, None for others."""
+    if layer is None or str(layer.mode) != "select":
+        return None
+    picked = set(layer.selected_data)
+    layer.mode = "pan_zoom"
+    return picked
+
+
+def _pick_up(layer: Any, picked: Any) -> None:
+    """As it was before `_put_down`."""
+    if picked is not None:
+        layer.mode = "select"
+        layer.selected_data = picked
 
 
 def _make_weak_drag(apertures: ApertureLayer) -> Callable[..., Any]:

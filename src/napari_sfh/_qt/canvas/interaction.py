@@ -49,7 +49,8 @@ class CanvasInteraction:
     shortcuts : dict
         Further keys and the bound methods that they call.
     describe : callable
-        Bound method that says what stands in a bin (0: in none), for the text under the cursor.
+        Bound method that says what stands in a bin (0: in none), for the text under the cursor; None where that text
+        must stay as it is.
     on_hover : callable
         Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
     """
@@ -60,7 +61,7 @@ class CanvasInteraction:
         session: Session,
         on_click: Callable[[], None],
         shortcuts: dict[str, Callable[[str], None]],
-        describe: Callable[[int], str],
+        describe: Callable[[int], str | None],
         on_hover: Callable[[NDArray[np.floating] | None], None],
     ) -> None:
         self._viewer = viewer
@@ -169,11 +170,17 @@ class CanvasInteraction:
 
     def refresh(self) -> None:
         """Say anew what is under the cursor."""
-        if not self._session.has_sky or self._world is None:
+        if not self._session.has_sky:
             return
-        text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
+        bin_id = 0 if self._world is None else self._session.bin_at(self._world)
         describe = self._describe()
         words = describe(bin_id) if describe is not None else ""
+        if words is None:
+            return
+        if self._world is None:
+            self._overlay.visible = False
+            return
+        text = self._session.sky.radec_text(self._world)
         if bin_id:
             text = f"{text}\nbin {bin_id}: {words}".removesuffix(": ")
         elif words:
@@ -189,7 +196,7 @@ class CanvasInteraction:
         if not self._viewer.mouse_over_canvas:
             self._world = None
             self._tell(None)
-            self._overlay.visible = False
+            self.refresh()
 
     def _say_hint(self, _: Any = None) -> None:
         """In the status bar: what the mouse does on a layer of ours, in place of napari's words."""

@@ -16,7 +16,7 @@ class SceneBatch:
     """
 
     def __init__(self, viewer: Any) -> None:
-        self._layers = viewer.layers
+        self._dims, self._layers = viewer.dims, viewer.layers
         self._depth = 0
 
     @contextmanager
@@ -31,3 +31,16 @@ class SceneBatch:
             self._depth -= 1
             if not self._depth:
                 self._layers.events.end_batch()
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """`hold` for a step whose canvas is not painted, until the next turn of the event loop.
+
+        Maps with an axis of age are taken over at once: a slider that is made anew after that turn leaves a window that
+        Qt paints no more.
+        """
+        if self._dims.ndim > 2:
+            yield
+            return
+        with self.hold():
+            yield

@@ -98,6 +98,11 @@ class CanvasDisplay:
                 return layer
         return None
 
+    @property
+    def is_arranging_grid(self) -> bool:
+        """Whether there are cells whose maps are still to come: the canvas has no overlays for them yet."""
+        return self._cells_open and not self.is_grid
+
     # -- acts --------------------------------------------------------------------------------------------------
 
     def show(self, shown: Shown) -> None:

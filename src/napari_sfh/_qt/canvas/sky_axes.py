@@ -237,9 +237,9 @@ def _draw_ticks(
 
 
 def _choose_edge(numbers: list[list[Word | None]]) -> list[Word]:
-    """The numbers of an axis, all at the edge that has room for most of them; the first of two that are equal."""
+    """The numbers of an axis, all at one edge: at the first, lower or left, unless it has room for none."""
     edges = [[word for word in edge if word is not None] for edge in zip(*numbers)]
-    return max(edges, key=len, default=[])
+    return next((edge for edge in edges if edge), [])
 
 
 def _cross(path: NDArray[np.float64], edge: float) -> float | None:

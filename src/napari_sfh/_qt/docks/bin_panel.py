@@ -43,7 +43,7 @@ _COLUMNS_WITH_ERRORS = 3
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
 #: Pixels between the columns of numbers, and between the fields above the plots.
-_COLUMN_GAP, _ROW_SPACING = 6, 2
+_COLUMN_GAP, _ROW_SPACING = 12, 2
 
 
 class PropertyTable(QScrollArea):
@@ -173,16 +173,18 @@ def shorten_number(text: str, brief: bool = False) -> str:
     ('9.12 ± 0.11', '9.12')
     >>> shorten_number("45 in 3 spaxels"), shorten_number("0.0123 M☉/yr over 100 Myr")
     ('45', '0.0123 M☉/yr')
+    >>> shorten_number("9.0 (5.4–12.9) Gyr"), shorten_number("9.0 (5.4–12.9) Gyr", brief=True)
+    ('9.0 (5.4–12.9) Gyr', '9.0 Gyr')
     """
-    text = re.sub(r"\s*\([^)]*\)| over .*", "", text)
+    text = re.sub(r"\s*\((?!\d[\d.]*–)[^)]*\)| over .*", "", text)  # the interval of a time stays
     if brief:
-        text = text.partition(" ± ")[0].removesuffix(" km/s")
+        text = re.sub(r"\s*\([^)]*\)", "", text).partition(" ± ")[0].removesuffix(" km/s")
     return re.sub(r"^([−+\d.]+(?: ± [\d.]+)?)(?:,? [a-z].*)", r"\1", text)
 
 
 def _shorten(label: str, text: str, brief: bool) -> str:
     """A number of a bin, or how many flags it has."""
-    if label != "Flags":
+    if label != "Flags" or text.endswith(" bins"):
         return shorten_number(text, brief)
     n = len(text.split("; "))
     return text if text in ("", "none") else f"{n} flag" + "s" * (n > 1)

@@ -88,6 +88,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.spectrum, self.residual, self.sed = (self._plots[name] for name in ("spectrum", "residual", "sed"))
         self._bands = BandPlot(self.sed)
         self._place_panels()
+        self.sfh.vb.sigXRangeChanged.connect(self._fit_height)
         self.curves = {name: BandCurves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
         self._priors = {"sfh": pg.PlotCurveItem(), "mh": pg.PlotCurveItem()}
         for name, curve in self._priors.items():
@@ -131,6 +132,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def enlarge_panel(self, name: str) -> None:
         """Let one panel (a key of `PANELS`) fill the dock; an empty name brings all back."""
         self.enlarged = name if name in PANELS else ""
+        self.reader.hide()
         self._place_panels()
         self._label()
         self._style_axes()
@@ -327,7 +329,14 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._draw_times(views)
         self._draw_metallicity(views)
         self._draw_priors(views)
-        self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
+        self._fit_height()
+
+    def _fit_height(self, *_: object) -> None:
+        """The SFH as high as what is seen of it: zoomed in, the young ages are as high as the old ones were."""
+        low, high = self.sfh.vb.viewRange()[0]
+        seen = (self.time.edges[1:] > low) & (self.time.edges[:-1] < high)
+        histories = [view.sfh(self.kind) for view in self._views if view.has_history]
+        self.sfh.setYRange(0, _top_of_bands([history.select(seen) for history in histories]), padding=0)
 
     def _draw_priors(self, views: Sequence[BinView]) -> None:
         """What was believed before any data, dashed, where the weights say it."""

@@ -103,10 +103,14 @@ class PlotReader(QObject):
         """The lines go with the cursor."""
         if event is not None and event.type() == QEvent.Type.Leave:
             with suppress(RuntimeError):  # at the end of a window the lines go before the widget
-                self.text.hide()
-                for line in (line for lines in self._lines.values() for line in lines):
-                    line.hide()
+                self.hide()
         return False
+
+    def hide(self) -> None:
+        """No lines and no words, until the mouse moves again."""
+        self.text.hide()
+        for line in (line for lines in self._lines.values() for line in lines):
+            line.hide()
 
     def _find_plot(self, place: Any) -> Any:
         for plot in self._read_outs:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sfh._qt.canvas.apertures import CIRCLE, ApertureLayer
 from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import make_weak_hover
+from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.exports import TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import cube_tasks
@@ -260,7 +261,8 @@ class CubeTool(Tool):
         layer = self.host.stack.find(ROLE, shown.name) if shown.role == ROLE else self.host.stack.find("white")
         if layer is None or layer.data.shape != (ny, nx):
             return ""
-        return f"x {x + 1}, y {y + 1}: {layer.data[y, x]:.4g}"
+        link = get_layer_link(layer.metadata)
+        return f"x {x + 1}, y {y + 1}: {layer.data[y, x]:.4g} {'' if link is None else link.unit}".rstrip()
 
     def on_busy(self, busy: bool) -> None:
         """Buttons that start work wait for its end."""

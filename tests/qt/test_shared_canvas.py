@@ -1,0 +1,81 @@
+"""What several tools do on one canvas at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from conftest import bin_world, click, drag, native_canvas, screen_point
+from napari_sfh._qt.canvas.layer_data import get_layer_link
+
+
+def find_layer(viewer: Any, role: str) -> Any:
+    """The layer of ours with a role."""
+    links = ((layer, get_layer_link(layer.metadata)) for layer in viewer.layers)
+    return next(layer for layer, link in links if link is not None and link.role == role)
+
+
+def test_a_circle_that_is_dragged_leaves_the_ellipse_of_the_disc_where_it_is(qtbot: Any, shown: Any) -> None:
+    viewer, cube, gradient = shown.viewer, shown.tools["cube"], shown.tools["gradient"]
+    gradient.guess()
+    shown.finish(60)
+    gradient.form.ellipse.value = True
+    shown.wait()
+    disc = find_layer(viewer, "disc")
+    viewer.layers.selection.active = disc
+    assert str(disc.mode) == "select"
+    before, centre = np.array(disc.data[0]), gradient.form.centre.value
+    cube.apertures.set_sky(shown.session.sky, shown.session.result.bins.bin_id.shape)
+    middle = bin_world(shown.session, 8)
+    ends = [screen_point(viewer, middle), screen_point(viewer, middle + np.array([0.0, 2.0]))]
+    drag(native_canvas(viewer), ends, modifier=Qt.KeyboardModifier.ControlModifier)
+    assert len(cube.apertures.list_polygons()) == 1
+    np.testing.assert_array_equal(disc.data[0], before)
+    assert gradient.form.centre.value == centre
+    assert (str(disc.mode), set(disc.selected_data)) == ("select", {0}), "the ellipse can be dragged as before"
+    cube.apertures.set_sky(None)
+
+
+def test_a_mouse_that_moves_while_four_maps_come_is_heard_when_they_are_there(qtbot: Any, shown: Any) -> None:
+    viewer, display = shown.viewer, shown.stack.display
+    text = viewer.canvas.overlays["sfh_radec"]
+    QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(shown.session, 8)))
+    qtbot.waitUntil(lambda: text.visible)
+    cells, maps = display.list_grid_steps()
+    cells()
+    assert display.is_arranging_grid
+    was = text.text
+    QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(shown.session, 3)))
+    QTest.qWait(50)
+    assert text.text == was
+    viewer.mouse_over_canvas = True
+    viewer.mouse_over_canvas = False
+    assert text.visible, "the canvas has no room for it to go yet"
+    maps()
+    shown.wait()
+    assert display.is_grid
+    shown.refresh_cursor()
+    assert not text.visible
+    display.toggle_grid(False)
+    shown.wait()
+
+
+def test_the_window_is_painted_after_a_change_from_one_map_by_age_to_another(qtbot: Any, shown: Any) -> None:
+    def see() -> Any:
+        return QApplication.primaryScreen().grabWindow(0).toImage()
+
+    shown.map.quantity.value = "MASS_AGE"
+    shown.wait()
+    QTest.qWait(500)
+    shown.map.quantity.value = "MASS_YOUNGER"
+    shown.wait()
+    QTest.qWait(500)
+    before = see()
+    click(shown.viewer, shown.session, 3)
+    qtbot.waitUntil(lambda: see() != before, timeout=10_000)
+    shown.show_map("AGE_LW")
+    shown.wait()
