@@ -29,7 +29,7 @@ demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 for
 	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
 
 test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours, windows on virtual screens, on two cores; the real galaxy
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory real
 
 lint: $(STAMP) ## format, style; then types and imports on an installed copy, where training/ is a subpackage

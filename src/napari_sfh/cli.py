@@ -430,6 +430,16 @@ def _load_analysis(keep_alive: Callable[[], object]) -> None:
         thread.join(0.02)
 
 
+def _measure_frame() -> tuple[int, int, int, int]:
+    """Pixels of the desktop's frame at the left, top, right and bottom of the largest window that is open."""
+    from qtpy.QtWidgets import QApplication
+
+    frames = [(w.frameGeometry(), w.geometry()) for w in QApplication.topLevelWidgets() if w.isVisible()]
+    outer, inner = max(frames, key=lambda frame: frame[1].width() * frame[1].height())
+    right, bottom = outer.right() - inner.right(), outer.bottom() - inner.bottom()
+    return inner.left() - outer.left(), inner.top() - outer.top(), right, bottom
+
+
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
     from napari_sfh.doctor.window_checks import has_screen
@@ -449,7 +459,9 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     viewer = napari.Viewer(title="napari-sfh")
     screen = QApplication.primaryScreen()
     if screen is not None:
-        room = screen.availableGeometry()
+        QApplication.processEvents()  # the desktop puts its frame around the window
+        left, top, right, bottom = _measure_frame()
+        room = screen.availableGeometry().adjusted(left, top, -right, -bottom)
         viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
     QApplication.processEvents()  # painted before all that would hold it up
     _load_analysis(QApplication.processEvents)

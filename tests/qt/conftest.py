@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_window import SharedWindow
+from shared_window import SharedViewer, SharedWindow, collecting_once
 from smooth_result import make_result
 
 from napari_sfh.types import Result
@@ -55,25 +55,51 @@ def shared_window(qapp: Any, imported: None) -> Iterator[SharedWindow]:
     shared.close()
 
 
+@pytest.fixture(scope="module")
+def shared_viewer(qapp: Any, imported: None) -> Iterator[SharedViewer]:
+    """The viewer in which the tests of a module dock explorers of their own."""
+
+    def open_shown(width: int, height: int) -> tuple[Any, Any]:
+        viewer = open_viewer(width, height)
+        return viewer, window(viewer)
+
+    shared = SharedViewer(open_shown)
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
-def shown(qtbot: Any, shared_window: SharedWindow, result: Result) -> Any:
+def shown(qtbot: Any, shared_window: SharedWindow, shared_viewer: SharedViewer, result: Result) -> Any:
     """An explorer that shows the result, at rest: for tests that do not care about how it was opened."""
+    shared_viewer.close()
     return shared_window.take(result)
 
 
 @pytest.fixture
-def make_viewer(qtbot: Any, shared_window: SharedWindow) -> Iterator[Any]:
-    """A function that opens a shown viewer; all are closed after the test, and the shared one before."""
+def make_viewer(qtbot: Any, shared_window: SharedWindow, shared_viewer: SharedViewer) -> Iterator[Any]:
+    """A function that opens a shown viewer, the first one of which is emptied after the test and the others closed."""
     shared_window.close()
-    viewers = []
+    others: list[Any] = []
+    calls = itertools.count()
 
     def make(width: int = 1280, height: int = 720) -> Any:
-        viewers.append(open_viewer(width, height))
-        return viewers[-1]
+        if next(calls) == 0:
+            return shared_viewer.take(width, height)
+        others.append(open_viewer(width, height))
+        return others[-1]
 
     yield make
-    for viewer in viewers:
-        viewer.close()
+    with collecting_once():
+        while others:
+            others.pop().close()
+        shared_viewer.empty()
+
+
+@pytest.fixture
+def no_window(shared_window: SharedWindow, shared_viewer: SharedViewer) -> None:
+    """No viewer is open: what is read goes to no explorer."""
+    shared_window.close()
+    shared_viewer.close()
 
 
 def pytest_sessionfinish() -> None:

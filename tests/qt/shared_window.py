@@ -7,8 +7,9 @@ did when it was opened (a dock of a tool is open, a listener is left), it is clo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.jobs.latency import GarbageFreeze
 from napari_sfh._qt.tools.base import DockTool
 from napari_sfh.types import Result
 
@@ -44,6 +46,21 @@ _VALUES: tuple[tuple[type, Any], ...] = (
 )
 
 
+@contextmanager
+def collecting_once() -> Iterator[None]:
+    """One full pass of the garbage collector, at the end: napari asks for one with each layer of a window that goes."""
+    GarbageFreeze.wishes += 1  # an explorer that ends gives nothing back
+    gc.freeze()
+    try:
+        yield
+    finally:
+        GarbageFreeze.wishes -= 1
+        if not GarbageFreeze.wishes:  # else there is one around this one
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+
 def describe_widgets(root: QWidget, with_hidden: bool) -> list[tuple[Any, ...]]:
     """Kind, state and, where it can be seen, value of every widget below one."""
     described = []
@@ -56,35 +73,43 @@ def describe_widgets(root: QWidget, with_hidden: bool) -> list[tuple[Any, ...]]:
     return described
 
 
-def describe_window(dock: Any) -> dict[str, Any]:
-    """All by which a test could tell a window that was used from one that was just opened."""
-    viewer, camera = dock.viewer, dock.viewer.scene.camera
-    window = dock.window()
-    kept = dock.files.capture()
-    kept.canvas.pop("camera")
+def describe_viewer(viewer: Any, window: Any) -> dict[str, Any]:
+    """All by which a test could tell a viewer, whose Qt window is given, from one that was just opened."""
+    camera, canvas = viewer.scene.camera, viewer.canvas
     layers = [
         (layer.name, type(layer).__name__, layer.visible, layer.opacity, str(layer.mode), layer.editable)
         for layer in viewer.layers
     ]
     docks = [each for each in window.findChildren(QDockWidget) if not each.isHidden()]
     return {
-        "kept": kept,
         "layers": layers,
         "active": getattr(viewer.layers.selection.active, "name", None),
-        "camera": tuple(np.round([camera.zoom, *camera.center], 3)),
+        "camera": (*np.round([camera.zoom, *camera.center], 3), str(camera.orientation)),
         "size": (window.width(), window.height()),
-        "widgets": describe_widgets(dock, True),
-        "panel": describe_widgets(dock.panel, False),
-        "docks": [(d.objectName(), d.windowTitle(), d.isFloating()) for d in docks],
-        "style": (viewer.theme, dock.styleSheet(), dock.message.text(), dock.message.styleSheet()),
-        "tools": [tool.name for tool in dock.tools if getattr(tool, "dock", None) is not None],
+        "docks": sorted((d.objectName(), d.windowTitle(), d.isFloating()) for d in docks),
+        "theme": viewer.theme,
         "listeners": [
             (len(event.callbacks), name) for name, event in viewer.events.emitters.items() if event.callbacks
         ],
         "mouse": (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)),
         "keys": sorted(map(str, viewer.keymap)),
-        "overlays": sorted({*viewer.canvas.overlays, *viewer.scene.overlays}),
+        "overlays": sorted({*canvas.overlays, *viewer.scene.overlays}),
+        "canvas": (canvas.grid.enabled, canvas.overlays.scale_bar.visible),
         "others": [w.windowTitle() for w in QApplication.topLevelWidgets() if w.isVisible() and w is not window],
+    }
+
+
+def describe_window(dock: Any) -> dict[str, Any]:
+    """All by which a test could tell a window with an explorer from one that was just opened."""
+    kept = dock.files.capture()
+    kept.canvas.pop("camera")
+    return {
+        **describe_viewer(dock.viewer, dock.window()),
+        "kept": kept,
+        "widgets": describe_widgets(dock, True),
+        "panel": describe_widgets(dock.panel, False),
+        "style": (dock.styleSheet(), dock.message.text(), dock.message.styleSheet()),
+        "tools": [tool.name for tool in dock.tools if getattr(tool, "dock", None) is not None],
         "working": dock.work.pending or dock.files.unsaved or dock.files.restoring,
     }
 
@@ -172,6 +197,7 @@ class SharedWindow:
         dock.setStyleSheet("")
         dock.window().resize(WIDTH, HEIGHT)
         self._remove_layers()
+        dock.tools.on_result(None)  # it is the same result, and what was made of it shall go
         opened = tasks.OpenedWorkspace(self._first["kept"], tasks.prepare_result(result), None, ())
         dock.presenter.show_workspace(opened)
         dock.finish(120)
@@ -193,5 +219,90 @@ class SharedWindow:
         """End the window, if there is one."""
         if self.dock is not None:
             viewer, self.dock, self._first = self.dock.viewer, None, {}
-            viewer.close()
+            with collecting_once():
+                viewer.close()
+                del viewer
+                QApplication.processEvents()
+
+
+class SharedViewer:
+    """The viewer of tests that dock an explorer of their own: emptied after each, ended where something stays.
+
+    Parameters
+    ----------
+    open_viewer : callable
+        Given width and height: opens a viewer, returns it with its Qt window.
+
+    Attributes
+    ----------
+    viewer : napari.viewer.Viewer or None
+    left : list of str
+        What the last test left that could not be put back: parts of `describe_viewer`.
+    """
+
+    def __init__(self, open_viewer: Callable[[int, int], tuple[Any, Any]]) -> None:
+        self._open_viewer = open_viewer
+        self.viewer: Any = None
+        self.left: list[str] = []
+        self._window: Any = None
+        self._first: dict[str, Any] = {}
+        self._orientation: Any = None
+
+    def take(self, width: int, height: int) -> Any:
+        """A viewer without layers or explorers, as one that was just opened."""
+        if self.viewer is None:
+            self.viewer, self._window = self._open_viewer(WIDTH, HEIGHT)
             QApplication.processEvents()
+            self._first = describe_viewer(self.viewer, self._window)
+            self._orientation = self.viewer.scene.camera.orientation
+        if (width, height) != (WIDTH, HEIGHT):
+            self._window.resize(width, height)
+            QApplication.processEvents()
+        return self.viewer
+
+    def empty(self) -> None:
+        """End what a test has docked, take its layers away; close the viewer that does not look as it did at first."""
+        if self.viewer is None:
+            return
+        try:
+            self._end_explorers()
+            self._reset()
+            self.left = name_differences(self._first, describe_viewer(self.viewer, self._window))
+        except RuntimeError:  # Qt has ended the window
+            self.left = ["window"]
+        if self.left:
+            self.close()
+
+    def _end_explorers(self) -> None:
+        """As the x of their docks does, without a question about what is not saved."""
+        from napari_sfh._qt.explorer import Explorer  # which may read preferences: after conftest has set others
+
+        for explorer in self._window.findChildren(Explorer):
+            explorer.cancel()
+            explorer.files.unsaved = False
+            explorer.parentWidget().destroyOnClose()
+        for dialog in self._window.findChildren(QDialog):
+            dialog.close()
+        QApplication.processEvents()
+
+    def _reset(self) -> None:
+        """What can be set, as it was."""
+        viewer, camera = self.viewer, self.viewer.scene.camera
+        viewer.layers.clear()
+        viewer.theme = "dark"
+        viewer.canvas.grid.enabled, viewer.canvas.overlays.scale_bar.visible = self._first["canvas"]
+        self._window.resize(WIDTH, HEIGHT)
+        QApplication.processEvents()
+        camera.orientation = self._orientation
+        zoom, *center = self._first["camera"][:-1]
+        camera.zoom, camera.center = float(zoom), tuple(float(c) for c in center)
+        QApplication.processEvents()
+
+    def close(self) -> None:
+        """End the viewer, if there is one."""
+        if self.viewer is not None:
+            viewer, self.viewer, self._window, self._first = self.viewer, None, None, {}
+            with collecting_once(), suppress(RuntimeError):
+                viewer.close()
+                del viewer
+                QApplication.processEvents()

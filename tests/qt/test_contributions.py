@@ -94,6 +94,7 @@ def test_what_is_wrong_with_a_damaged_file_is_said_in_our_words(tmp_path: Path, 
         reader(str(path))
 
 
+@pytest.mark.usefixtures("no_window")
 def test_result_file_becomes_layers_without_a_window(result_file: Path, result: Result) -> None:
     viewer = ViewerModel()
     viewer.open(str(result_file), plugin="napari-sfh")
@@ -101,6 +102,7 @@ def test_result_file_becomes_layers_without_a_window(result_file: Path, result: 
     assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.make_map_image(result, "AGE_LW")[20, 20])
 
 
+@pytest.mark.usefixtures("no_window")
 def test_a_workspace_without_a_window_is_its_result(result_file: Path, tmp_path: Path) -> None:
     work = write_workspace(Workspace(result=result_file), tmp_path / "work.json")
     assert len(contributions.read_workspace_layers(str(work))) == len(maps.MEAN_MAPS) + 2

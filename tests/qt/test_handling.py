@@ -21,7 +21,7 @@ from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.config import SETTINGS
-from napari_sfh.demo import find_demo_folder
+from napari_sfh.demo import write_demo_cutout
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -275,46 +275,6 @@ def test_a_form_that_is_wrong_is_told_before_a_result_is_asked_about(
     assert "gone.fits" in opened.message.text()
 
 
-def test_what_was_given_for_one_galaxy_is_not_used_for_the_next(
-    make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Result
-) -> None:
-    opened = open_explorer(make_viewer())  # which has seen no galaxy before
-    opened.show_result(result)
-    assert opened.wait(120)
-    data, binning = opened.data, opened.binning
-    data.redshift.value = "0.5"  # meant for the first galaxy
-    cubes = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        cubes.append(Path(shutil.copy(next(find_demo_folder().glob("*DATACUBE*")), tmp_path / name / f"{name}.fits")))
-    ways = [opened.files.open, opened.open_folder, lambda path: setattr(data.folder.line_edit, "value", str(path))]
-    ways += [lambda path: opened.files.open(next(path.glob("*.fits")))]
-    ways += [lambda path: setattr(data.cube.line_edit, "value", str(next(path.glob("*.fits"))))]
-    for turn, way in enumerate(ways):
-        way(cubes[turn % 2].parent)
-        assert opened.wait(60)
-        assert data.cube_path == cubes[turn % 2]
-        assert data.redshift.value == ("0.5" if turn == 0 else ""), turn
-        assert ("Redshift" in opened.preflight.text.text()) or turn == 0
-        data.redshift.value, data.ebv_mw.value = "0.5", "0.1"
-    # The same galaxy again keeps them.
-    opened.files.open(cubes[0])
-    assert opened.wait(60)
-    assert (data.redshift.value, data.ebv_mw.value) == ("0.5", "0.1")
-    binning.method.value, binning.target_snr.value = "vorbin", 60.0
-    monkeypatch.setattr(type(opened), "run", lambda self, _=None: None)
-    opened.open_demo(run=True)
-    assert opened.wait(60)
-    assert (data.redshift.value, data.ebv_mw.value) == ("", "0")
-    assert (binning.method.value, binning.target_snr.value) == (
-        SETTINGS["binning"].default,
-        SETTINGS["target_snr"].default,
-    )
-    opened.files.open(cubes[1].parent)
-    assert opened.wait(60)
-    assert data.ebv_mw.value == "", "the mock's 0 is no dust map's value"
-
-
 def test_a_cancelled_step_that_is_not_at_its_end_says_so(opened: Any, qtbot: Any) -> None:
     release = threading.Event()
 
@@ -374,6 +334,24 @@ def close_by_x(dock: Any) -> None:
     QTest.mouseClick(holder.titleBarWidget().close_button, Qt.MouseButton.LeftButton)
 
 
+def test_the_menu_finds_the_explorer_that_a_script_has_opened(opened: Any) -> None:
+    from napari._app_model import get_app_model
+
+    get_app_model().commands.execute_command("napari-sfh.explorer")
+    QApplication.processEvents()
+    docks = [name for name in opened.viewer.window.dock_widgets if "SFH explorer" in name]
+    assert len(docks) == 1
+    assert native_canvas(opened.viewer) is not None
+
+
+def test_a_distance_that_is_none_is_told_when_the_field_is_left(opened: Any) -> None:
+    line = opened.export.distance.native
+    QTest.keyClicks(line, "abc")
+    assert "distance" not in opened.message.text()  # half typed
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert "distance: 'abc' given" in opened.message.text()
+
+
 @pytest.mark.parametrize("answer", [closing.CANCEL, closing.DISCARD])
 def test_closing_asks_and_another_explorer_finds_the_result(
     opened: Any, monkeypatch: pytest.MonkeyPatch, answer: str
@@ -397,19 +375,42 @@ def test_closing_asks_and_another_explorer_finds_the_result(
     assert len(again.stack.marks.overlay.vertices)
 
 
-def test_the_menu_finds_the_explorer_that_a_script_has_opened(opened: Any) -> None:
-    from napari._app_model import get_app_model
-
-    get_app_model().commands.execute_command("napari-sfh.explorer")
-    QApplication.processEvents()
-    docks = [name for name in opened.viewer.window.dock_widgets if "SFH explorer" in name]
-    assert len(docks) == 1
-    assert native_canvas(opened.viewer) is not None
-
-
-def test_a_distance_that_is_none_is_told_when_the_field_is_left(opened: Any) -> None:
-    line = opened.export.distance.native
-    QTest.keyClicks(line, "abc")
-    assert "distance" not in opened.message.text()  # half typed
-    QTest.keyClick(line, Qt.Key.Key_Return)
-    assert "distance: 'abc' given" in opened.message.text()
+def test_what_was_given_for_one_galaxy_is_not_used_for_the_next(
+    make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: Result
+) -> None:
+    opened = open_explorer(make_viewer())  # which has seen no galaxy before
+    opened.show_result(result)
+    assert opened.wait(120)
+    data, binning = opened.data, opened.binning
+    data.redshift.value = "0.5"  # meant for the first galaxy
+    piece = next(write_demo_cutout(tmp_path / "piece", (slice(20, 30), slice(20, 30))).glob("*DATACUBE*"))
+    cubes = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        cubes.append(Path(shutil.copy(piece, tmp_path / name / f"{name}.fits")))
+    ways = [opened.files.open, opened.open_folder, lambda path: setattr(data.folder.line_edit, "value", str(path))]
+    ways += [lambda path: opened.files.open(next(path.glob("*.fits")))]
+    ways += [lambda path: setattr(data.cube.line_edit, "value", str(next(path.glob("*.fits"))))]
+    for turn, way in enumerate(ways):
+        way(cubes[turn % 2].parent)
+        assert opened.wait(60)
+        assert data.cube_path == cubes[turn % 2]
+        assert data.redshift.value == ("0.5" if turn == 0 else ""), turn
+        assert ("Redshift" in opened.preflight.text.text()) or turn == 0
+        data.redshift.value, data.ebv_mw.value = "0.5", "0.1"
+    # The same galaxy again keeps them.
+    opened.files.open(cubes[0])
+    assert opened.wait(60)
+    assert (data.redshift.value, data.ebv_mw.value) == ("0.5", "0.1")
+    binning.method.value, binning.target_snr.value = "vorbin", 60.0
+    monkeypatch.setattr(type(opened), "run", lambda self, _=None: None)
+    opened.open_demo(run=True)
+    assert opened.wait(60)
+    assert (data.redshift.value, data.ebv_mw.value) == ("", "0")
+    assert (binning.method.value, binning.target_snr.value) == (
+        SETTINGS["binning"].default,
+        SETTINGS["target_snr"].default,
+    )
+    opened.files.open(cubes[1].parent)
+    assert opened.wait(60)
+    assert data.ebv_mw.value == "", "the mock's 0 is no dust map's value"

@@ -51,6 +51,7 @@ def test_the_notebook_is_stripped() -> None:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("small_figures")
 def test_every_cell_runs(
     qtbot: Any, make_viewer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

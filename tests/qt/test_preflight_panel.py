@@ -124,6 +124,7 @@ def test_a_bad_cube_is_told(qtbot: Any, dock: Any, galaxy: Path) -> None:
     assert dock.preflight.found is None
 
 
+@pytest.mark.usefixtures("no_window")
 def test_a_folder_without_a_window_is_its_white_light(galaxy: Path, tmp_path: Path) -> None:
     viewer = ViewerModel()
     viewer.open(str(galaxy), plugin="napari-sfh")

@@ -194,9 +194,20 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
 def test_a_line_for_each_bin_says_where_and_what_it_is(result: Result, tmp_path: Path) -> None:
     table = tables.build_summary_table(result)
     assert len(table) == result.bins.n_bins
-    assert {"RA", "DEC", "SNR", "AGE_LW", "AGE_LW_ERR", "EBV", "T50", "LG_MASS_DENSITY", "FLAG", "FLAG_WORDS"} <= set(
-        table.colnames
-    )
+    assert {
+        "RA",
+        "DEC",
+        "SNR",
+        "AGE_LW",
+        "AGE_LW_ERR",
+        "EBV",
+        "T50",
+        "T50_P16",
+        "T50_P84",
+        "LG_MASS_DENSITY",
+        "FLAG",
+        "FLAG_WORDS",
+    } <= set(table.colnames)
     ra, dec = result.wcs.celestial.wcs_pix2world(result.bins.x, result.bins.y, 0)
     assert table["RA"].value == pytest.approx(ra)
     assert table["DEC"].value == pytest.approx(dec)

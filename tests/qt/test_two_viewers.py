@@ -23,7 +23,7 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     other = make_result(n_side=5, shape=(50, 50))
     for dock, shown in zip(docks, (result, other)):
         dock.show_result(shown)
-        assert dock.wait(60)
+        assert dock.wait(120)
     first, second = docks
     assert (first.session.n_bins, second.session.n_bins) == (result.bins.n_bins, other.bins.n_bins)
     # a click, a map, a key and an arrow in the second window
@@ -33,14 +33,14 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     assert second.session.selected == target
     assert first.session.selected == before
     QTest.keyClick(native_canvas(viewers[1]), Qt.Key.Key_4, Qt.KeyboardModifier.AltModifier)
-    assert second.wait(20)
+    assert second.wait(120)
     assert (first.stack.current, second.stack.current) == ("AGE_LW", "MH_MW")
     second.map.grid.value = True
-    assert second.wait(20)
+    assert second.wait(120)
     assert [viewer.canvas.grid.enabled for viewer in viewers] == [False, True]
     second.map.grid.value = False
     second.map.sky.value = "none"
-    assert second.wait(20)
+    assert second.wait(120)
     assert [viewer.canvas.overlays["sfh_sky_axes"].visible for viewer in viewers] == [True, False]
     viewers[1].theme = "light"
     assert first.panel.plots.backgroundBrush().color().lightness() < 100
@@ -48,14 +48,14 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     viewers[1].theme = "dark"
     # a cube in the second; the first keeps its result
     second.open(write_cube(tmp_path / "NGC1_DATACUBE.fits", np.ones((120, 20, 20), np.float32) + np.eye(20)))
-    assert second.wait(60)
+    assert second.wait(120)
     assert second.session.result is None
     assert first.session.result is result
     tool = second.tools["cube"]
     sky = second.session.sky
     ends = [screen_point(viewers[1], sky.to_world(np.array([place]))[0]) for place in ([10.0, 10], [10, 14])]
     drag(native_canvas(viewers[1]), ends, modifier=Qt.KeyboardModifier.ControlModifier)
-    assert second.wait(20)
+    assert second.wait(120)
     assert len(tool.apertures.list_shapes()) == 1
     assert first.tools["cube"].apertures.list_shapes() == []
 
@@ -65,7 +65,7 @@ def test_layers_go_in_the_opengl_context_of_their_own_window(make_viewer: Any, r
     for viewer in viewers:
         dock = open_explorer(viewer)
         dock.show_result(result)
-        assert dock.wait(60)
+        assert dock.wait(120)
     current: list[Any] = []
     for viewer in viewers:
         viewer.layers.events.removed.connect(lambda _: current.append(get_current_canvas().native))

@@ -61,6 +61,7 @@ def do_all(walk: Walk, real: bool) -> None:
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("small_figures")
 def test_a_walk_on_a_small_result(
     qtbot: Any, make_viewer: Callable[..., Any], tmp_path: Path, ask: Callable[[Path], None]
 ) -> None:

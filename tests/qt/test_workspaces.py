@@ -124,8 +124,26 @@ def dress_up(qtbot: Any, dock: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     dock.viewer.scene.camera.zoom = 31.0
 
 
+def check_what_has_gone(qtbot: Any, dock: Any, folder: Path) -> None:
+    """What has gone is said, and the rest is there."""
+    for name in ("other.fits", "f438w.fits", "maps.fits"):
+        (folder / name).unlink()
+    dock.open(folder / "work.json")
+    rest(qtbot, dock)
+    said = dock.message.text()
+    assert all(str(folder / name) in said for name in ("other.fits", "f438w.fits", "maps.fits"))
+    assert said.count("put it back") == 3
+    assert dock.message.styleSheet(), "it is an error's sentence"
+    assert dock.session.shown == (6, 3, 9)
+    assert dock.tools["composite"].field.bands == ("F814W",)
+    assert dock.tools["gradient"].found
+    assert list(dock.tools["ppxf"].fits) == [6]
+    assert dock.map.min_snr.value == 22
+    assert dock.tools["compare"].comparison is None
+
+
 @pytest.mark.usefixtures("default_weights")
-def test_everything_comes_back(
+def test_everything_comes_back_but_what_has_gone(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     dock = open_explorer(make_viewer())
@@ -165,30 +183,9 @@ def test_everything_comes_back(
     assert json.loads(text) == json.loads(json.dumps(kept.tools, default=str))
     for block in ("session", "canvas"):
         assert getattr(again, block) == getattr(kept, block), block
-
-
-@pytest.mark.usefixtures("default_weights")
-def test_what_has_gone_is_said_and_the_rest_is_there(
-    qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dock = open_explorer(make_viewer())
-    dress_up(qtbot, dock, galaxy, monkeypatch)
-    dock.save_workspace(galaxy / "work.json")
-    rest(qtbot, dock)
-    for name in ("other.fits", "f438w.fits", "maps.fits"):
-        (galaxy / name).unlink()
-    dock.open(galaxy / "work.json")
-    rest(qtbot, dock)
-    said = dock.message.text()
-    assert all(str(galaxy / name) in said for name in ("other.fits", "f438w.fits", "maps.fits"))
-    assert said.count("put it back") == 3
-    assert dock.message.styleSheet(), "it is an error's sentence"
-    assert dock.session.shown == (6, 3, 9)
-    assert dock.tools["composite"].field.bands == ("F814W",)
-    assert dock.tools["gradient"].found
-    assert list(dock.tools["ppxf"].fits) == [6]
-    assert dock.map.min_snr.value == 22
-    assert dock.tools["compare"].comparison is None
+    other.show_result(make_result(seed=3))
+    rest(qtbot, other)
+    check_what_has_gone(qtbot, other, moved)
 
 
 @pytest.mark.usefixtures("default_weights")

@@ -1,6 +1,7 @@
 """The package's modules, read as text and as syntax trees: for the tests of the house."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,4 +18,9 @@ def find_modules():
 
 
 MODULES = find_modules()
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+@cache
+def parse_modules():
+    """Modules of the package: name to syntax tree."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}

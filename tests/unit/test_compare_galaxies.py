@@ -82,6 +82,7 @@ def test_answers_without_a_common_quantity_are_refused(result):
         compare_results(result, answer)
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_two_galaxies_from_the_command_line(result, tmp_path, capsys):
     for name in ("ngc1", "j2.5"):
         write_result(replace(result, name=name), tmp_path / f"{name}_sfh.fits")
@@ -99,6 +100,7 @@ def test_two_galaxies_from_the_command_line(result, tmp_path, capsys):
     assert "all galaxies" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_maps_of_the_dap(result, tmp_path):
     """Ages and metallicities as the DAP writes them, on the same bins."""
     path, maps = tmp_path / "ngc0000_sfh.fits", tmp_path / "ngc0000_MAPS.fits"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from source_trees import MODULES, TREES
+from source_trees import MODULES, parse_modules
 
 import napari_sfh
 
@@ -112,7 +112,7 @@ NAMED_FOR_VALUE = re.compile(
 
 
 def _public(kinds):
-    for module, tree in TREES.items():
+    for module, tree in parse_modules().items():
         for node in tree.body:
             if isinstance(node, kinds) and not node.name.startswith("_"):
                 yield module, node
@@ -140,7 +140,7 @@ def _constants(tree):
 
 def test_a_public_constant_is_defined_once():
     places = collections.defaultdict(set)
-    for module, tree in TREES.items():
+    for module, tree in parse_modules().items():
         for name in _constants(tree):
             places[name].add(module)
     assert {name: where for name, where in places.items() if len(where) > 1} == {}
@@ -172,7 +172,7 @@ def _code_lines(node):
 def test_functions_fit_on_a_screen():
     functions = (
         (module, node)
-        for module, tree in TREES.items()
+        for module, tree in parse_modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
@@ -191,7 +191,7 @@ def _imports(tree):
 
 
 def test_imports_run_one_way():
-    sorter = graphlib.TopologicalSorter({name: set(_imports(tree)) - {name} for name, tree in TREES.items()})
+    sorter = graphlib.TopologicalSorter({name: set(_imports(tree)) - {name} for name, tree in parse_modules().items()})
     sorter.prepare()  # raises CycleError, which names the circle
 
 
@@ -209,7 +209,7 @@ def test_texts_are_written_whole_or_not_at_all():
     """By `io.atomic`: what took hours must not be lost by a full disk."""
     plain = {
         module
-        for module, tree in TREES.items()
+        for module, tree in parse_modules().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -229,7 +229,7 @@ SPELLING = "napari_sfh.config"
 def test_messages_name_settings_and_front_ends_their_options():
     """`config.name_settings` puts in what the user of a front end knows a setting by."""
     named = []
-    for module, tree in TREES.items():
+    for module, tree in parse_modules().items():
         if module.startswith(FRONT_ENDS) or module in {SPELLING} | CALLERS_OF_PROGRAMS:
             continue
         documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -292,7 +292,7 @@ def _documented(node):
 
 
 def _list_functions():
-    for module, tree in TREES.items():
+    for module, tree in parse_modules().items():
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 yield module, node, _parameters(node)
@@ -341,7 +341,7 @@ def test_documented_parameters_are_those_of_the_signature(kind):
     else:
         found = [
             (f"{module}.{node.name}", node, _parameters(method))
-            for module, tree in TREES.items()
+            for module, tree in parse_modules().items()
             for node in tree.body
             if isinstance(node, ast.ClassDef)
             for method in node.body
@@ -364,7 +364,7 @@ CLASS_NAME = re.compile(r"\b[A-Z][A-Za-z]*[a-z][A-Za-z]*\b")
 
 
 def _list_class_names():
-    for tree in TREES.values():
+    for tree in parse_modules().values():
         yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
         yield from (
             t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if hasattr(t, "id")

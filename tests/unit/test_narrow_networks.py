@@ -211,6 +211,7 @@ def test_own_spaxels_are_read_and_tested(tmp_path, spaxel_table, spaxels, capsys
     assert json.loads(output.read_text())["sets"]["B"]["mh"]["n"] == 480
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_spaxels_without_radii_have_figures_but_no_gradients(tmp_path, spaxel_table):
     table = Table.read(spaxel_table)
     table.remove_column("r_re")

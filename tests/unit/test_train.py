@@ -165,16 +165,26 @@ def test_another_recipe_does_not_go_on(whole):
         training_run.train_bundle(other, options(whole, resume=True))
 
 
-@pytest.mark.parametrize(("epochs", "done"), [(2, 2), (4, 4), (1, 2)])
-def test_run_is_taken_up_with_another_number_of_epochs(tmp_path, monkeypatch, epochs, done):
+@pytest.fixture(scope="module")
+def stopped_in_third_epoch(tmp_path_factory):
+    """The folder of a run that was interrupted in the middle of its last epoch."""
+
     def stop_in_third_epoch(self, trainer, module, *args):
-        if trainer.current_epoch == 2 and trainer.max_epochs == EPOCHS:
+        if trainer.current_epoch == EPOCHS - 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_third_epoch, raising=False)
-    folder = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        training_run.train_bundle(recipe(), options(folder))
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
+        patch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_third_epoch, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            training_run.train_bundle(recipe(), options(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("epochs", "done"), [(2, 2), (4, 4), (1, 2)])
+def test_run_is_taken_up_with_another_number_of_epochs(stopped_in_third_epoch, tmp_path, epochs, done):
+    folder = shutil.copytree(stopped_in_third_epoch, tmp_path / "run")
     other = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, epochs=epochs))
     record = load_bundle(training_run.train_bundle(other, options(folder, resume=True))).meta["training"]
     assert record["epochs"] == done
@@ -488,16 +498,12 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes want two cores")
-def test_two_processes_fit_one_network(tmp_path):
+def test_two_processes_fit_one_network(whole, tmp_path):
     """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""
-    folder = tmp_path / "run"
-    one, two = (
-        training_run.train_bundle(recipe(), options(folder / name, devices=n)).parent
-        for name, n in (("one", 1), ("two", 2))
-    )
-    losses = [[row.val for row in learning_curve.read_learning_curve(at)] for at in (one, two)]
+    two = training_run.train_bundle(recipe(), options(tmp_path / "two", devices=2)).parent
+    losses = [[row.val for row in learning_curve.read_learning_curve(at)] for at in (whole, two)]
     assert len(losses[0]) == len(losses[1]) == EPOCHS
-    assert not same_weights(one, two)
+    assert not same_weights(whole, two)
     # The same batches with other noise: the same descent.
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
     assert losses[1][-1] < losses[1][0]

@@ -117,7 +117,7 @@ class Explorer(ExplorerFrame):
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
         self.guard = InputGuard(self)
-        self._close_guard = CloseGuard(self, self.may_close, self.work.steps.release)
+        self._close_guard = CloseGuard(self, self.may_close, self._leave_window)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
         for root in (self, self.panel):
@@ -532,6 +532,11 @@ class Explorer(ExplorerFrame):
         if answer == DISCARD:
             self.files.discard()
         return answer == DISCARD
+
+    def _leave_window(self) -> None:
+        """The window closes: no more layers come, and the collector is given all back, even if Qt ends it later."""
+        self.work.steps.release()
+        self.garbage.thaw()
 
     def release(self) -> None:
         """Stop what runs and let go of the viewer; the layers stay."""

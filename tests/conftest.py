@@ -1,0 +1,57 @@
+"""For all tests: the collector sleeps while they are collected, and pages that nobody looks at are drawn small."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Modules and syntax trees are made by the million, and hardly one is garbage: a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_summary_pages() -> Iterator[None]:
+    """The page that every run leaves beside its result takes longer than the run: half of that is its layout and size.
+
+    `test_binview` and the demo draw it as users see it.
+    """
+    module = sys.modules.get("napari_sfh.batch.many_galaxies")
+    if module is None:
+        yield
+        return
+    save_figure = module.save_figure
+
+    def save_small(figure: Any, path: Path, dpi: int) -> Path:
+        figure.set_layout_engine("none")
+        return save_figure(figure, path, dpi=min(dpi, 40))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "save_figure", save_small)
+        yield
+
+
+@pytest.fixture
+def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn once and small, as PNG whatever their file is called, for tests that save many by the way."""
+    from matplotlib.figure import Figure
+
+    save = Figure.savefig
+
+    def save_small(self: Figure, fname: Any, **_: Any) -> None:
+        self.set_layout_engine("none")
+        save(self, fname, format="png", dpi=40)
+
+    monkeypatch.setattr(Figure, "savefig", save_small)
