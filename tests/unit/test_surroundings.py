@@ -143,7 +143,7 @@ def run_as_nobody(code: str) -> subprocess.CompletedProcess[str]:
         pytest.skip("only root becomes another user")
     before = (
         "from napari_sfh.io.atomic import *; from napari_sfh.io.identify import *; import os\n"
-        "header = read_bundle_header(); os.seteuid(65534)"
+        "header = read_bundle_header(); os.setuid(65534)"
     )
     words = [sys.executable, "-c", f"{before}\ntry: {code}\nexcept Exception as e: print(type(e).__name__, e)"]
     return subprocess.run(words, capture_output=True, text=True, check=True)
