@@ -193,6 +193,8 @@ def _run_command(options: argparse.Namespace) -> int:
         maps=options.maps,
         **_run_settings(options),
     )
+    if options.output.endswith("/"):
+        raise SfhInputError(f"--output {options.output}: is a folder; name a file in it")
     _run_and_save(config, Path(options.output), options.quiet)
     return 0
 
@@ -288,7 +290,7 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh.batch.many_galaxies import save_galaxy_result
-    from napari_sfh.batch.rerun import check_run_outputs
+    from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
     from napari_sfh.jobs import report_progress
     from napari_sfh.pipeline import run_pipeline
     from napari_sfh.types import Progress
@@ -296,9 +298,10 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     _check_writable(output)
     check_run_outputs(config, output)
     with print_progress(quiet) as progress:
+        inputs = describe_input_files(config)
         result = run_pipeline(config, progress)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
-        picture = save_galaxy_result(result, config, output)
+        picture = save_galaxy_result(result, config, output, inputs)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
