@@ -19,7 +19,7 @@ from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import fit_all_gradients
 from napari_sfh.analysis.regions import compute_bin_weights
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
@@ -39,7 +39,11 @@ def constant_rate(result: Result, spread: float = 0.0) -> BinView:
 
 def test_nine_formation_times_of_a_constant_rate(result: Result) -> None:
     times = constant_rate(result).formed()
-    expected = AGE_EDGES_GYR[-1] * (1 - np.array(FORMED_FRACTIONS))
+    # The oldest bin's stars are spread up to the age of the Universe, not up to the bin's edge.
+    shares, (begin, edge) = np.array(FORMED_FRACTIONS), AGE_EDGES_GYR[-2:]
+    oldest = (edge - begin) / edge
+    in_oldest = TIME_EDGES_GYR[-1] - shares / oldest * (TIME_EDGES_GYR[-1] - begin)
+    expected = np.where(shares < oldest, in_oldest, edge * (1 - shares))
     assert times.value == pytest.approx(expected, rel=1e-6)
     assert times.low == pytest.approx(expected, rel=1e-6)
 
