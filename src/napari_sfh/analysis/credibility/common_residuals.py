@@ -56,9 +56,10 @@ def describe_common_residuals(
     known = data.mask[rows] & (model_flux[rows] > 0)
     ratio = np.divide(data.flux[rows], model_flux[rows], out=np.full(known.shape, np.nan, np.float32), where=known)
     common = compute_row_medians(np.ascontiguousarray(ratio.T)).astype(np.float64) - 1
-    level = np.array(
-        [np.nanmedian(common[np.abs(wave - w) < _LEVEL_AA]) if np.isfinite(common).any() else 0 for w in wave]
-    )
+    level = np.full_like(common, np.nan)  # where nothing lies near, nothing is judged
+    for k in np.flatnonzero(np.isfinite(common)):
+        near = common[np.abs(wave - wave[k]) < _LEVEL_AA]
+        level[k] = np.median(near[np.isfinite(near)])
     places = _find_features(common - level, wave, redshift)
     if not places:
         return ()
