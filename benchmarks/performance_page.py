@@ -77,7 +77,8 @@ def write_page(found: dict[str, Any], path: Path) -> None:
         sizes, seconds = (", ".join(f"{x:.4g}" for x in one[k]) for k in ("sizes", "seconds"))
         lines.append(f"| {one['what']} | {one['of']} | {sizes} | {seconds} | {one['exponent']:.2f} |")
     window = _format_window(path.parents[1] / "report" / "window.json")
-    text = "\n".join(lines) + "\n" + _format_profiles(found.get("profiles")) + _format_catalogue(found.get("catalogue"))
+    profiles, rows = _format_profiles(found.get("profiles")), (found.get("catalogue"), found.get("long_catalogue"))
+    text = "\n".join(lines) + "\n" + profiles + _format_catalogue(*rows)
     text += _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
     path.write_text(text, encoding="utf-8")
 
@@ -98,8 +99,8 @@ def _format_profiles(part: dict[str, Any] | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _format_catalogue(part: dict[str, Any] | None) -> str:
-    """Rows per second of `estimate`, here and on Dask workers."""
+def _format_catalogue(part: dict[str, Any] | None, long: dict[str, Any] | None) -> str:
+    """Rows per second of `estimate`, here and on Dask workers; and what a catalogue of a whole survey took."""
     if part is None:
         return ""
     lines = ["", "## Catalogues", "", _name_measurement(part), ""]
@@ -108,6 +109,13 @@ def _format_catalogue(part: dict[str, Any] | None) -> str:
         where = f"{one['workers']} Dask workers of this machine" if one["workers"] else "in one process"
         wall, busy = one["rows"] / one["wall"], one["rows"] / one["cpu"]
         lines.append(f"| {one['rows']} {where} | {wall:.0f} | {busy:.0f} |")
+    if long is not None:
+        (one,) = long["figures"]
+        did = f"{one['rows']} rows, {one['gigabytes']} GB, {one['draws']} draws, by `{long['command']}`"
+        rate = f"{one['rows_per_s']} rows a second of wall clock, {one['rows_per_cpu_s']} of processor"
+        held = f"the process held {one['RssAnon']} GiB at most, and {one['RssFile']} GiB of mapped files"
+        reading = f"reading alone {one['read_rows_per_cpu_s']}"
+        lines += ["", f"{did}: {rate} ({reading}); {held}. {_name_measurement(long)}"]
     return "\n".join(lines) + "\n"
 
 

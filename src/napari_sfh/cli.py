@@ -193,6 +193,8 @@ def _run_command(options: argparse.Namespace) -> int:
         maps=options.maps,
         **_run_settings(options),
     )
+    if options.output.endswith("/"):
+        raise SfhInputError(f"--output {options.output}: is a folder; name a file in it")
     _run_and_save(config, Path(options.output), options.quiet)
     return 0
 
@@ -288,7 +290,7 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh.batch.many_galaxies import save_galaxy_result
-    from napari_sfh.batch.rerun import check_run_outputs
+    from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
     from napari_sfh.jobs import report_progress
     from napari_sfh.pipeline import run_pipeline
     from napari_sfh.types import Progress
@@ -296,9 +298,10 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     _check_writable(output)
     check_run_outputs(config, output)
     with print_progress(quiet) as progress:
+        inputs = describe_input_files(config)
         result = run_pipeline(config, progress)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
-        picture = save_galaxy_result(result, config, output)
+        picture = save_galaxy_result(result, config, output, inputs)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
@@ -427,6 +430,16 @@ def _load_analysis(keep_alive: Callable[[], object]) -> None:
         thread.join(0.02)
 
 
+def _measure_frame() -> tuple[int, int, int, int]:
+    """Pixels of the desktop's frame at the left, top, right and bottom of the largest window that is open."""
+    from qtpy.QtWidgets import QApplication
+
+    frames = [(w.frameGeometry(), w.geometry()) for w in QApplication.topLevelWidgets() if w.isVisible()]
+    outer, inner = max(frames, key=lambda frame: frame[1].width() * frame[1].height())
+    right, bottom = outer.right() - inner.right(), outer.bottom() - inner.bottom()
+    return inner.left() - outer.left(), inner.top() - outer.top(), right, bottom
+
+
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
     from napari_sfh.doctor.window_checks import has_screen
@@ -446,7 +459,9 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     viewer = napari.Viewer(title="napari-sfh")
     screen = QApplication.primaryScreen()
     if screen is not None:
-        room = screen.availableGeometry()
+        QApplication.processEvents()  # the desktop puts its frame around the window
+        left, top, right, bottom = _measure_frame()
+        room = screen.availableGeometry().adjusted(left, top, -right, -bottom)
         viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
     QApplication.processEvents()  # painted before all that would hold it up
     _load_analysis(QApplication.processEvents)

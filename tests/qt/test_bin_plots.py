@@ -136,7 +136,12 @@ def test_a_bin_has_one_colour_in_all_plots_and_its_model_has_none_of_theirs(plot
     (residual,) = [item for item in plots.residual.items if isinstance(item, pg.PlotCurveItem)]
     assert color(residual) == choose_color(0)
     points = [item for item in plots.sed.items if isinstance(item, pg.ScatterPlotItem)]
-    inks = {spot.brush().color().name() for item in points for spot in item.points() if spot.brush().style()}
+    inks = {
+        spot.brush().color().name()
+        for item in points
+        for spot in item.points()
+        if spot.brush().style() != Qt.BrushStyle.NoBrush
+    }
     assert inks == {choose_color(0), choose_color(1)}
 
 

@@ -19,7 +19,7 @@ from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import fit_all_gradients
 from napari_sfh.analysis.regions import compute_bin_weights
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
@@ -39,7 +39,11 @@ def constant_rate(result: Result, spread: float = 0.0) -> BinView:
 
 def test_nine_formation_times_of_a_constant_rate(result: Result) -> None:
     times = constant_rate(result).formed()
-    expected = AGE_EDGES_GYR[-1] * (1 - np.array(FORMED_FRACTIONS))
+    # The oldest bin's stars are spread up to the age of the Universe, not up to the bin's edge.
+    shares, (begin, edge) = np.array(FORMED_FRACTIONS), AGE_EDGES_GYR[-2:]
+    oldest = (edge - begin) / edge
+    in_oldest = TIME_EDGES_GYR[-1] - shares / oldest * (TIME_EDGES_GYR[-1] - begin)
+    expected = np.where(shares < oldest, in_oldest, edge * (1 - shares))
     assert times.value == pytest.approx(expected, rel=1e-6)
     assert times.low == pytest.approx(expected, rel=1e-6)
 
@@ -194,9 +198,20 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
 def test_a_line_for_each_bin_says_where_and_what_it_is(result: Result, tmp_path: Path) -> None:
     table = tables.build_summary_table(result)
     assert len(table) == result.bins.n_bins
-    assert {"RA", "DEC", "SNR", "AGE_LW", "AGE_LW_ERR", "EBV", "T50", "LG_MASS_DENSITY", "FLAG", "FLAG_WORDS"} <= set(
-        table.colnames
-    )
+    assert {
+        "RA",
+        "DEC",
+        "SNR",
+        "AGE_LW",
+        "AGE_LW_ERR",
+        "EBV",
+        "T50",
+        "T50_P16",
+        "T50_P84",
+        "LG_MASS_DENSITY",
+        "FLAG",
+        "FLAG_WORDS",
+    } <= set(table.colnames)
     ra, dec = result.wcs.celestial.wcs_pix2world(result.bins.x, result.bins.y, 0)
     assert table["RA"].value == pytest.approx(ra)
     assert table["DEC"].value == pytest.approx(dec)

@@ -202,6 +202,15 @@ def test_elsewhere_truth_is_consistent_and_light_is_physical():
     assert np.corrcoef(colour, labels.tau_ism)[0, 1] > 0.9
 
 
+def test_stars_between_libraries_are_a_class_of_their_own():
+    source = toy_source()
+    blended = replace(source, models=source.models * 3, shares=(0.5, 0.25, 0.25))
+    tests = test_set.draw_test_set_from_source(blended, 96)
+    assert tests.library_names == (*source.config.libraries, test_set.BLENDS)
+    assert set(tests.library) == {0, 1}
+    assert np.mean(tests.library == 1) == pytest.approx(0.5, abs=0.15)
+
+
 def test_calzetti_and_smc_are_one_at_5500():
     wave = np.array([2700.0, 5500.0, 8000.0])
     for kind, uv in ((0, 1.8), (1, 2.3)):

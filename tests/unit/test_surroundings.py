@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,49 @@ def test_parts_of_long_names_are_cleaned(tmp_path: Path) -> None:
     with write_atomically(path) as part:
         part.write_text("whole")
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_result_of_files_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
+    from test_results import make_result
+
+    from napari_sfh.batch.many_galaxies import save_galaxy_result
+    from napari_sfh.batch.rerun import describe_input_files
+    from napari_sfh.config import RunConfig
+
+    cube, output = tmp_path / "cube.fits", tmp_path / "out.fits"
+    cube.write_bytes(b"before")
+    config = RunConfig(cube)
+    inputs = describe_input_files(config)
+    for act in (lambda: cube.write_bytes(b"another one"), cube.unlink):
+        act()
+        with pytest.raises(ComputeError, match=r"not written.*cube\.fits"):
+            save_galaxy_result(make_result(), config, output, inputs)
+        assert not output.exists()
+    cube.write_bytes(b"before")
+    assert save_galaxy_result(make_result(), config, output, describe_input_files(config)).exists()
+
+
+def run_as_nobody(code: str) -> subprocess.CompletedProcess[str]:
+    """Python as a user without rights; what it imports is loaded before."""
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("only root becomes another user")
+    before = (
+        "from napari_sfh.io.atomic import *; from napari_sfh.io.identify import *; import os\n"
+        "header = read_bundle_header(); os.setuid(65534)"
+    )
+    words = [sys.executable, "-c", f"{before}\ntry: {code}\nexcept Exception as e: print(type(e).__name__, e)"]
+    return subprocess.run(words, capture_output=True, text=True, check=True)
+
+
+def test_files_and_folders_that_may_not_be_touched_are_told() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        closed, kept = folder / "closed", folder / "result.fits"
+        closed.mkdir(mode=0o700)
+        kept.write_text("old")
+        kept.chmod(0o444)
+        found = run_as_nobody(f"find_galaxy_files({str(closed)!r}, header)").stdout
+        assert "closed: cannot be listed (Permission denied)" in found
+        assert "result.fits: is read-only" in run_as_nobody(f"check_destination({str(kept)!r})").stdout
+        assert kept.read_text() == "old"

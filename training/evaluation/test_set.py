@@ -34,6 +34,8 @@ from napari_sfh.types import Observation
 #: Seed of test sets. Training seeds are refused if equal.
 TEST_SEED = 20_261_121
 BLOCK = 1024
+#: Class of the objects whose stars lie between two libraries.
+BLENDS = "blends"
 #: Settings that change nothing: what the prior drew is what is seen.
 NO_AUGMENTATION = AugmentSettings()
 
@@ -200,7 +202,13 @@ def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SE
     if n < 1:
         raise SfhInputError(f"`n` {n}: at least one test spectrum is needed")
     blocks = tuple(_fresh_block(source, seed, k) for k in range(-(-n // BLOCK)))
-    return TestSet(source.config.name, seed, blocks, tuple(source.libraries), source).first(n)
+    return TestSet(source.config.name, seed, blocks, _name_libraries(source), source).first(n)
+
+
+def _name_libraries(source: PreparedPrior) -> tuple[str, ...]:
+    """Libraries of a prior's objects; those with stars between two of them are one class, the last."""
+    own = tuple(source.config.libraries)
+    return own if len(source.models) == len(own) else (*own, BLENDS)
 
 
 def _fresh_block(source: PreparedPrior, seed: int, index: int) -> SpectraBlock:
@@ -211,7 +219,7 @@ def _fresh_block(source: PreparedPrior, seed: int, index: int) -> SpectraBlock:
         if count:
             part_seed = int(rng.integers(1 << 40, 1 << 60))
             parts.append(make_fresh_source(PreparedPrior(source.config, (model,), (1.0,)), int(count), part_seed))
-            library.append(np.full(int(count), i, np.int32))
+            library.append(np.full(int(count), min(i, len(source.config.libraries)), np.int32))
     order = rng.permutation(BLOCK)
     return SpectraBlock(index, _join_fresh(parts, order), np.arange(BLOCK), np.concatenate(library)[order])
 

@@ -292,8 +292,8 @@ def build_summary_table(result: Result) -> QTable:
     """One row for every bin: where it is, what it holds, how far it is to be believed.
 
     Columns: BIN_ID, RA, DEC (deg), N_SPAXELS, AREA (arcsec^2), SNR, V, SIGMA (km/s), the four means with errors, EBV,
-    LG_ML_V (dex), T10 ... T90 (Gyr), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr (see `stellar_mass`: of the mass
-    formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
+    LG_ML_V (dex), T10 ... T90 (Gyr, with _P16 and _P84), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr (see
+    `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
     """
     bins, data, prediction = result.bins, result.data, result.prediction
     ra, dec = result.wcs.celestial.wcs_pix2world(bins.x, bins.y, 0)
@@ -322,9 +322,13 @@ def _add_history_columns(table: QTable, result: Result) -> None:
         unit = _LOG_UNITS.get(key, u.dex)
         error_unit = u.mag if key == "ebv" else u.dex
         table[name], table[f"{name}_ERR"] = prediction.median(key) * unit, prediction.half_width(key) * error_unit
-    times = stellar_mass.compute_bin_formation_times(result, FORMED_FRACTIONS)
+    times = {"": stellar_mass.compute_bin_formation_times(result, FORMED_FRACTIONS)}
+    if "cum_mass" in prediction.quantiles:
+        for suffix, quantile in (("_P16", 1), ("_P84", 3)):
+            times[suffix] = stellar_mass.compute_bin_formation_times(result, FORMED_FRACTIONS, quantile)
     for column, fraction in enumerate(FORMED_FRACTIONS):
-        table[f"T{100 * fraction:.0f}"] = times[:, column] * u.Gyr
+        for suffix, values in times.items():
+            table[f"T{100 * fraction:.0f}{suffix}"] = values[:, column] * u.Gyr
     table["LG_MASS_DENSITY"] = maps.MAPS["MASS"].values(result) * u.dex(u.Msun / u.kpc**2)
     table["LG_SFR_DENSITY"] = maps.MAPS["SFR_100MYR"].values(result) * u.dex(u.Msun / u.yr / u.kpc**2)
     table.meta["SFR_MYR"] = 100.0

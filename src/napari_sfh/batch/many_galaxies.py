@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.batch import cluster
-from napari_sfh.batch.rerun import INPUTS, check_run_outputs, describe_input_files, explain_rerun
+from napari_sfh.batch.rerun import INPUTS, check_run_outputs, describe_input_files, explain_rerun, list_input_files
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
@@ -71,7 +71,7 @@ class GalaxyOutcome:
     seconds: float = 0.0
 
 
-def save_galaxy_result(result: Result, config: RunConfig, output: Path) -> Path:
+def save_galaxy_result(result: Result, config: RunConfig, output: Path, inputs: str) -> Path:
     """Write a result with what identifies its input files, and its page; returns the page.
 
     Parameters
@@ -81,6 +81,8 @@ def save_galaxy_result(result: Result, config: RunConfig, output: Path) -> Path:
         What it was made with.
     output : Path
         The result file; the page lies beside it.
+    inputs : str
+        `rerun.describe_input_files` before the run.
 
     Returns
     -------
@@ -90,9 +92,14 @@ def save_galaxy_result(result: Result, config: RunConfig, output: Path) -> Path:
     Raises
     ------
     SfhInputError, ComputeError
-        As `io.results.write_result`.
+        As `io.results.write_result`; or a file has changed since: nobody knows what was read of which.
     """
-    settings = {**result.settings, INPUTS: describe_input_files(config)}
+    if describe_input_files(config) != inputs:
+        names = ", ".join(path.name for path in list_input_files(config).values())
+        raise ComputeError(
+            f"{output}: not written, a file of the run has changed while it was read ({names}); run again"
+        )
+    settings = {**result.settings, INPUTS: inputs}
     write_result(replace(result, settings=settings), output)
     return save_summary_page(result, output)
 
@@ -144,13 +151,14 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     if not why:
         return _skipped(job)
     ensure_folder(job.output.parent)
+    inputs = describe_input_files(config)
     try:
         result = run_pipeline(config, _tell_new_stages(say), cancel)
         raise_if_cancelled(cancel)
     except Cancelled:
         raise Cancelled from None  # without what was reached: it would travel through the network
     say("writing the result")
-    save_galaxy_result(result, config, job.output)
+    save_galaxy_result(result, config, job.output, inputs)
     return GalaxyOutcome(
         name=job.name,
         folder=str(job.folder),

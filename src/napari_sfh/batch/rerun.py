@@ -60,7 +60,7 @@ def check_run_outputs(config: RunConfig, output: Path) -> None:
 def describe_input_files(config: RunConfig) -> str:
     """Size in bytes and date of change (seconds since 1970) of every file of a run: ``cube 123 1700000000, ...``."""
     files = list_input_files(config)
-    seen = {key: path.stat() for key, path in files.items()}
+    seen = {key: path.stat() for key, path in files.items() if path.exists()}
     return ", ".join(f"{key} {s.st_size} {int(s.st_mtime)}" for key, s in sorted(seen.items()))
 
 

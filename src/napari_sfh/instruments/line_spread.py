@@ -18,6 +18,8 @@ from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 
 Kind = Literal["muse", "constant_fwhm_aa", "constant_r", "table"]
+#: FWHM in Angstrom and resolving powers that a spectrograph may have, from narrow bands to a laser comb.
+WIDTHS: dict[str, tuple[float, float]] = {"constant_fwhm_aa": (1e-3, 1000.0), "constant_r": (5.0, 1e8)}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class LineSpread:
     def __post_init__(self) -> None:
         if self.kind in ("constant_fwhm_aa", "constant_r") and not (np.isfinite(self.value) and self.value > 0):
             raise SfhInputError(f"lsf: {self.kind} = {self.value} must be a number above 0")
+        low, high = WIDTHS.get(self.kind, (0.0, np.inf))
+        if not low <= self.value <= high:
+            raise SfhInputError(
+                f"lsf: {self.kind} = {self.value:g} lies outside {low:g} to {high:g}; give the FWHM in Angstrom, or R"
+            )
         if self.kind == "table":
             rows = np.asarray(self.table, dtype=np.float64)
             if rows.ndim != 2 or rows.shape[0] < 2 or not np.isfinite(rows).all():

@@ -119,7 +119,7 @@ def check_destination(path: str | Path) -> Path:
     Raises
     ------
     SfhInputError
-        A folder, a device or a pipe, or a file in a folder that does not exist.
+        A folder, a device or a pipe, a read-only file, or a file in a folder that does not exist.
     """
     path = Path(path)
     try:
@@ -128,6 +128,8 @@ def check_destination(path: str | Path) -> Path:
             raise SfhInputError(f"{path}: is a folder; name a file in it")
         if target.exists() and not target.is_file():
             raise SfhInputError(f"{path}: is a device or a pipe; name a file")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise SfhInputError(f"{path}: is read-only, and is not replaced; name another file, or remove it")
         if not target.parent.is_dir():
             raise SfhInputError(f"{path}: the folder {path.parent} does not exist; name a file in an existing folder")
     except SfhInputError:

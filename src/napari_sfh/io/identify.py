@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -317,7 +318,17 @@ def _describe_band_images(folder: Path, images: Mapping[str, Path], bands: Seque
 
 
 def _fits_files(folder: Path) -> list[Path]:
-    """FITS files of a folder and its direct subfolders, by name."""
+    """FITS files of a folder and its direct subfolders, by name.
+
+    Raises
+    ------
+    SfhInputError
+        The folder itself cannot be listed; subfolders that cannot are left out.
+    """
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        raise SfhInputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
     return sorted(
         p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and fits_access.is_fits_name(p)
     )

@@ -55,11 +55,13 @@ class CatalogueWindow:
         explorer.sections["data"].expand(False)
         explorer.refresh()
         explorer.in_turns([explorer.viewer.reset_view])
-        self.selection.select([int(np.argmax(np.nan_to_num(_read_quality(table), nan=-np.inf)))])
+        first = int(np.argmax(np.nan_to_num(_read_quality(table), nan=-np.inf)))
+        self.selection.select([first])
         model = table.meta.get("MODEL", "")
         by = f", weights {model}" if model else ""
         explorer.show_message(
-            f"{table.path.name}: {table.n_rows} rows{by}. Click rows or points, or drag a lasso around points."
+            f"{table.path.name}: {table.n_rows} rows{by}. Row {first + 1} is selected{_explain_first(table)}. "
+            "Click rows or points, or drag a lasso around points."
         )
 
     def _settle(self) -> None:
@@ -171,9 +173,15 @@ class CatalogueWindow:
 
 
 def _read_quality(table: EstimateTable) -> Any:
-    """By what the row that is selected first is chosen: its S/N."""
-    name = table.find_own("SNR")
-    return table.read_numbers(name) if name else np.zeros(table.n_rows)
+    """By what the row that is selected first is chosen: its S/N; rows out of the network's depth come last."""
+    snr, depth = table.find_own("SNR"), table.find_own("OOD")
+    quality = np.asarray(table.read_numbers(snr), dtype=float) if snr else np.zeros(table.n_rows)
+    return quality if not depth else np.where(table.read_numbers(depth) > 1, -1.0, quality)
+
+
+def _explain_first(table: EstimateTable) -> str:
+    """Why the first row that is selected is that one."""
+    return " (the highest S/N)" if table.find_own("SNR") else ""
 
 
 def _rows_saved(explorer: Any, path: Path) -> None:

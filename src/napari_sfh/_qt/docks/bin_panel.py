@@ -40,10 +40,12 @@ _FIRST_WIDTH, _MAX_COLUMNS = 236, 12
 _IN_HEAD = "RA, Dec"
 #: Columns that have room for values with their errors; of more, the errors are in the tips.
 _COLUMNS_WITH_ERRORS = 3
+#: Columns that have room for the intervals of times.
+_COLUMNS_WITH_INTERVALS = 2
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
 #: Pixels between the columns of numbers, and between the fields above the plots.
-_COLUMN_GAP, _ROW_SPACING = 12, 2
+_COLUMN_GAP, _ROW_SPACING = 6, 2
 
 
 class PropertyTable(QScrollArea):
@@ -104,7 +106,7 @@ class PropertyTable(QScrollArea):
                 if used and k < len(shown):
                     number = told[k].get(rows[row])
                     text, tip = ("", "") if number is None else (number.text, number.tip)
-                    value.setText(_shorten(rows[row], text, brief) if several else text)
+                    value.setText(_shorten(rows[row], text, brief, len(shown)) if several else text)
                     value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
         self.fit_width()
         self._settle.start(0)  # labels that are new have their letters in the next turn
@@ -182,8 +184,9 @@ def shorten_number(text: str, brief: bool = False) -> str:
     return re.sub(r"^([−+\d.]+(?: ± [\d.]+)?)(?:,? [a-z].*)", r"\1", text)
 
 
-def _shorten(label: str, text: str, brief: bool) -> str:
+def _shorten(label: str, text: str, brief: bool, columns: int) -> str:
     """A number of a bin, or how many flags it has."""
+    text = text if columns <= _COLUMNS_WITH_INTERVALS else re.sub(r"\s*\([^)]*\)", "", text)
     if label != "Flags" or text.endswith(" bins"):
         return shorten_number(text, brief)
     n = len(text.split("; "))
