@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_window import SharedViewer, SharedWindow, collecting_once
+from shared_window import SharedViewer, SharedWindow, collecting_seldom
 from smooth_result import make_result
 
 from napari_sfh.types import Result
@@ -89,7 +89,7 @@ def make_viewer(qtbot: Any, shared_window: SharedWindow, shared_viewer: SharedVi
         return others[-1]
 
     yield make
-    with collecting_once():
+    with collecting_seldom():
         while others:
             others.pop().close()
         shared_viewer.empty()

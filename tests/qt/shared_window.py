@@ -8,6 +8,7 @@ did when it was opened (a dock of a tool is open, a listener is left), it is clo
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -46,16 +47,21 @@ _VALUES: tuple[tuple[type, Any], ...] = (
 )
 
 
+#: So many windows end until the garbage of all is looked for: a full pass takes as long as a window.
+SWEEP_WINDOWS = 10
+_ended = itertools.count(1)
+
+
 @contextmanager
-def collecting_once() -> Iterator[None]:
-    """One full pass of the garbage collector, at the end: napari asks for one with each layer of a window that goes."""
+def collecting_seldom() -> Iterator[None]:
+    """Spare the collector what is there while a window ends: napari asks for a full pass with each layer that goes."""
     GarbageFreeze.wishes += 1  # an explorer that ends gives nothing back
     gc.freeze()
     try:
         yield
     finally:
         GarbageFreeze.wishes -= 1
-        if not GarbageFreeze.wishes:  # else there is one around this one
+        if not GarbageFreeze.wishes and next(_ended) % SWEEP_WINDOWS == 0:
             gc.unfreeze()
             gc.collect()
             gc.freeze()
@@ -65,7 +71,7 @@ def describe_widgets(root: QWidget, with_hidden: bool) -> list[tuple[Any, ...]]:
     """Kind, state and, where it can be seen, value of every widget below one."""
     described = []
     for widget in root.findChildren(QWidget):
-        seen = widget.isVisibleTo(root)
+        seen = widget.isVisibleTo(root) and (with_hidden or type(widget) is not QWidget)  # what a holder holds is told
         if widget.window() is root.window() and not isinstance(widget, QScrollBar) and (seen or with_hidden):
             state = type(widget).__name__, widget.isHidden(), widget.isEnabled(), widget.signalsBlocked()
             value = next((read(widget) for kind, read in _VALUES if seen and isinstance(widget, kind)), None)
@@ -219,7 +225,7 @@ class SharedWindow:
         """End the window, if there is one."""
         if self.dock is not None:
             viewer, self.dock, self._first = self.dock.viewer, None, {}
-            with collecting_once():
+            with collecting_seldom():
                 viewer.close()
                 del viewer
                 QApplication.processEvents()
@@ -302,7 +308,7 @@ class SharedViewer:
         """End the viewer, if there is one."""
         if self.viewer is not None:
             viewer, self.viewer, self._window, self._first = self.viewer, None, None, {}
-            with collecting_once(), suppress(RuntimeError):
+            with collecting_seldom(), suppress(RuntimeError):
                 viewer.close()
                 del viewer
                 QApplication.processEvents()

@@ -23,6 +23,7 @@ def use(dock: Any) -> None:
     dock.session.toggle_pinned(3)
     dock.show_map("SNR")
     dock.map.grid.value = True
+    dock.finish(120)
     dock.map.min_snr.value = 30
     dock.map.limits.value = "full"
     dock.stack.type_limits(8.0, 9.0)
@@ -32,6 +33,7 @@ def use(dock: Any) -> None:
     dock.tools["region"].region.set_outlines([SQUARE])
     dock.tools["gradient"].set_disc(Disc(24.174, 15.783, 30.0, 40.0, 2.0, 9.8))
     dock.tools["composite"].show_contours("AGE_LW", 3)
+    dock.finish(120)
     dock.viewer.add_image(np.ones((4, 4)), name="mine")
     for section in dock.sections.values():
         section.expand(True)
