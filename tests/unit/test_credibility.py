@@ -306,7 +306,7 @@ def observe_with_feature(at: float, size: float, hits: int = 8, noise: float = 0
     return describe_common_residuals(seen, model, np.full(8, 0.5), np.full(8, 50.0), 0.0025)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("size", [0.05, -0.05])
 def test_a_narrow_feature_that_no_model_follows_is_told_with_its_place(size: float) -> None:
     (told,) = observe_with_feature(5400.0, size)
