@@ -25,7 +25,7 @@ from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.bundle_header import list_bundles
+from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import read_result
 from napari_sfh.model.bundle import load_bundle
@@ -40,12 +40,12 @@ CUBES = [
 ]
 #: Rows and columns of the mock that are enough for maps.
 PIECE = slice(20, 40), slice(20, 40)
-IMAGES = [name for name in ("narrowband", "jpas") if name in SHIPPED]
+IMAGES = [name for name in ("narrowband", "jpas", "jpas-realistic") if name in SHIPPED]
 
 
 def write_images(bundle: str, folder: Path) -> dict[str, Path]:
     """Images of the bands of weights: a population's slope with a gradient across the field; band to file."""
-    instrument = load_instrument(bundle)
+    instrument = read_bundle_header(bundle).instrument
     rng = np.random.default_rng(5)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [150.0, 2.0], [-1e-4, 1e-4]
@@ -62,8 +62,8 @@ def write_images(bundle: str, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def write_catalogue(folder: Path, rows: int = 30, sky: bool = False) -> Path:
-    """Estimates of a catalogue by the weights for J-PAS bands."""
+def write_catalogue(folder: Path, rows: int = 30, sky: bool = False, model: str = "jpas") -> Path:
+    """Estimates of a catalogue by weights for J-PAS bands."""
     rng = np.random.default_rng(1)
     filters = make_band_filters(load_instrument("jpas"))
     slope = rng.uniform(-4, 2, rows)
@@ -74,8 +74,10 @@ def write_catalogue(folder: Path, rows: int = 30, sky: bool = False) -> Path:
         table[f"mag_{made.name}"] = 19 + slope * np.log10(made.pivot_aa / 7000.0)
         table[f"mag_{made.name}_err"] = np.full(rows, 0.05)
     source, out = folder / "in.fits", folder / "out.fits"
+    table["Z_SPEC"] = np.zeros(rows)
     table.write(source)
-    assert main(["estimate", str(source), "--model", "jpas", "--output", str(out), "--quiet"]) == 0
+    redshift = [] if model == "jpas" else ["--redshift-column", "Z_SPEC"]
+    assert main(["estimate", str(source), "--model", model, *redshift, "--output", str(out), "--quiet"]) == 0
     return out
 
 
@@ -192,7 +194,7 @@ def run_on_images(name: str, folder: Path) -> Path:
     images = folder / f"images-{name}"
     images.mkdir()
     words = [f"{band}={path}" for band, path in write_images(name, images).items()]
-    return run_command(name, folder, ["--target-snr", "50", "--images", *words])
+    return run_command(name, folder, ["--redshift", "0", "--target-snr", "50", "--images", *words])
 
 
 def run_command(name: str, folder: Path, words: list[str]) -> Path:
@@ -257,9 +259,9 @@ def find_loneliest(x: Any, y: Any) -> int:
     return int(np.nanargmax(apart.min(1)))
 
 
-@pytest.mark.parametrize("sky", [False, True])
-def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, sky: bool) -> None:
-    open_in(dock, write_catalogue(tmp_path, sky=sky))
+@pytest.mark.parametrize(("sky", "model"), [(False, "jpas-realistic"), (True, "jpas")])
+def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, sky: bool, model: str) -> None:
+    open_in(dock, write_catalogue(tmp_path, sky=sky, model=model))
     catalogue, panel = dock.catalogue, dock.catalogue.panel
     assert panel.isVisible()
     assert bool(len(dock.viewer.layers)) == sky
