@@ -93,11 +93,11 @@ def test_a_prior_without_dust_emission_is_refused_for_infrared_bands():
 
 
 def test_dust_emission_changes_no_other_draw():
-    """Objects of `wide` and of the prior that adds dust emission to it are the same."""
+    """Objects of `wide4` and of the prior that adds dust emission to it are the same."""
     source = toy_source("phangs-jwst", JWST)
     draws = [
         simulation.draw_noiseless_objects(load_prior(name), source.models[0], np.random.default_rng(3), 16)[0].params
-        for name in ("wide", "phangs-jwst")
+        for name in ("wide4", "phangs-jwst")
     ]
     np.testing.assert_array_equal(draws[0].mass, draws[1].mass)
     np.testing.assert_array_equal(draws[0].tau_ism, draws[1].tau_ism)
@@ -106,12 +106,12 @@ def test_dust_emission_changes_no_other_draw():
 
 
 def test_a_prior_takes_from_its_base_what_it_leaves_out():
-    wide, made = load_prior("wide"), load_prior("phangs-jwst")
+    wide, made = load_prior("wide4"), load_prior("phangs-jwst")
     assert made.families == wide.families
     assert made.photometry.depth_of("F275W") == wide.photometry.depth_of("F275W")
     assert made.photometry.depth_of("F335M") == 0.04
     assert made.libraries == wide.libraries
-    other = parse_prior('name = "x"\nbase = "wide"\n[libraries]\ne-miles = 1\n[dust]\nslope = 0.7\n', "x.toml")
+    other = parse_prior('name = "x"\nbase = "wide4"\n[libraries]\ne-miles = 1\n[dust]\nslope = 0.7\n', "x.toml")
     assert other.libraries == {"e-miles": 1.0}
     assert other.dust.slope.values == (0.7,)
     assert other.dust.tau_bc == wide.dust.tau_bc

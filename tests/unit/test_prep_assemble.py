@@ -18,7 +18,8 @@ from napari_sfh.types import BinnedMaps, Flag
 
 def rest_spectra(n=4, snr=40.0):
     ones = np.ones((n, N_WAVE), dtype=np.float32)
-    return RestSpectra(ones, 0.02 * ones, ones > 0, np.full(n, 2e-18), np.full(n, snr, dtype=np.float32), np.zeros(n))
+    none = np.zeros(n, dtype=np.float32)
+    return RestSpectra(ones, 0.02 * ones, ones > 0, np.full(n, 2e-18), np.full(n, snr, dtype=np.float32), none, none)
 
 
 BINS = toy_bins([[1, 1, 2, 2], [3, 3, 4, 4]])

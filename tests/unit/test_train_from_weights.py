@@ -116,7 +116,7 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first, tmp_pa
     shift = after["calibration.age_shift"]
     assert shift.shape == (3, len(bundle.targets.scalars), 5)
     moved = {k for k, x in zip(bundle.targets.scalars, shift.abs().amax((0, 2)), strict=True) if x > 0}
-    assert moved == {"lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw"}
+    assert moved == {"lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "ebv"}
     path = save_bundle(
         tmp_path / "w.safetensors", bundle.model, bundle.instrument, bundle.filters, bundle.basis, bundle.meta
     )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.visualization import make_lupton_rgb
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
@@ -335,6 +334,8 @@ def _stretch_to_rgba(planes: F32, look: ColourStretch) -> U8:
     light = np.where(good, light, mean)
     red, blue = light[0], light[-1]
     green = light[1] if len(light) == 3 else 0.5 * (red + blue)
+    from astropy.visualization import make_lupton_rgb  # brings Matplotlib
+
     # The mean light is mapped to `_MIDTONE` whatever the softening: asinh(Q / stretch) * 0.1 / asinh(0.1 Q).
     scale = look.softening / np.sinh(_MIDTONE * np.arcsinh(0.1 * look.softening) / 0.1)
     with np.errstate(invalid="ignore"):  # 0 / 0 where there is no light
