@@ -156,6 +156,7 @@ def use_tools(dock: Any, path: Path, folder: Path) -> None:
     for name in (name for name, key in SCALAR_MAPS.items() if key in compared.comparison.means):
         compared.show_mean(name)
         compared.form.difference.value = True
+        dock.finish(120)
         assert np.nanmax(np.abs(compared.layer.data)) == 0
     compared.form.difference.value = False
     compared.save_figure(folder / "compare.png")
@@ -166,7 +167,8 @@ def use_tools(dock: Any, path: Path, folder: Path) -> None:
     rows, columns = np.nonzero(session.result.bins.bin_id > 0)
     low, high = np.array([rows.min(), columns.min()]) - 0.5, np.array([rows.max(), columns.max()]) + 0.5
     corners = np.array([low, (low[0], high[1]), high, (high[0], low[1])])
-    tools["region"].region.set_outlines([Outline(session.sky.to_world(corners))])
+    tools["region"].region.set_outlines([Outline(corners)])
+    dock.finish(120)
     assert session.region is not None
     tools["region"].save(folder / "region.reg")
     dock.finish(120)
