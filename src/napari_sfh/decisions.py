@@ -23,9 +23,9 @@ from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import BinnedMaps, Cube
 
 #: The note of a run without a Milky Way foreground.
+NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give `ebv_mw`"
 #: Share by which a given FWHM may differ from the instrument's without a warning.
 _LSF_TOLERANCE = 0.2
-NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give `ebv_mw`"
 
 
 class RedshiftChoice(NamedTuple):
