@@ -24,6 +24,8 @@ from napari_sfh.types import BinnedMaps, Cube
 
 #: The note of a run without a Milky Way foreground.
 NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give `ebv_mw`"
+#: Share by which a given FWHM may differ from the instrument's without a warning.
+_LSF_TOLERANCE = 0.2
 
 
 class RedshiftChoice(NamedTuple):
@@ -192,13 +194,28 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
         ``lsf`` is neither a FWHM in Angstrom above 0 nor a readable table.
     """
     if config.lsf is not None:
-        return LineSpreadChoice(LineSpread.from_text(config.lsf), "")
+        given = LineSpread.from_text(config.lsf)
+        return LineSpreadChoice(given, _compare_line_spreads(given, cube))
     if cube.lsf is not None:
         return LineSpreadChoice(cube.lsf, _describe_coarse_channels(cube, cube.lsf))
     own = instrument.grid.lsf
     return LineSpreadChoice(
         own,
         f"line-spread function of the cube unknown: taken as {own.describe()}, the weights' own; give `lsf`",
+    )
+
+
+def _compare_line_spreads(given: LineSpread, cube: Cube) -> str:
+    """A warning where the LSF that is given is not that of the instrument which the cube names."""
+    if cube.lsf is None:
+        return ""
+    asked, known = (float(np.median(lsf.fwhm_aa(cube.wave_aa))) for lsf in (given, cube.lsf))
+    if abs(asked / known - 1) <= _LSF_TOLERANCE:
+        return ""
+    return (
+        f"WARNING: the line-spread function given has a FWHM of {asked:.3g} A (median), that of the cube's instrument "
+        f"{known:.3g} A: dispersions are off by the difference, and [M/H] with them, unless the cube was convolved; "
+        "check `lsf`"
     )
 
 

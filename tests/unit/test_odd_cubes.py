@@ -152,3 +152,12 @@ def test_channels_wider_than_the_instruments_resolution_are_told(step: float, to
     path = write_cube(tmp_path / "c.fits", flux, primary={"INSTRUME": "MUSE"}, CD3_3=step)
     chosen = choose_line_spread(RunConfig(cube=path), read_cube(path), load_instrument())
     assert ("rebinned" in chosen.note and "10 A wide" in chosen.note) == told
+
+
+@pytest.mark.parametrize(("given", "told"), [("2.6", False), ("5.0", True), ("1.2", True)])
+def test_an_lsf_that_is_not_the_instruments_is_told_with_both_widths(given: str, told: bool, tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits", flux_values(n=3680), primary={"INSTRUME": "MUSE"})
+    chosen = choose_line_spread(RunConfig(cube=path, lsf=given), read_cube(path), load_instrument())
+    assert (f"FWHM of {float(given):.3g} A" in chosen.note) == told
+    assert ("`lsf`" in chosen.note) == told
+    assert np.median(chosen.lsf.fwhm_aa(np.array([5000.0]))) == float(given), "what was given is used"
