@@ -405,31 +405,12 @@ def describe_scalars(report: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def describe_kept_figures(name: str) -> list[str]:
-    """The same for histories: from the figures of the report that `release` wrote into the bundle."""
-    bundle = load_bundle(name)
-    ((prior, kept),) = bundle.meta["evaluation"].items()
-    machine = kept.get("machine", {}).get("cpu", "an unknown machine")
-    lines = [
-        f"{kept['n_test']} new objects of `{prior}`, as the bundle keeps it of its release (weights sha256 "
-        f"`{bundle.sha256[:12]}`, {machine}).",
-        "",
-        "| quantity | bias | std | NMAD | 68 % | 95 % |",
-        "|---" * 6 + "|",
-    ]
-    for quantity, a in kept["accuracy"].items():
-        c = kept["coverage"].get(quantity)
-        covered = f"{100 * c['p68']:.1f} | {100 * c['p95']:.1f}" if c else " | "
-        lines.append(f"| {quantity} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered} |")
-    return [*lines, ""]
-
-
 def main() -> None:
     """Write the page, and the tables that the pages of the other systems include."""
     r = load()
     found = load_scalar_reports()
     for name in OTHER_SYSTEMS:
-        lines = describe_scalars(found[name]) if name in found else describe_kept_figures(name)
+        lines = describe_scalars(found[name])
         (HERE / "report" / "bundles" / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     body = [*shipped(), *reports(r), *accuracy(r), *architectures(), *coverage(r), *depth(r), *ppxf(r), *again(r)]
     (HERE / "results" / "figures.md").write_text("\n".join([HEAD, *body, "", TAIL]), encoding="utf-8")
