@@ -71,7 +71,7 @@ def describe_widgets(root: QWidget, with_hidden: bool) -> list[tuple[Any, ...]]:
     """Kind, state and, where it can be seen, value of every widget below one."""
     described = []
     for widget in root.findChildren(QWidget):
-        seen = widget.isVisibleTo(root) and (with_hidden or type(widget) is not QWidget)  # what a holder holds is told
+        seen = widget.isVisibleTo(root)
         if widget.window() is root.window() and not isinstance(widget, QScrollBar) and (seen or with_hidden):
             state = type(widget).__name__, widget.isHidden(), widget.isEnabled(), widget.signalsBlocked()
             value = next((read(widget) for kind, read in _VALUES if seen and isinstance(widget, kind)), None)
