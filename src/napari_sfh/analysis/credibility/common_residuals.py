@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.sky_lines import REACH_AA, SKY_LINES_AA
 from napari_sfh.types import F32, F64, Bool, Observation
 
@@ -75,7 +76,7 @@ def _find_features(residual: F64, wave: F64, redshift: float) -> list[tuple[floa
     usable = _find_judged_pixels(wave, redshift) & np.isfinite(residual)
     if usable.sum() < 100:
         return []
-    noise = 1.4826 * float(np.median(np.abs(residual[usable])))
+    noise = SIGMA_PER_MAD * float(np.median(np.abs(residual[usable])))
     strong = usable & (np.abs(residual) > max(_LEAST, _SIGMAS * noise))
     strong &= (residual > 0) | (wave < _MAGNESIUM_AA[0]) | (wave > _MAGNESIUM_AA[1])
     edges = np.flatnonzero(np.diff(np.concatenate([[0], strong.astype(int), [0]])))
