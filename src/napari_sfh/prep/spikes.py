@@ -160,13 +160,16 @@ def remove_spikes(
         lost += int(carriers.size) * (stop - start)
     if lost == 0:
         return spectra, faults, ()
-    rows = np.flatnonzero(changed)
-    some = replace(spectra, flux=flux[rows], variance=variance[rows], good=good[rows])
+    some = replace(spectra, flux=flux[changed], variance=variance[changed], good=good[changed])
     for kind, again in zip(faults, find_narrow_faults(some, redshift)):
-        kind[rows] = again
-    return replace(spectra, flux=flux, variance=variance, good=good), faults, (
-        f"spikes of one to three channels (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
-        f"in {int(spikes.any(1).sum())} bins",
+        kind[changed] = again
+    return (
+        replace(spectra, flux=flux, variance=variance, good=good),
+        faults,
+        (
+            f"spikes of one to three channels (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
+            f"in {int(spikes.any(1).sum())} bins",
+        ),
     )
 
 
