@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject
 
 from napari_sfh._qt.jobs import preload
 from napari_sfh._qt.jobs.latency import (
+    OLD_PASSES,
     STILL,
     SWEEP_LAYERS,
     SWEEP_LOOKS,
@@ -51,6 +52,25 @@ def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypat
     gc.collect()
     assert died() is None
     gc.freeze()  # again what was imported
+
+
+def test_in_a_window_old_objects_are_passed_over_until_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own pass over old objects comes after ten over younger ones, in the midst of an act."""
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        one, other = GarbageFreeze(), GarbageFreeze()
+        one.freeze()
+        other.freeze()
+        assert gc.get_threshold() == (700, 10, OLD_PASSES)
+        one.thaw()
+        assert gc.get_threshold() == (700, 10, OLD_PASSES)
+        other.thaw()
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
+        gc.freeze()  # again what was imported
 
 
 def test_what_was_left_alone_is_freed_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

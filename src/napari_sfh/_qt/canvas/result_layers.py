@@ -125,10 +125,10 @@ class LayerStack:
 
     def set_looks(self, looks: Mapping[str, dict[str, Any]]) -> None:
         """Put looks back; those of maps that have no layer yet wait for it."""
-        self._looks = dict(looks)
+        self._looks |= looks
         for layer in self._viewer.layers:
-            if get_layer_link(layer.metadata) is not None:
-                apply_look(layer, self._looks.get(get_look_key(layer), {}))
+            if get_look_key(layer) in looks:
+                apply_look(layer, looks[get_look_key(layer)])
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
         """New data in place: taking a layer away and adding another costs ten times as much."""
