@@ -129,6 +129,7 @@ class FileActions:
         return Workspace(
             result=None if result is None else self.result_path,
             n_bins=0 if result is None else result.bins.n_bins,
+            digest="" if result is None else workspaces.hash_result(result),
             forms={name: read_form(form) for name, form in explorer.forms.items()},
             session=explorer.session.state(),
             canvas={

@@ -18,7 +18,14 @@ from napari_sfh.analysis.bin_view import BinView, PropertyRow, choose_color
 from napari_sfh.analysis.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
-from napari_sfh.analysis.stellar_mass import compute_total_mass, compute_young_share
+from napari_sfh.analysis.stellar_mass import (
+    compute_total_error,
+    compute_total_mass,
+    compute_young_share,
+    estimate_mass_error,
+    estimate_sfr_error,
+    find_age_edges,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -422,15 +429,33 @@ def list_region_masses(
     if distance_mpc is None or not result.prediction.has_histories:
         return ()
     mass = compute_total_mass(result, distance_mpc, rows)
-    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR)
+    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR, find_age_edges(result))
     rate = compute_total_mass(result, distance_mpc, rows, young) / (RATE_GYR * 1e9)
     if not mass > 0:
         return ()
-    tip = f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES)"
-    return (
-        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip, mass, unit="Msun"),
-        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip, rate, unit="Msun/yr"),
+    mass_error = compute_total_error(result, rows, estimate_mass_error(result)) * mass
+    rate_error = compute_total_error(result, rows, estimate_sfr_error(result, RATE_GYR), young) * rate
+    tip = (
+        f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES). The error is "
+        "that of the bins' own, taken as independent; what all bins have wrong together, and the distance's error, are "
+        "not in it"
     )
+    dex = mass_error / mass / np.log(10)
+    log_mass, log_error = _write_with_error(np.log10(mass), dex)
+    told, error = _write_with_error(rate, rate_error)
+    over = f"M☉/yr over {1e3 * RATE_GYR:.0f} Myr"
+    return (
+        PropertyRow("Mass", f"{log_mass} ± {log_error} log M☉", tip, mass, mass_error, unit="Msun"),
+        PropertyRow("SFR", f"{told} ± {error} {over}", tip, rate, rate_error, unit="Msun/yr"),
+    )
+
+
+def _write_with_error(value: float, error: float) -> tuple[str, str]:
+    """A number to the first digit of its error, and at least two decimals of a large one; the error as long."""
+    if not (np.isfinite(error) and error > 0):
+        return f"{value:.3g}", "?"
+    digits = max(2, -int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f}", f"{error:.{digits}f}"
 
 
 def _neighbour(centres: NDArray[np.float64], here: int, direction: NDArray[np.float64]) -> int:
