@@ -9,8 +9,10 @@ import weakref
 from typing import Any
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 
+from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.jobs import preload
 from napari_sfh._qt.jobs.latency import (
     OLD_PASSES,
@@ -70,6 +72,23 @@ def test_in_a_window_old_objects_are_passed_over_until_it_rests(monkeypatch: pyt
         assert gc.get_threshold() == (700, 10, 10)
     finally:
         gc.set_threshold(*usual)
+        gc.freeze()  # again what was imported
+
+
+def test_napari_finds_nothing_to_walk_over_when_the_canvas_takes_changes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks for a full pass then, and whenever a layer goes."""
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
+    garbage, viewer, seen = GarbageFreeze(), ViewerModel(), []
+    garbage.freeze()
+    try:
+        alive = _Cycle()
+        viewer.layers.events.end_batch.connect(lambda: seen.append(any(each is alive for each in gc.get_objects())))
+        assert any(each is alive for each in gc.get_objects())
+        with SceneBatch(viewer).hold():
+            pass
+        assert seen == [False]
+    finally:
+        garbage.thaw()
         gc.freeze()  # again what was imported
 
 

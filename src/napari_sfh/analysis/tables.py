@@ -330,9 +330,9 @@ def _add_history_columns(table: QTable, result: Result) -> None:
         for suffix, values in times.items():
             table[f"T{100 * fraction:.0f}{suffix}"] = values[:, column] * u.Gyr
     units = {"LG_MASS_DENSITY": u.Msun / u.kpc**2, "LG_SFR_DENSITY": u.Msun / u.yr / u.kpc**2}
-    for column, name in (("LG_MASS_DENSITY", "MASS"), ("LG_SFR_DENSITY", "SFR_100MYR")):
-        table[column] = maps.MAPS[name].values(result) * u.dex(units[column])
-        table[f"{column}_ERR"] = maps.MAPS[f"{name}_ERR"].values(result) * u.dex
+    for density, name in (("LG_MASS_DENSITY", "MASS"), ("LG_SFR_DENSITY", "SFR_100MYR")):
+        table[density] = maps.MAPS[name].values(result) * u.dex(units[density])
+        table[f"{density}_ERR"] = maps.MAPS[f"{name}_ERR"].values(result) * u.dex
     table.meta["SFR_MYR"] = 100.0
 
 

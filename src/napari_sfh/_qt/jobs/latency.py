@@ -56,6 +56,12 @@ class GarbageFreeze:
     def tidy(self) -> None:
         """Leave alone what has come since; only young garbage is looked for, which takes a few milliseconds."""
         if self._mine:
+            self.spare()
+
+    @classmethod
+    def spare(cls) -> None:
+        """The same for all explorers: to be called before napari takes a layer off the canvas, with a full pass."""
+        if cls.wishes:
             gc.collect(1)
             gc.freeze()
 
@@ -90,7 +96,7 @@ class GarbageRest:
     Attributes
     ----------
     due : int
-        Layers that have gone since the last sweep: at `SWEEP_LAYERS` there is one, as there is after `SWEEP_LOOKS`.
+        Layers that have gone or are going since the last sweep: at `SWEEP_LAYERS` there is one, as there is after `SWEEP_LOOKS`.
     """
 
     def __init__(self, parent: QObject, garbage: GarbageFreeze, is_busy: Callable[[], bool]) -> None:
@@ -102,8 +108,9 @@ class GarbageRest:
         self._timer.start()
 
     def note_layer(self, _: object = None) -> None:
-        """A layer has gone."""
+        """A layer is about to go."""
         self.due += 1
+        GarbageFreeze.spare()
 
     def look(self) -> None:
         """Tidy or sweep, if it is time."""
