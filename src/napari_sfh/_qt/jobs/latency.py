@@ -96,7 +96,8 @@ class GarbageRest:
     Attributes
     ----------
     due : int
-        Layers that have gone or are going since the last sweep: at `SWEEP_LAYERS` there is one, as there is after `SWEEP_LOOKS`.
+        Layers that have gone or are going since the last sweep: at `SWEEP_LAYERS` there is one, as there is after
+        `SWEEP_LOOKS`.
     """
 
     def __init__(self, parent: QObject, garbage: GarbageFreeze, is_busy: Callable[[], bool]) -> None:
