@@ -78,16 +78,19 @@ def test_in_a_window_old_objects_are_passed_over_until_it_rests(monkeypatch: pyt
 def test_napari_finds_nothing_to_walk_over_when_the_canvas_takes_changes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """It asks for a full pass then, and whenever a layer goes."""
     monkeypatch.setattr(GarbageFreeze, "wishes", 0)
-    garbage, viewer, seen = GarbageFreeze(), ViewerModel(), []
+    garbage, viewer, window, parent, seen = GarbageFreeze(), ViewerModel(), _Window(), QObject(), []
+    viewer.layers.events.end_batch.connect(lambda: seen.append(any(each is alive for each in gc.get_objects())))
+    rest = GarbageRest(parent, garbage, window.is_busy)
+    rest.watch(viewer.layers)
     garbage.freeze()
     try:
         alive = _Cycle()
-        viewer.layers.events.end_batch.connect(lambda: seen.append(any(each is alive for each in gc.get_objects())))
         assert any(each is alive for each in gc.get_objects())
         with SceneBatch(viewer).hold():
             pass
         assert seen == [False]
     finally:
+        rest.release()
         garbage.thaw()
         gc.freeze()  # again what was imported
 

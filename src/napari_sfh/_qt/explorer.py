@@ -176,7 +176,7 @@ class Explorer(ExplorerFrame):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(RegionMeans.abandon, self._means))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
-        self.viewer.layers.events.removing.connect(self._rest.note_layer)
+        self._rest.watch(self.viewer.layers)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -552,7 +552,6 @@ class Explorer(ExplorerFrame):
         self.preloader.release()
         self._means.abandon()
         self.preflight.release()
-        self.viewer.layers.events.removing.disconnect(self._rest.note_layer)
         self._rest.release()
         self.garbage.thaw()
         self._close_guard.release()

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from napari_sfh._qt.jobs.latency import GarbageFreeze
-
 
 class SceneBatch:
     """napari's batched update of layers, which may be asked for inside itself: the outermost one counts.
@@ -32,7 +30,6 @@ class SceneBatch:
         finally:
             self._depth -= 1
             if not self._depth:
-                GarbageFreeze.spare()
                 self._layers.events.end_batch()
 
     @contextmanager

@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtGui import QCursor
@@ -56,12 +56,6 @@ class GarbageFreeze:
     def tidy(self) -> None:
         """Leave alone what has come since; only young garbage is looked for, which takes a few milliseconds."""
         if self._mine:
-            self.spare()
-
-    @classmethod
-    def spare(cls) -> None:
-        """The same for all explorers: to be called before napari takes a layer off the canvas, with a full pass."""
-        if cls.wishes:
             gc.collect(1)
             gc.freeze()
 
@@ -103,6 +97,7 @@ class GarbageRest:
     def __init__(self, parent: QObject, garbage: GarbageFreeze, is_busy: Callable[[], bool]) -> None:
         self._garbage, self._is_busy = garbage, weakref.WeakMethod(is_busy)
         self.due, self._looks, self._still, self._place = 0, 0, 0, QCursor.pos()
+        self._layers: Any = None
         self._timer = QTimer(parent)
         self._timer.setInterval(TIDY_MS)
         self._timer.timeout.connect(self.look)
@@ -111,7 +106,11 @@ class GarbageRest:
     def note_layer(self, _: object = None) -> None:
         """A layer is about to go."""
         self.due += 1
-        GarbageFreeze.spare()
+        self.spare()
+
+    def spare(self, _: object = None) -> None:
+        """The canvas is about to take changes over, or to let a layer go: napari asks for a full pass then."""
+        self._garbage.tidy()
 
     def look(self) -> None:
         """Tidy or sweep, if it is time."""
@@ -126,9 +125,19 @@ class GarbageRest:
         else:
             self._garbage.tidy()
 
+    def watch(self, layers: Any) -> None:
+        """Follow the changes of a viewer's layers, before napari does."""
+        self._layers = layers
+        layers.events.removing.connect(self.note_layer)
+        layers.events.end_batch.connect(self.spare)
+
     def release(self) -> None:
         """Look no more."""
         self._timer.stop()
+        if self._layers is not None:
+            self._layers.events.removing.disconnect(self.note_layer)
+            self._layers.events.end_batch.disconnect(self.spare)
+            self._layers = None
 
 
 _lock = threading.Lock()
