@@ -129,7 +129,7 @@ class GarbageRest:
         """Follow the changes of a viewer's layers, before napari does."""
         self._layers = layers
         layers.events.removing.connect(self.note_layer)
-        layers.events.end_batch.connect(self.spare)
+        layers.events.end_batch.connect(self.spare, position="first")
 
     def release(self) -> None:
         """Look no more."""
