@@ -42,6 +42,7 @@ from napari_sfh._qt.forms.run_forms import (
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
+from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
@@ -92,6 +93,7 @@ class Explorer(ExplorerFrame):
         self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
+        self._means = RegionMeans(self.session)
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
         self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
@@ -172,8 +174,9 @@ class Explorer(ExplorerFrame):
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
+        self.destroyed.connect(partial(RegionMeans.abandon, self._means))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
-        self.viewer.layers.events.removed.connect(self._rest.note_layer)
+        self._rest.watch(self.viewer.layers)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -253,7 +256,7 @@ class Explorer(ExplorerFrame):
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
-        while self.work.pending or self.tools.working:
+        while self.work.pending or self.tools.working or self._means.running:
             if time.monotonic() > end:
                 return False
             QApplication.processEvents()
@@ -547,8 +550,8 @@ class Explorer(ExplorerFrame):
         self._painted.stop()
         self.cards.job.abandon()
         self.preloader.release()
+        self._means.abandon()
         self.preflight.release()
-        self.viewer.layers.events.removed.disconnect(self._rest.note_layer)
         self._rest.release()
         self.garbage.thaw()
         self._close_guard.release()

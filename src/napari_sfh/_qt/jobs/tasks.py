@@ -23,7 +23,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
-from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
+from napari_sfh.io.workspaces import SUFFIX, Workspace, hash_result, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
 
@@ -281,6 +281,11 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
             notes.append(
                 f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
                 "when the workspace was saved: the selected bins are others."
+            )
+        elif workspace.digest and hash_result(shown.result) != workspace.digest:
+            notes.append(
+                f"{workspace.result.name} has been written anew: its values are not those that were shown when the "
+                "workspace was saved."
             )
         return OpenedWorkspace(workspace, shown, None, tuple(notes))
     if workspace.result is not None:
