@@ -20,7 +20,9 @@ start = time.process_time(), time.perf_counter()
 from machine import machine  # noqa: E402 - the imports are timed, too
 
 from napari_sfh import demo  # noqa: E402
-from napari_sfh.batch.many_galaxies import save_galaxy_result  # noqa: E402
+from napari_sfh.batch.many_galaxies import save_summary_page  # noqa: E402
+from napari_sfh.batch.rerun import describe_input_files  # noqa: E402
+from napari_sfh.batch.result_files import write_galaxy_result  # noqa: E402
 from napari_sfh.decisions import configure_run  # noqa: E402
 from napari_sfh.io.identify import find_galaxy_files  # noqa: E402
 from napari_sfh.pipeline import run_pipeline  # noqa: E402
@@ -50,7 +52,9 @@ def main() -> None:
     result = run_pipeline(config, note)
     marks.append(("writing", time.process_time(), time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        save_galaxy_result(result, config, Path(folder) / "out.fits")
+        output = Path(folder) / "out.fits"
+        write_galaxy_result(result, config, output, describe_input_files(config))
+        save_summary_page(result, output)
     marks.append(("", time.process_time(), time.perf_counter()))
     for (name, cpu, wall), (_, cpu_end, wall_end) in itertools.pairwise(marks):
         print(f"{name:40s} CPU {cpu_end - cpu:7.2f} s  wall {wall_end - wall:7.1f} s")

@@ -31,6 +31,7 @@ _OTHERS = """
 |---|---|
 | the full-size run (29 GB and five mosaics), [a field and a survey](field.md) | `benchmarks/bench_fullsize.py` |
 | millions of catalogue rows: rows per second, memory, Dask workers | `benchmarks/bench_catalogue.py` |
+| rows and galaxies on a Dask cluster by its address, compared with one process | `benchmarks/bench_cluster.py` |
 | the window: blocks of every act, start | `benchmarks/window_blocks.py` |
 | the window: clicks and map switches until they are painted | `benchmarks/bench_viewer.py` |
 | synthetic sets on disk, endless source | `benchmarks/bench_simulate.py` |

@@ -22,6 +22,7 @@ import torch
 
 from napari_sfh import demo, pipeline
 from napari_sfh.batch import many_galaxies
+from napari_sfh.batch.rerun import describe_input_files
 from napari_sfh.model import inference
 from napari_sfh.model.batches import make_sender
 from napari_sfh.model.calibration import PosteriorCalibration
@@ -57,7 +58,7 @@ RUN_PARTS: Parts = {
     "spectra, kinematics, bands": ((pipeline, "prepare_observation"),),
     "prediction": ((pipeline, "predict_bins"),),
     "gas lines": ((pipeline, "flag_other_gas"),),
-    "result file": ((many_galaxies, "write_result"),),
+    "result file": ((many_galaxies, "write_galaxy_result"),),
     "page (PNG)": ((many_galaxies, "save_summary_page"),),
 }
 
@@ -132,7 +133,9 @@ def profile_run() -> list[Profile]:
 
         def run() -> None:
             config = demo.make_demo_config("cpu")
-            many_galaxies.save_galaxy_result(pipeline.run_pipeline(config), config, Path(folder) / "sfh.fits")
+            result, output = pipeline.run_pipeline(config), Path(folder) / "sfh.fits"
+            many_galaxies.write_galaxy_result(result, config, output, describe_input_files(config))
+            many_galaxies.save_summary_page(result, output)
 
         return [profile_work("a run of the demo, files to files", run, RUN_PARTS, 3)]
 
