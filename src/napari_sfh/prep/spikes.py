@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from napari_sfh.jobs import compute_blocks
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
@@ -69,8 +70,8 @@ def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
     near_line = np.abs(spectra.wave_aa[:, None] - lines).min(1) < _LINE_REACH_AA
     steep = np.where(near_line, _STEEP_NEAR_LINE, _STEEP)
     found = np.zeros(spectra.flux.shape, dtype=bool)
-    for lo in range(0, len(found), _ROWS):
-        rows = slice(lo, lo + _ROWS)
+
+    def judge(rows: slice) -> Bool:
         flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
         nan = np.full((len(flux), 2), np.nan)
         wide = np.concatenate([nan, flux, nan], axis=1)
@@ -80,7 +81,10 @@ def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
         level = np.abs(compute_row_medians(flux))[:, None]
         noise = measure_local_scatter(step)
         with np.errstate(invalid="ignore"):
-            found[rows] = (step > _SPIKE * noise) & (step > _LEAST_SPIKE * level) & (step > steep * calm)
+            return np.asarray((step > _SPIKE * noise) & (step > _LEAST_SPIKE * level) & (step > steep * calm))
+
+    for rows, spikes in compute_blocks(judge, len(found), _ROWS):
+        found[rows] = spikes
     return found & spectra.good
 
 
