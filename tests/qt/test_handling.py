@@ -22,7 +22,7 @@ from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.config import SETTINGS
 from napari_sfh.demo import write_demo_cutout
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
@@ -351,6 +351,22 @@ def test_a_distance_that_is_none_is_told_when_the_field_is_left(opened: Any) -> 
     assert "distance" not in opened.message.text()  # half typed
     QTest.keyClick(line, Qt.Key.Key_Return)
     assert "distance: 'abc' given" in opened.message.text()
+
+
+def test_a_file_that_changes_during_a_run_is_told(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what was read of which: there is no result, as with the commands."""
+    cube = tmp_path / "cube.fits"
+    cube.write_bytes(b"one")
+
+    def run(*_: Any) -> Result:
+        cube.write_bytes(b"another")
+        return result
+
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", run)
+    with pytest.raises(ComputeError, match=r"not shown, a file of the run has changed .* \(cube.fits\); run again"):
+        tasks.run_galaxy(lambda _: None, threading.Event(), {"cube": cube})
 
 
 def test_an_error_goes_when_what_was_wrong_is_changed(opened: Any) -> None:
