@@ -12,7 +12,7 @@ from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis.refinement import likelihood, result_bins
 from napari_sfh.analysis.refinement.mode_sampling import SamplingSettings, sample_modes
-from napari_sfh.analysis.refinement.normal_modes import approximate_parts, climb_parts
+from napari_sfh.analysis.refinement.normal_modes import find_best_points, fit_normal_modes
 from napari_sfh.analysis.refinement.refining import RefinementSettings, refine_posterior
 from napari_sfh.analysis.refinement.torch_templates import make_torch_templates
 from napari_sfh.cli import main
@@ -146,7 +146,7 @@ class TwoSlabs:
 def test_chains_visit_each_part_as_often_as_its_mass_says():
     """Orbits alone never lead from one slab to the other."""
     density = TwoSlabs()
-    modes = approximate_parts(density, climb_parts(density, density.means + 0.3, 20))
+    modes = fit_normal_modes(density, find_best_points(density, density.means + 0.3, 20))
     np.testing.assert_allclose(modes.points, density.means, atol=1e-3)
     watch = lambda points: points  # noqa: E731
     made = sample_modes(density, modes, watch, SamplingSettings(bridges=4, moves=100, most_blocks=1))
@@ -163,7 +163,7 @@ def test_chains_visit_each_part_as_often_as_its_mass_says():
 
 def test_chains_that_have_not_met_go_on():
     density, steps = TwoSlabs(), []
-    modes = approximate_parts(density, density.means)
+    modes = fit_normal_modes(density, density.means)
     settings = SamplingSettings(groups=2, chains=2, bridges=2, moves=6, most_blocks=3, jumps=0)
     made = sample_modes(density, modes, lambda points: points, settings, progress=steps.append)
     assert [s.done for s in steps] == list(range(1, 21))

@@ -105,8 +105,8 @@ def sample_modes(
     density : PartedDensity
     modes : NormalModes
         Its approximation.
-    watch : callable
-        Quantities (n, q) of points (n, D) on which the chains must agree.
+    watch : callable, tensor (n, D) to tensor (n, q)
+        Quantities of points on which the chains must agree.
     settings : SamplingSettings
     progress, cancel : optional
         See `jobs.report_progress`.

@@ -55,7 +55,7 @@ class NormalModes:
         return self.points[part] + (self.roots[part] @ base[..., None])[..., 0]
 
 
-def climb_parts(density: PartedDensity, start: torch.Tensor, steps: int) -> torch.Tensor:
+def find_best_points(density: PartedDensity, start: torch.Tensor, steps: int) -> torch.Tensor:
     """The best point (K, D) of each part.
 
     Parameters
@@ -82,14 +82,14 @@ def climb_parts(density: PartedDensity, start: torch.Tensor, steps: int) -> torc
     return points
 
 
-def approximate_parts(density: PartedDensity, points: torch.Tensor) -> NormalModes:
+def fit_normal_modes(density: PartedDensity, points: torch.Tensor) -> NormalModes:
     """The normal approximation of each part about its best point.
 
     Parameters
     ----------
     density : PartedDensity
     points : tensor (K, D)
-        See `climb_parts`.
+        See `find_best_points`.
     """
     part = torch.arange(len(points))
     curvature = density.measure_curvature(part, points).double()

@@ -22,7 +22,7 @@ from scipy.stats import chi2
 
 from napari_sfh.analysis.refinement.likelihood import DataLikelihood, make_likelihood
 from napari_sfh.analysis.refinement.mode_sampling import SampledPoints, SamplingSettings, sample_modes
-from napari_sfh.analysis.refinement.normal_modes import approximate_parts, climb_parts
+from napari_sfh.analysis.refinement.normal_modes import find_best_points, fit_normal_modes
 from napari_sfh.analysis.refinement.torch_templates import TorchTemplates, make_torch_templates
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress
@@ -179,16 +179,16 @@ def refine_posterior(
     settings = settings or RefinementSettings()
     problem = _pose_problem(data, row, bundle, settings)
     start = torch.cat([problem.prior.means, torch.zeros(len(problem.prior.means), _NUISANCES)], dim=1)
-    points = climb_parts(problem, start, settings.climbs)
+    points = find_best_points(problem, start, settings.climbs)
     # How many pixels count as one shows in the residuals of a model that fits.
     with torch.no_grad():
         best = int(problem.evaluate(torch.arange(len(points)), points).argmax())
         fitted = problem.make_models(points[best : best + 1])[0]
     problem = replace(problem, likelihood=problem.likelihood.with_correlation(fitted))
-    found = approximate_parts(problem, points).ln_evidence
+    found = fit_normal_modes(problem, points).ln_evidence
     likely = found > found.max() - _LEAST_EVIDENCE
     problem = replace(problem, prior=problem.prior.select(likely))
-    modes = approximate_parts(problem, climb_parts(problem, points[likely], settings.climbs))
+    modes = fit_normal_modes(problem, find_best_points(problem, points[likely], settings.climbs))
     return _summarise(problem, sample_modes(problem, modes, problem.watch, settings.sampling, progress, cancel))
 
 
