@@ -19,7 +19,7 @@ from napari_sfh import __version__, object_commands
 from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
 from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home, run_command
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
+from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals, write_atomically
 
 #: Where a headless run of the mock galaxy writes.
 DEMO_FOLDER = Path("demo-output")
@@ -151,26 +151,35 @@ def _demo_command(options: argparse.Namespace) -> int:
     options.output = options.output or DEMO_FOLDER
     make_stderr_logger(options.quiet)("demo: loading the libraries")
     from napari_sfh import demo
+
+    lines: list[str] = []
+    config = demo.make_demo_config(options.device)
+    _run_and_save(
+        config,
+        options.output / "mock_spiral_sfh.fits",
+        options.quiet,
+        lambda result: lines.extend(_compare_demo_with_truth(result, options.output / "mock_spiral_truth.png")),
+    )
+    print("\n".join(lines))
+    return 0
+
+
+def _compare_demo_with_truth(result: Result, page: Path) -> Iterator[str]:
+    """Draw the demo beside its truth; what there is to say, line by line."""
+    from napari_sfh import demo
     from napari_sfh.analysis.comparison import map_comparison, other_results
     from napari_sfh.figures.comparison import draw_comparison_page
     from napari_sfh.figures.files import save_figure
 
-    result = _run_and_save(
-        demo.make_demo_config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet
-    )
-    truth = map_comparison.bin_truth(demo.read_demo_truth(), result.bins)
-    found = map_comparison.compare_with_truth(result, truth)
-    comparison = map_comparison.compare_results(
-        result, other_results.other_result_from_truth(demo.read_demo_truth(), result)
-    )
-    page = draw_comparison_page(comparison, result.data.snr > map_comparison.MIN_SNR)
-    save_figure(page, options.output / "mock_spiral_truth.png", dpi=90)
-    print("recovered - true, bins with S/N > 20 and no foreground star:")
-    for name, s in found.items():
-        print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")
+    known = demo.read_demo_truth()
+    truth = map_comparison.bin_truth(known, result.bins)
+    comparison = map_comparison.compare_results(result, other_results.other_result_from_truth(known, result))
+    save_figure(draw_comparison_page(comparison, result.data.snr > map_comparison.MIN_SNR), page, dpi=90)
+    yield "recovered - true, bins with S/N > 20 and no foreground star:"
+    for name, s in map_comparison.compare_with_truth(result, truth).items():
+        yield f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})"
     on, off = map_comparison.measure_ood_warning_rates(result, truth)
-    print(f"out-of-depth warning: {on:.0%} of the bins on the foreground star, {off:.1%} of those without it")
-    return 0
+    yield f"out-of-depth warning: {on:.0%} of the bins on the foreground star, {off:.1%} of those without it"
 
 
 def _run_command(options: argparse.Namespace) -> int:
@@ -287,25 +296,41 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
-    """Run, write the result file and its page, say what was written."""
-    from napari_sfh.batch.many_galaxies import save_galaxy_result
-    from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
-    from napari_sfh.jobs import report_progress
-    from napari_sfh.pipeline import run_pipeline
-    from napari_sfh.types import Progress
+def _run_and_save(
+    config: RunConfig, output: Path, quiet: bool, meanwhile: Callable[[Result], None] = lambda result: None
+) -> None:
+    """Run, write the result file and its page, say what was written.
 
-    _check_writable(output)
-    check_run_outputs(config, output)
-    with print_progress(quiet) as progress:
-        inputs = describe_input_files(config)
+    The page is drawn by a Python of its own, which loads Matplotlib during the run, and ``meanwhile`` beside it.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from napari_sfh.jobs import report_progress, run_in_process, start_process
+
+    with (
+        print_progress(quiet) as progress,
+        ThreadPoolExecutor(1) as pool,
+        start_process(["napari_sfh.figures.summary"]) as child,
+    ):
+        from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
+        from napari_sfh.batch.result_files import render_page_of_file, write_galaxy_result
+        from napari_sfh.io.outputs import summary_page_path
+        from napari_sfh.pipeline import run_pipeline
+        from napari_sfh.types import Progress
+
+        _check_writable(output)
+        check_run_outputs(config, output)
+        inputs, picture = describe_input_files(config), summary_page_path(output)
         result = run_pipeline(config, progress)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
-        picture = save_galaxy_result(result, config, output, inputs)
+        write_galaxy_result(result, config, output, inputs)
+        drawn = pool.submit(run_in_process, render_page_of_file, (output, picture), "drawing the page", child=child)
+        meanwhile(result)
+        with write_atomically(picture) as part:
+            part.write_bytes(drawn.result())
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
-    return result
 
 
 def _check_writable(output: Path) -> None:

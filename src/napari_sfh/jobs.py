@@ -1,4 +1,4 @@
-"""What long steps share: progress, cancel, and blocking calls in a thread or in a Python of their own.
+"""What long steps share: progress, cancel, blocks of rows on the cores, calls in a thread or in a Python of their own.
 
 A long step is a function with two last arguments. ``progress`` is called with a `types.Progress` at each piece of the
 work, in the thread of the work. ``cancel`` is a `threading.Event`: once it is set, the step raises `errors.Cancelled`.
@@ -9,13 +9,15 @@ does not. ``python -m napari_sfh.jobs`` is its other end.
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
@@ -120,17 +122,90 @@ def run_in_background(
     return value[0]
 
 
+def count_cores() -> int:
+    """Cores that this process may use, fewer where ``OMP_NUM_THREADS`` says so, as it does on Dask workers."""
+    usable = getattr(os, "sched_getaffinity", None)
+    cores = len(usable(0)) if usable is not None else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(asked)) if asked.isdigit() else cores)
+
+
+def compute_blocks(step: Callable[[slice], T], n: int, size: int) -> Iterator[tuple[slice, T]]:
+    """Apply a step to blocks of rows, one thread a block, as many at a time as there are cores.
+
+    NumPy computes without holding the interpreter. An exception of a step is raised here, and no other block is begun.
+
+    Parameters
+    ----------
+    step : callable
+        From the slice of a block to its value. What it writes must lie in its rows.
+    n : int
+        Rows of all blocks.
+    size : int
+        Rows of a block.
+
+    Yields
+    ------
+    block : slice
+    value : object
+        In the order of the rows.
+    """
+    blocks = [slice(lo, min(lo + size, n)) for lo in range(0, n, size)]
+    cores = min(count_cores(), len(blocks))
+    if cores < 2:
+        yield from ((block, step(block)) for block in blocks)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_limits
+
+    pool = ThreadPoolExecutor(cores, "napari-sfh blocks")
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            for block, value in zip(blocks, [pool.submit(step, block) for block in blocks]):
+                yield block, value.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def start_process(modules: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python of its own, for one `run_in_process`: it loads modules while this one works, and ends with the context.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        What the call will need.
+    """
+    with _start_python(modules) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def _start_python(modules: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "napari_sfh.jobs", *modules],  # -P: nothing is imported from the current folder
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
 def run_in_process(
     function: Callable[..., T],
     args: tuple[Any, ...],
     stage: str,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
+    child: subprocess.Popen[bytes] | None = None,
 ) -> T:
     """Call ``function(*args)`` in a Python of its own, and report ``stage`` until it ends.
 
     The process is started anew rather than forked or spawned by `multiprocessing`, which would run a user's script
-    (and open its window) once more. It yields to others of the machine (``nice``), and ends with a cancel.
+    (and open its window) once more. It ends with a cancel. It yields to others of the machine (``nice``), unless it was
+    started beforehand: then somebody waits for it.
 
     Parameters
     ----------
@@ -141,6 +216,8 @@ def run_in_process(
         Of the progress, and of the errors.
     progress, cancel : optional
         See `report_progress`.
+    child : Popen, optional
+        Of `start_process`, which has taken no call yet.
 
     Returns
     -------
@@ -154,12 +231,7 @@ def run_in_process(
     Exception
         Of the function, if it is a `SfhInputError` or `ComputeError`.
     """
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "napari_sfh.jobs"],  # -P: nothing is imported from the current folder
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    child = child or _start_python()
     try:
         call = pickle.dumps((function, args))
         answer = run_in_background(lambda: child.communicate(call), stage, progress, cancel)
@@ -177,14 +249,22 @@ def run_in_process(
     return value
 
 
-def serve_process_call() -> None:
-    """The other end of `run_in_process`: read a call, write ``(value, error)``; what libraries print goes to stderr."""
+def serve_process_call(modules: Sequence[str]) -> None:
+    """The other end of `run_in_process`: read a call, write ``(value, error)``; what libraries print goes to stderr.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        Loaded before the call is read.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    if hasattr(os, "nice"):
+    if hasattr(os, "nice") and not modules:
         os.nice(5)
     value, error = None, None
     try:
+        for module in modules:
+            importlib.import_module(module)
         function, args = pickle.load(sys.stdin.buffer)
         value = function(*args)
     except (SfhInputError, ComputeError, Cancelled) as ours:
@@ -197,4 +277,4 @@ def serve_process_call() -> None:
 
 
 if __name__ == "__main__":
-    serve_process_call()
+    serve_process_call(sys.argv[1:])

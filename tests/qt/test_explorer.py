@@ -314,6 +314,9 @@ def test_theme_and_card(shown: Any) -> None:
     dock.viewer.theme = "light"
     background = dock.panel.plots.backgroundBrush().color()
     assert background.lightness() > 200
+    dock.show_message("Wrong.", error=True)
+    ink = dock.message.palette().color(dock.message.foregroundRole())
+    assert ink.lightness() < 100, "an error can be read on a light ground"
     assert dock.cards.texts
     dock.network.card.native.click()
     (dialog,) = [w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Model card: wide"]

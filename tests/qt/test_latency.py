@@ -9,10 +9,13 @@ import weakref
 from typing import Any
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 
+from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.jobs import preload
 from napari_sfh._qt.jobs.latency import (
+    OLD_PASSES,
     STILL,
     SWEEP_LAYERS,
     SWEEP_LOOKS,
@@ -51,6 +54,45 @@ def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypat
     gc.collect()
     assert died() is None
     gc.freeze()  # again what was imported
+
+
+def test_in_a_window_old_objects_are_passed_over_until_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own pass over old objects comes after ten over younger ones, in the midst of an act."""
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        one, other = GarbageFreeze(), GarbageFreeze()
+        one.freeze()
+        other.freeze()
+        assert gc.get_threshold() == (700, 10, OLD_PASSES)
+        one.thaw()
+        assert gc.get_threshold() == (700, 10, OLD_PASSES)
+        other.thaw()
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
+        gc.freeze()  # again what was imported
+
+
+def test_napari_finds_nothing_to_walk_over_when_the_canvas_takes_changes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks for a full pass then, and whenever a layer goes."""
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
+    garbage, viewer, window, parent, seen = GarbageFreeze(), ViewerModel(), _Window(), QObject(), []
+    viewer.layers.events.end_batch.connect(lambda: seen.append(any(each is alive for each in gc.get_objects())))
+    rest = GarbageRest(parent, garbage, window.is_busy)
+    rest.watch(viewer.layers)
+    garbage.freeze()
+    try:
+        alive = _Cycle()
+        assert any(each is alive for each in gc.get_objects())
+        with SceneBatch(viewer).hold():
+            pass
+        assert seen == [False]
+    finally:
+        rest.release()
+        garbage.thaw()
+        gc.freeze()  # again what was imported
 
 
 def test_what_was_left_alone_is_freed_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.stellar_mass import compute_bin_formation_times
+from napari_sfh.physics.ages import UNIVERSE_GYR
 from napari_sfh.types import FLAG_MEANING, Result
 
 
@@ -323,6 +325,9 @@ def test_maps_without_a_finite_value_are_drawn(result: Result) -> None:
 def test_text_under_the_cursor(result: Result) -> None:
     value = result.prediction.median("lg_age_lw")[2]
     assert layer_data.format_map_value(result, "AGE_LW", 3) == f"LW age {value:.2f} ± 0.10 log yr"
+    low, high = (compute_bin_formation_times(result, (0.2,), k)[2, 0] for k in (1, 3))
+    assert layer_data.format_map_value(result, "T20", 3).endswith(f"({min(low, high):.2f}–{max(low, high):.2f}) Gyr")
+    assert max(low, high) <= UNIVERSE_GYR
     assert layer_data.format_map_value(result, "FLAG", result.bins.n_bins).startswith("a band is missing")
 
 
@@ -333,6 +338,39 @@ def test_a_map_gets_its_layer_when_it_is_shown_first(result: Result) -> None:
     assert stack.find("map", "SNR").visible
     stack.show("SNR")
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+
+
+def test_limits_that_nobody_has_typed_are_those_of_the_next_result(result: Result) -> None:
+    _, _, stack = shown(result)
+    stack.set_limits("full")
+    stack.type_limits(9.0, 9.5)
+    looks = stack.looks()
+    assert looks["map AGE_LW"]["contrast_limits"] == [9.0, 9.5]
+    assert "contrast_limits" not in looks["map AGE_MW"]
+    prediction = result.prediction
+    older = {name: values + np.float32(0.3) for name, values in prediction.quantiles.items() if name == "lg_age_mw"}
+    other = replace(result, prediction=replace(prediction, quantiles={**prediction.quantiles, **older}))
+    _, _, then = shown(other)
+    then.set_limits("full")
+    then.set_looks(looks)
+    assert then.find("map", "AGE_LW").contrast_limits == [9.0, 9.5]
+    wanted = maps.choose_map_limits(other, "AGE_MW", "full")
+    assert then.find("map", "AGE_MW").contrast_limits == pytest.approx(wanted)
+    then.show("AGE_MW")
+    assert then.limits_of_shown == "full"
+
+
+def test_the_age_stays_beside_its_slider_when_layers_come_and_go(result: Result) -> None:
+    """napari names the axes anew with each of them."""
+    viewer, _, stack = shown(result)
+    stack.show("MASS_AGE")
+    viewer.dims.set_current_step(0, 9)
+    told = maps.format_age_range("MASS_AGE", 9)
+    assert viewer.dims.axis_labels[0] == told
+    added = viewer.add_points(np.zeros((1, 2)), name="mine")
+    assert viewer.dims.axis_labels[0] == told
+    viewer.layers.remove(added)
+    assert viewer.dims.axis_labels[0] == told
 
 
 def test_looks_go_round_and_wait_for_their_layer(result: Result) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +28,27 @@ def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
     assert done == []
     qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
     assert done == [1, "turn", 2]
+
+
+def test_between_two_steps_the_window_hears(qtbot: Any) -> None:
+    """A timer that is due as often as any is called: two long steps are not one block."""
+    parent, done = QObject(), []
+    beat = QTimer(parent)
+    beat.setInterval(2)
+    beat.timeout.connect(lambda: done.append("beat"))
+    loader = StepQueue(parent, lambda: False)
+
+    def step() -> None:
+        done.append("step")
+        time.sleep(0.03)
+
+    beat.start()
+    loader.run([step] * 4)
+    qtbot.waitUntil(lambda: not loader.active, timeout=120_000)
+    beat.stop()
+    places = [k for k, name in enumerate(done) if name == "step"]
+    assert len(places) == 4
+    assert all("beat" in done[a:b] for a, b in itertools.pairwise(places))
 
 
 def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import pytest
 
 from conftest import bin_world
+from napari_sfh._qt import session as session_module
+from napari_sfh._qt.jobs import region_means
+from napari_sfh._qt.plots.brush import BrushBox, BrushLink
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.bin_view import COLORS
+from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.types import Result
 
 
@@ -97,3 +104,49 @@ def test_without_a_result_nothing_happens() -> None:
     assert session.shown == ()
     with pytest.raises(LookupError, match="run the pipeline or open a result"):
         _ = session.sky
+
+
+def test_no_region_in_place_of_none_is_no_news(session: Session) -> None:
+    heard: list[int] = []
+    session.selection_changed.connect(heard.append)
+    session.set_region([])
+    assert heard == []
+    session.set_plot_region(np.arange(3))
+    session.set_region([])
+    assert len(heard) == 2
+
+
+def test_regions_of_many_bins_are_averaged_in_a_thread(
+    qtbot: Any, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is shown is the same as without; of two requests the later counts, and none of an earlier result."""
+    monkeypatch.setattr(region_means, "MANY_BINS", 3)
+    means, threads = region_means.RegionMeans(session), []
+    monkeypatch.setattr(
+        session_module,
+        "average_bin_views",
+        lambda *what: (threads.append(threading.current_thread()), average_bin_views(*what))[1],
+    )
+    link = BrushLink(BrushBox(), session, lambda act: act())
+    few, many = np.arange(3), np.arange(8)
+    link.enclose(few, add=False)
+    assert not means.running
+    assert session.regions[0].rows.size == 3
+    assert threads.pop() is threading.main_thread()
+    link.enclose(many, add=False)
+    assert means.running
+    assert session.regions[0].rows.size == 3
+    qtbot.waitUntil(lambda: not means.running, timeout=60_000)
+    (region,) = session.regions
+    assert threads[0] is not threading.main_thread()
+    assert len(threads) == 1, "the act finds what the thread has made"
+    np.testing.assert_array_equal(region.rows, many)
+    np.testing.assert_array_equal(region.view.mass.value, average_bin_views(session.result, many).mass.value)
+    for rows in (np.arange(4), np.arange(5)):
+        link.enclose(rows, add=False)
+    qtbot.waitUntil(lambda: not means.running, timeout=60_000)
+    assert session.regions[0].rows.size == 5
+    link.enclose(np.arange(6), add=False)
+    session.set_result(None)
+    qtbot.waitUntil(lambda: not means.running, timeout=60_000)
+    assert session.regions == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from astropy.io import fits
 from smooth_result import make_result
 
 from conftest import at_once, open_explorer
+from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.comparison import ppxf_fit, ppxf_json
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.analysis.disc import Disc
@@ -22,7 +24,7 @@ from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.io.workspaces import Workspace, read_workspace, write_workspace
+from napari_sfh.io.workspaces import Workspace, hash_result, read_workspace, write_workspace
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Result
 
@@ -301,6 +303,21 @@ def test_damage_is_told_and_does_no_harm(qtbot: Any, make_viewer: Callable[..., 
     ):
         assert part in said
     assert dock.map.min_snr.value == 30
+
+
+def test_a_result_that_was_written_anew_since_is_told(result: Result, tmp_path: Path) -> None:
+    """Its bins are as many, and its values others."""
+
+    def open_again() -> tuple[str, ...]:
+        return tasks.open_workspace(lambda _: None, threading.Event(), tmp_path / "w.json").notes
+
+    path = write_result(result, tmp_path / "r.fits")
+    write_workspace(Workspace(path, result.bins.n_bins, hash_result(result)), tmp_path / "w.json")
+    assert open_again() == ()
+    prediction = replace(result.prediction, ood=result.prediction.ood * np.float32(0.9))
+    write_result(replace(result, prediction=prediction), path)
+    (note,) = open_again()
+    assert "r.fits has been written anew" in note
 
 
 def test_a_fit_is_of_its_own_spectrum(result: Result, tmp_path: Path) -> None:

@@ -179,6 +179,17 @@ def test_contours_end_where_there_are_no_data():
     assert not any(((line[:, 0] > 3) & (line[:, 0] < 6)).any() for line in lines)
 
 
+def test_a_contour_has_points_only_where_it_turns():
+    (straight,) = trace_contours(np.tile(np.arange(10.0), (10, 1)), [4.5])
+    np.testing.assert_allclose(straight[np.argsort(straight[:, 0])], [[0, 4.5], [9, 4.5]])
+    block = np.zeros((40, 40))
+    block[10:30, 5:35] = 1.0  # a bin: its corners are cut by half a pixel
+    (around,) = trace_contours(block, [0.5])
+    assert len(around) == 9
+    assert around.min(0) == pytest.approx([9.5, 4.5])
+    assert around.max(0) == pytest.approx([29.5, 34.5])
+
+
 def test_levels_are_in_equal_ratios_of_positive_pixels():
     image = np.concatenate([np.full(500, -1.0), np.geomspace(1, 100, 10_001)]).reshape(-1, 1)
     found = choose_contour_levels(image, 4)

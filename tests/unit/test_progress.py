@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from napari_sfh import jobs
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.io.workspaces import read_workspace
 from napari_sfh.jobs import POLL_SECONDS, report_progress, run_in_background, run_in_process
@@ -29,6 +30,42 @@ def test_value_and_progress():
     assert run_in_background(lambda: time.sleep(2.5 * POLL_SECONDS) or 7, "waiting", steps.append) == 7
     assert {s.stage for s in steps} == {"waiting"}
     assert len(steps) >= 2
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_blocks_come_in_the_order_of_their_rows(monkeypatch, cores):
+    monkeypatch.setattr(jobs, "count_cores", lambda: cores)
+    found = list(jobs.compute_blocks(lambda rows: (rows.stop - rows.start, threading.get_ident()), 10, 4))
+    assert [rows for rows, _ in found] == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    assert [size for _, (size, _) in found] == [4, 4, 2]
+    here = {thread == threading.get_ident() for _, (_, thread) in found}
+    assert here == {cores == 1}
+    assert not list(jobs.compute_blocks(lambda rows: 1 / 0, 0, 4))
+
+
+def test_a_block_that_fails_is_the_last_but_those_under_way(monkeypatch):
+    monkeypatch.setattr(jobs, "count_cores", lambda: 2)
+    begun, go_on = [], threading.Event()
+
+    def step(rows):
+        begun.append(rows.start)
+        if rows.start == 0:
+            raise OSError("disk")
+        go_on.wait(60)
+
+    blocks = jobs.compute_blocks(step, 100, 1)
+    release = threading.Timer(0.2, go_on.set)
+    release.start()
+    with pytest.raises(OSError, match="disk"):
+        next(blocks)
+    release.join()
+    assert len(begun) < 100
+
+
+@pytest.mark.parametrize(("asked", "most"), [("1", 1), ("", os.cpu_count()), ("4096", os.cpu_count()), ("2,1", None)])
+def test_cores_are_those_of_the_process_and_of_openmp(monkeypatch, asked, most):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert 1 <= jobs.count_cores() <= (most or os.cpu_count())
 
 
 def test_an_exception_comes_through():
@@ -57,6 +94,18 @@ def test_a_process_of_its_own_gives_the_value():
     assert run_in_process(math.hypot, (3.0, 4.0), "computing", steps.append) == 5.0
     assert {s.stage for s in steps} == {"computing"}
     assert run_in_process(os.getpid, (), "computing") != os.getpid()
+
+
+def test_a_process_that_stands_by_has_loaded_its_modules_and_ends_with_the_context():
+    with jobs.start_process(["fractions", "napari_sfh.io.workspaces"]) as child:
+        found = run_in_process(eval, ("'fractions' in __import__('sys').modules",), "computing", child=child)
+    assert found is True
+    assert child.returncode == 0
+    with jobs.start_process(["no.such.module"]) as child, pytest.raises(ComputeError, match="ModuleNotFoundError"):
+        run_in_process(os.getpid, (), "computing", child=child)
+    with jobs.start_process([]) as unused:
+        assert unused.poll() is None
+    assert unused.returncode is not None
 
 
 def test_what_a_library_prints_does_not_harm_the_answer():

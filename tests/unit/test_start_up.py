@@ -34,7 +34,7 @@ SOLVERS = READERS | {"scipy", "scipy.optimize"}
 NETWORKS = SOLVERS | {"torch"}
 #: Command, its arguments, and what it may load.
 COMMANDS = {
-    "demo": (["--headless", "--output", "/dev/null"], NETWORKS | {"matplotlib"}),
+    "demo": (["--headless", "--output", "/dev/null"], NETWORKS),
     "run": (["nothing", "--output", "out.fits"], READERS),
     "estimate": (["nothing.fits", "--output", "out.fits"], NETWORKS | {"pandas"}),
     "gradient": (["nothing.fits"], SOLVERS),

@@ -120,8 +120,8 @@ def test_parts_of_long_names_are_cleaned(tmp_path: Path) -> None:
 def test_a_result_of_files_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
     from test_results import make_result
 
-    from napari_sfh.batch.many_galaxies import save_galaxy_result
     from napari_sfh.batch.rerun import describe_input_files
+    from napari_sfh.batch.result_files import write_galaxy_result
     from napari_sfh.config import RunConfig
 
     cube, output = tmp_path / "cube.fits", tmp_path / "out.fits"
@@ -131,10 +131,11 @@ def test_a_result_of_files_that_changed_meanwhile_is_not_written(tmp_path: Path)
     for act in (lambda: cube.write_bytes(b"another one"), cube.unlink):
         act()
         with pytest.raises(ComputeError, match=r"not written.*cube\.fits"):
-            save_galaxy_result(make_result(), config, output, inputs)
+            write_galaxy_result(make_result(), config, output, inputs)
         assert not output.exists()
     cube.write_bytes(b"before")
-    assert save_galaxy_result(make_result(), config, output, describe_input_files(config)).exists()
+    write_galaxy_result(make_result(), config, output, describe_input_files(config))
+    assert output.exists()
 
 
 def run_as_nobody(code: str) -> subprocess.CompletedProcess[str]:

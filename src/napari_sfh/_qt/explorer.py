@@ -42,6 +42,7 @@ from napari_sfh._qt.forms.run_forms import (
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
+from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
@@ -88,10 +89,11 @@ class Explorer(ExplorerFrame):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(_EMPTY)
+        super().__init__(_EMPTY, viewer.theme)
         self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
+        self._means = RegionMeans(self.session)
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
         self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
@@ -150,6 +152,8 @@ class Explorer(ExplorerFrame):
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.maps.changed.connect(self.refresh)
+        for form in (self.data, self.binning):
+            form.container.changed.connect(self._forget_error)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.data.hdu.native.editingFinished.connect(self._hdu_changed)
@@ -172,8 +176,9 @@ class Explorer(ExplorerFrame):
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
+        self.destroyed.connect(partial(RegionMeans.abandon, self._means))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
-        self.viewer.layers.events.removed.connect(self._rest.note_layer)
+        self._rest.watch(self.viewer.layers)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -253,7 +258,7 @@ class Explorer(ExplorerFrame):
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
-        while self.work.pending or self.tools.working:
+        while self.work.pending or self.tools.working or self._means.running:
             if time.monotonic() > end:
                 return False
             QApplication.processEvents()
@@ -405,6 +410,12 @@ class Explorer(ExplorerFrame):
         if dead:
             self.sections["cube"].setVisible(False)
 
+    def _forget_error(self, _: object = None) -> None:
+        """What was wrong may be right after a change of the forms."""
+        if self.is_error and not (self.job.running or self.files.restoring):
+            has_input = self.data.has_input or self.session.result is not None
+            self.show_message(summarise_result(self.session.result) if has_input else _EMPTY)
+
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock; while a workspace comes back, this is said, too."""
         super().show_message(f"{RESTORING} {text}" if self.files.restoring and not error else text, error)
@@ -454,6 +465,7 @@ class Explorer(ExplorerFrame):
         return self.work.pending or self.preflight.job.running
 
     def _theme_changed(self, event: Any) -> None:
+        self.set_theme(self.viewer.theme)
         self.panel.set_theme(self.viewer.theme)
         self.preflight.set_theme(self.viewer.theme)
         self.catalogue.set_theme(self.viewer.theme)
@@ -490,6 +502,8 @@ class Explorer(ExplorerFrame):
     def _cube_changed(self, text: str) -> None:
         self.refresh()
         cube = Path(text.strip()).expanduser()
+        if text.strip() and not cube.exists():
+            self.tell_error(SfhInputError(f"cube: no such file: {cube}; check the path"))
         if text.strip() and cube.is_file() and not self.job.running and self.may_close():
             # What was chosen among the cubes of another file is not sought in this one.
             hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
@@ -547,8 +561,8 @@ class Explorer(ExplorerFrame):
         self._painted.stop()
         self.cards.job.abandon()
         self.preloader.release()
+        self._means.abandon()
         self.preflight.release()
-        self.viewer.layers.events.removed.disconnect(self._rest.note_layer)
         self._rest.release()
         self.garbage.thaw()
         self._close_guard.release()

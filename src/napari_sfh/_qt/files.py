@@ -129,6 +129,7 @@ class FileActions:
         return Workspace(
             result=None if result is None else self.result_path,
             n_bins=0 if result is None else result.bins.n_bins,
+            digest="" if result is None else workspaces.hash_result(result),
             forms={name: read_form(form) for name, form in explorer.forms.items()},
             session=explorer.session.state(),
             canvas={
@@ -171,7 +172,7 @@ class FileActions:
             "plots": [partial(_fill_form_safely, explorer.panel, plots, "plots")],
             "tools": explorer.tools.restore_steps(tools),
             # After the tools, which may set limits of their own.
-            "layers": [partial(explorer.stack.set_looks, canvas.get("layers", {}))],
+            "layers": [partial(explorer.stack.set_looks, some) for some in _split_looks(canvas.get("layers", {}))],
             "grid": [partial(setattr, explorer.map.grid, "value", grid)],
             "dock": [partial(explorer.docks.to_front, canvas.get("dock", ""))],
             "camera": [partial(_restore_camera, explorer, canvas.get("camera", {}))],
@@ -195,6 +196,11 @@ def _fill_form_safely(form: Any, state: dict[str, Any], name: str) -> None:
         fill_form(form, state)
     except (TypeError, ValueError) as error:
         raise SfhInputError(f"workspace: its form {name} is damaged ({error}); fill it in and save again") from error
+
+
+def _split_looks(looks: Any) -> list[Any]:
+    """One part for each layer: each may have the canvas drawn anew. What is damaged stays whole."""
+    return [{key: look} for key, look in looks.items()] if isinstance(looks, dict) else [looks]
 
 
 def _restore_safely(step: PaintStep, name: str) -> None:

@@ -6,7 +6,7 @@ signals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,14 @@ from napari_sfh.analysis.bin_view import BinView, PropertyRow, choose_color
 from napari_sfh.analysis.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
-from napari_sfh.analysis.stellar_mass import compute_total_mass, compute_young_share
+from napari_sfh.analysis.stellar_mass import (
+    compute_total_error,
+    compute_total_mass,
+    compute_young_share,
+    estimate_mass_error,
+    estimate_sfr_error,
+    find_age_edges,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -32,6 +39,8 @@ MAX_DRAWN = 21
 RATE_GYR = 0.1
 #: Name of the region of bins that a lasso in a plot encloses.
 PLOT_REGION = "lasso in a plot"
+#: Means of regions that are kept: a region that is shown again, or that a thread has averaged, is there at once.
+MAX_MEANS = 12
 
 
 class BinMark(NamedTuple):
@@ -57,9 +66,20 @@ class NamedRegion:
     """
 
     name: str
-    rows: NDArray[np.intp]
+    rows: NDArray[np.integer]
     view: BinView
     outlined: bool = False
+
+
+#: What `Session.prepare_means` is.
+PrepareMeans = Callable[[str, Sequence[NDArray[np.integer]], Weight, Spread, Callable[[], object]], object]
+
+
+def _prepare_nothing(
+    _: str, rows: Sequence[NDArray[np.integer]], weight: Weight, spread: Spread, act: Callable[[], object]
+) -> None:
+    """The act averages what it needs."""
+    act()
 
 
 class Session:
@@ -78,6 +98,9 @@ class Session:
         Bins that stay while others are clicked.
     regions : tuple of NamedRegion
         Their means are drawn first.
+    prepare_means : callable
+        Given who asks, the bins of regions, what they are weighted by, what their bands show, and an act: calls the act
+        when `average` has the means at hand. A window has those of many bins averaged in a thread.
     """
 
     selection_changed = Signal(int)
@@ -90,6 +113,8 @@ class Session:
         self.regions: tuple[NamedRegion, ...] = ()
         self.distance_mpc: float | None = None  # of the galaxy, where the user says it
         self._sky: SkyGrid | None = None
+        self._means: dict[Hashable, BinView] = {}
+        self.prepare_means: PrepareMeans = _prepare_nothing
 
     @property
     def sky(self) -> SkyGrid:
@@ -132,6 +157,7 @@ class Session:
     def set_result(self, result: Result | None) -> None:
         """Show another result; the selection is emptied."""
         self.result = result
+        self._means = {}
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
         self.selected, self.compared, self.pinned, self.regions = 0, (), (), ()
         self.selection_changed.emit(0)
@@ -214,20 +240,32 @@ class Session:
         kept = tuple(region for region in self.regions if region.name == PLOT_REGION)
         made: list[NamedRegion] = []
         failures: list[SfhInputError] = []
-        for name, some in outlines.items() if self.result is not None else ():
-            whole = [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in some]
-            rows = find_bins_in_outlines(self.need_result(), whole)
+        for name, rows in self.find_rows(outlines).items():
             found[name] = int(rows.size)
             if rows.size:
                 try:
                     made.append(self._make_region(name, rows, weight, spread))
                 except SfhInputError as failure:  # the others are shown
                     failures.append(failure)
+        had_none = not self.regions
         self.regions = (*made, *kept)  # a lasso in a plot takes no colour away from what is drawn on the map
-        self.selection_changed.emit(self.selected)
+        if self.regions or not had_none:
+            self.selection_changed.emit(self.selected)
         if failures:
             raise failures[0]
         return found
+
+    def find_rows(
+        self, outlines: Mapping[str, Sequence[Outline | NDArray[np.floating]]]
+    ) -> dict[str, NDArray[np.integer]]:
+        """Bins (rows 0..N-1) inside the outlines of each region, by its name; no regions without a result."""
+        if self.result is None:
+            return {}
+        whole = {
+            name: [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in some]
+            for name, some in outlines.items()
+        }
+        return {name: find_bins_in_outlines(self.result, some) for name, some in whole.items()}
 
     def set_plot_region(self, rows: NDArray[np.integer]) -> None:
         """Show the mean SFH of bins (rows 0..N-1) that were chosen in a plot, and outline them; none ends it.
@@ -240,8 +278,7 @@ class Session:
         self.regions = tuple(region for region in self.regions if region.name != PLOT_REGION)
         try:
             if self.result is not None and len(rows):
-                chosen = np.asarray(rows, dtype=np.intp)
-                made = self._make_region(PLOT_REGION, chosen, "mass", "scatter")
+                made = self._make_region(PLOT_REGION, np.asarray(rows), "mass", "scatter")
                 self.regions = (*self.regions, replace(made, outlined=True))
         finally:
             self.selection_changed.emit(self.selected)
@@ -258,8 +295,19 @@ class Session:
             raise LookupError("No result is loaded: run the pipeline or open a result file first.")
         return self.result
 
-    def _make_region(self, name: str, rows: NDArray[np.intp], weight: Weight, spread: Spread) -> NamedRegion:
-        view = average_bin_views(self.need_result(), rows, weight, spread)
+    def average(self, rows: NDArray[np.integer], weight: Weight, spread: Spread) -> BinView:
+        """Mean of some bins, see `average_bin_views`; of the last `MAX_MEANS` it is kept. May be called in a thread."""
+        key, means = (rows.tobytes(), weight, spread), self._means
+        if key not in means:
+            view = average_bin_views(self.need_result(), rows, weight, spread)
+            for oldest in list(means)[: len(means) + 1 - MAX_MEANS]:
+                means.pop(oldest, None)
+            means[key] = view
+            return view
+        return means[key]
+
+    def _make_region(self, name: str, rows: NDArray[np.integer], weight: Weight, spread: Spread) -> NamedRegion:
+        view = self.average(rows, weight, spread)
         numbers = (*view.numbers, *list_region_masses(self.need_result(), rows, self.distance_mpc))
         return NamedRegion(name, rows, replace(view, title=name, numbers=numbers))
 
@@ -383,15 +431,33 @@ def list_region_masses(
     if distance_mpc is None or not result.prediction.has_histories:
         return ()
     mass = compute_total_mass(result, distance_mpc, rows)
-    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR)
+    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR, find_age_edges(result))
     rate = compute_total_mass(result, distance_mpc, rows, young) / (RATE_GYR * 1e9)
     if not mass > 0:
         return ()
-    tip = f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES)"
-    return (
-        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip, mass, unit="Msun"),
-        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip, rate, unit="Msun/yr"),
+    mass_error = compute_total_error(result, rows, estimate_mass_error(result)) * mass
+    rate_error = compute_total_error(result, rows, estimate_sfr_error(result, RATE_GYR), young) * rate
+    tip = (
+        f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES). The error is "
+        "that of the bins' own, taken as independent; what all bins have wrong together, and the distance's error, are "
+        "not in it"
     )
+    dex = mass_error / mass / np.log(10)
+    log_mass, log_error = _write_with_error(np.log10(mass), dex)
+    told, error = _write_with_error(rate, rate_error)
+    over = f"M☉/yr over {1e3 * RATE_GYR:.0f} Myr"
+    return (
+        PropertyRow("Mass", f"{log_mass} ± {log_error} log M☉", tip, mass, mass_error, unit="Msun"),
+        PropertyRow("SFR", f"{told} ± {error} {over}", tip, rate, rate_error, unit="Msun/yr"),
+    )
+
+
+def _write_with_error(value: float, error: float) -> tuple[str, str]:
+    """A number to the first digit of its error, and at least two decimals of a large one; the error as long."""
+    if not (np.isfinite(error) and error > 0):
+        return f"{value:.3g}", "?"
+    digits = max(2, -int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f}", f"{error:.{digits}f}"
 
 
 def _neighbour(centres: NDArray[np.float64], here: int, direction: NDArray[np.float64]) -> int:

@@ -12,6 +12,8 @@ from napari_sfh.errors import SfhInputError
 
 #: Percentiles of the positive pixels between which levels are spread.
 RANGE_PERCENT: tuple[float, float] = (70.0, 99.5)
+#: A line runs straight on where two of its pieces span less than this area, square pixels.
+_STRAIGHT = 1e-9
 
 
 def choose_contour_levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
@@ -58,7 +60,8 @@ def trace_contours(
     Returns
     -------
     list of arrays (n, 2)
-        Corners (y, x) in pixels, of all levels in their order; closed where the line is.
+        Corners (y, x) in pixels, of all levels in their order; closed where the line is. Along the edges of bins,
+        where it runs straight on for many pixels, it has none.
 
     Raises
     ------
@@ -69,4 +72,12 @@ def trace_contours(
         raise SfhInputError(f"contours: a map of shape {image.shape}; give one of two dimensions, 2 x 2 or larger")
     maker = contour_generator(z=np.ma.masked_invalid(np.asarray(image, dtype=np.float64)), name="serial")
     lines = [line for level in at for line in maker.lines(float(level))]
-    return [np.asarray(line, dtype=np.float64)[:, ::-1] for line in lines]
+    return [_leave_corners(np.asarray(line, dtype=np.float64)[:, ::-1]) for line in lines]
+
+
+def _leave_corners(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A line (n, 2) without the points at which it runs straight on."""
+    way = np.diff(line, axis=0)
+    turns = np.abs(way[:-1, 0] * way[1:, 1] - way[:-1, 1] * way[1:, 0]) > _STRAIGHT
+    back = (way[:-1] * way[1:]).sum(axis=1) < 0
+    return line[np.concatenate([[True], turns | back, [True]])]

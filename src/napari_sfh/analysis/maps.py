@@ -16,6 +16,8 @@ from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
     compute_mass_density,
     compute_sfr_density,
+    estimate_mass_error,
+    estimate_sfr_error,
     find_age_edges,
 )
 from napari_sfh.errors import SfhInputError
@@ -93,9 +95,14 @@ def _physical_specs() -> dict[str, MapSpec]:
         MapSpec("EBV", f"{ebv.title}, stars", ebv.unit, ebv.colormap, _median("ebv")),
         MapSpec("EBV_ERR", f"{ebv.title}, stars, 1 sigma", ebv.unit, "magma", _error("ebv")),
         MapSpec("MASS", "log stellar mass formed", "log Msun/kpc2", "inferno", _log(compute_mass_density)),
+        MapSpec("MASS_ERR", "log stellar mass formed, 1 sigma", "dex", "magma", lambda r: _f32(estimate_mass_error(r))),
         *(
-            MapSpec(f"SFR_{word}", f"log SFR over {text}", "log Msun/yr/kpc2", "magma", _log(_sfr_over(gyr)))
+            spec
             for word, text, gyr in SFR_TIMES
+            for spec in (
+                MapSpec(f"SFR_{word}", f"log SFR over {text}", "log Msun/yr/kpc2", "magma", _log(_sfr_over(gyr))),
+                MapSpec(f"SFR_{word}_ERR", f"log SFR over {text}, 1 sigma", "dex", "magma", _sfr_error(gyr)),
+            )
         ),
         MapSpec("ML_V", "M/L V, formed", "Msun/Lsun", "viridis", lambda r: _f32(10 ** r.prediction.median("lg_ml_v"))),
         *(
@@ -178,6 +185,35 @@ def _sfr_over(lookback_gyr: float) -> Callable[[Result], NDArray[np.float64]]:
     return lambda result: compute_sfr_density(result, lookback_gyr)
 
 
+def _sfr_error(lookback_gyr: float) -> Callable[[Result], F32]:
+    return lambda result: _f32(estimate_sfr_error(result, lookback_gyr))
+
+
+def find_formation_interval(result: Result, name: str, row: int) -> tuple[float, float] | None:
+    """The 16 and 84 % of a formation time of one bin, Gyr; None where ``name`` is none, or has no interval.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        Of a map: ``T10`` ... ``T90``.
+    row : int
+        From 0.
+    """
+    if re.fullmatch(r"T[1-9]0", name) is None:
+        return None
+    quantiles = result.prediction.quantiles.get(name.lower())
+    if quantiles is not None:
+        low, high = (float(quantiles[row, k]) for k in (1, 3))
+    else:
+        low, high = (_find_formation_times(result, name, k)[row] for k in (1, 3))
+    return (min(low, high), max(low, high)) if np.isfinite([low, high]).all() else None
+
+
+def _find_formation_times(result: Result, name: str, quantile: int) -> NDArray[np.float64]:
+    return compute_bin_formation_times(result, (int(name[1:]) / 100,), quantile)[:, 0]
+
+
 def _formed_at(fraction: float) -> Callable[[Result], F32]:
     name = f"t{100 * fraction:.0f}"
 
@@ -195,7 +231,7 @@ def _formation_error(name: str) -> Callable[[Result], F32]:
     def values(result: Result) -> F32:
         if name in result.prediction.quantiles:
             return result.prediction.half_width(name)
-        low, high = (compute_bin_formation_times(result, (int(name[1:]) / 100,), k)[:, 0] for k in (1, 3))
+        low, high = (_find_formation_times(result, name, k) for k in (1, 3))
         return _f32(0.5 * np.abs(high - low))
 
     return values

@@ -86,6 +86,49 @@ def compute_mass_density(result: Result) -> F64:
     return compute_light_density(result) * ratio
 
 
+def estimate_mass_error(result: Result) -> F64:
+    """Half of the 16-84 % width of the logarithm of a bin's mass, dex, (N,); NaN without. The flux counts as known.
+
+    Dust and M/L are taken as independent. They work against each other: the posterior's own draws are narrower, by a
+    median factor of 1.13 in the mock galaxy.
+
+    Parameters
+    ----------
+    result : Result
+        N bins, of weights for histories.
+    """
+    prediction = result.prediction
+    ratio, dust = prediction.half_width("lg_ml_v"), np.log10(np.e) * prediction.half_width("tau_ism")
+    return np.where(compute_mass_density(result) > 0, np.hypot(ratio, dust), np.nan)
+
+
+def estimate_sfr_error(result: Result, lookback_gyr: float) -> F64:
+    """Half of the 16-84 % width of the logarithm of a bin's rate over ``lookback_gyr``, dex, (N,); NaN without.
+
+    From the light of the age bins that are young enough, each with its own interval, and the dust, all taken as
+    independent: 0.89 of the width of the posterior's own draws, the median in the mock galaxy.
+
+    Parameters
+    ----------
+    result : Result
+        N bins, of weights for histories.
+    lookback_gyr : float
+    """
+    prediction = result.prediction
+    quantiles = prediction.quantiles.get("light_frac")
+    if quantiles is None:
+        return np.full(prediction.ood.shape, np.nan)
+    light = np.asarray(prediction.history("light_frac"), dtype=float)
+    mass = np.asarray(prediction.history("mass_frac"), dtype=float)
+    half = 0.5 * (quantiles[..., 3] - quantiles[..., 1]).astype(float)
+    young = _cover_age_bins(lookback_gyr, find_age_edges(result))
+    per_light = np.divide(mass, light, out=np.zeros_like(mass), where=light > 0) * young
+    made, width = (per_light * light).sum(axis=1), np.sqrt(((per_light * half) ** 2).sum(axis=1))
+    known = (made > 0) & (compute_light_density(result) > 0)
+    of_light = np.divide(width, made, out=np.full(made.shape, np.nan), where=known)
+    return np.asarray(np.log10(np.e) * np.hypot(of_light, prediction.half_width("tau_ism")), dtype=float)
+
+
 def compute_young_share(
     fractions: NDArray[np.floating], lookback_gyr: float, edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR
 ) -> F64:
@@ -103,9 +146,13 @@ def compute_young_share(
     -------
     array (...)
     """
+    return np.asarray(np.asarray(fractions, dtype=float) @ _cover_age_bins(lookback_gyr, edges_gyr))
+
+
+def _cover_age_bins(lookback_gyr: float, edges_gyr: NDArray[np.floating]) -> F64:
+    """Share of each age bin that is younger than a lookback time, (A,)."""
     edges = limit_age_edges(np.asarray(edges_gyr))
-    covered = np.clip((lookback_gyr - edges[:-1]) / np.diff(edges), 0.0, 1.0)
-    return np.asarray(np.asarray(fractions, dtype=float) @ covered)
+    return np.asarray(np.clip((lookback_gyr - edges[:-1]) / np.diff(edges), 0.0, 1.0))
 
 
 def compute_ages_share(
@@ -237,6 +284,36 @@ def compute_total_mass(
     kpc_per_arcsec = compute_kpc_per_arcsec(distance_mpc, result.redshift)
     mass = compute_mass_density(result) * measure_bin_area(result) * kpc_per_arcsec**2
     return float(np.nansum((mass if share is None else mass * share)[rows]))
+
+
+def compute_total_error(
+    result: Result,
+    rows: Any,
+    error_dex: NDArray[np.floating],
+    share: NDArray[np.floating] | None = None,
+) -> float:
+    """Error of a sum over bins as `compute_total_mass`, as a share of it, from the bins' own taken as independent.
+
+    Parameters
+    ----------
+    result : Result
+    rows : index
+        Of the bins, from 0.
+    error_dex : array (N,)
+        Of the logarithm of each bin's mass, or rate.
+    share : array (N,), optional
+        Share of each bin's mass that counts; default: all of it.
+
+    Returns
+    -------
+    float
+        NaN where nothing is summed.
+    """
+    mass = compute_mass_density(result) * measure_bin_area(result)
+    part = (mass if share is None else mass * share)[rows]
+    total = np.nansum(part)
+    error = np.sqrt(np.nansum((part * np.log(10) * np.asarray(error_dex)[rows]) ** 2))
+    return float(error / total) if total > 0 else float("nan")
 
 
 def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:

@@ -292,8 +292,8 @@ def build_summary_table(result: Result) -> QTable:
     """One row for every bin: where it is, what it holds, how far it is to be believed.
 
     Columns: BIN_ID, RA, DEC (deg), N_SPAXELS, AREA (arcsec^2), SNR, V, SIGMA (km/s), the four means with errors, EBV,
-    LG_ML_V (dex), T10 ... T90 (Gyr, with _P16 and _P84), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr (see
-    `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
+    LG_ML_V (dex), T10 ... T90 (Gyr, with _P16 and _P84), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr, with
+    errors (see `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
     """
     bins, data, prediction = result.bins, result.data, result.prediction
     ra, dec = result.wcs.celestial.wcs_pix2world(bins.x, bins.y, 0)
@@ -329,8 +329,10 @@ def _add_history_columns(table: QTable, result: Result) -> None:
     for column, fraction in enumerate(FORMED_FRACTIONS):
         for suffix, values in times.items():
             table[f"T{100 * fraction:.0f}{suffix}"] = values[:, column] * u.Gyr
-    table["LG_MASS_DENSITY"] = maps.MAPS["MASS"].values(result) * u.dex(u.Msun / u.kpc**2)
-    table["LG_SFR_DENSITY"] = maps.MAPS["SFR_100MYR"].values(result) * u.dex(u.Msun / u.yr / u.kpc**2)
+    units = {"LG_MASS_DENSITY": u.Msun / u.kpc**2, "LG_SFR_DENSITY": u.Msun / u.yr / u.kpc**2}
+    for density, name in (("LG_MASS_DENSITY", "MASS"), ("LG_SFR_DENSITY", "SFR_100MYR")):
+        table[density] = maps.MAPS[name].values(result) * u.dex(units[density])
+        table[f"{density}_ERR"] = maps.MAPS[f"{name}_ERR"].values(result) * u.dex
     table.meta["SFR_MYR"] = 100.0
 
 

@@ -12,21 +12,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.batch import cluster
-from napari_sfh.batch.rerun import INPUTS, check_run_outputs, describe_input_files, explain_rerun, list_input_files
-from napari_sfh.config import RunConfig
+from napari_sfh.batch.rerun import check_run_outputs, describe_input_files, explain_rerun
+from napari_sfh.batch.result_files import write_galaxy_result
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.figures.files import save_figure
-from napari_sfh.figures.summary import draw_summary_page
+from napari_sfh.figures.summary import PAGE_DPI, draw_summary_page
 from napari_sfh.io.atomic import ensure_folder, remove_stale_parts
 from napari_sfh.io.outputs import summary_page_path
-from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.results import read_result
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Progress, Result
@@ -71,39 +71,6 @@ class GalaxyOutcome:
     seconds: float = 0.0
 
 
-def save_galaxy_result(result: Result, config: RunConfig, output: Path, inputs: str) -> Path:
-    """Write a result with what identifies its input files, and its page; returns the page.
-
-    Parameters
-    ----------
-    result : Result
-    config : RunConfig
-        What it was made with.
-    output : Path
-        The result file; the page lies beside it.
-    inputs : str
-        `rerun.describe_input_files` before the run.
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    SfhInputError, ComputeError
-        As `io.results.write_result`; or a file has changed since: nobody knows what was read of which.
-    """
-    if describe_input_files(config) != inputs:
-        names = ", ".join(path.name for path in list_input_files(config).values())
-        raise ComputeError(
-            f"{output}: not written, a file of the run has changed while it was read ({names}); run again"
-        )
-    settings = {**result.settings, INPUTS: inputs}
-    write_result(replace(result, settings=settings), output)
-    return save_summary_page(result, output)
-
-
 def save_summary_page(result: Result, output: Path) -> Path:
     """Draw a result's page beside its file.
 
@@ -123,7 +90,7 @@ def save_summary_page(result: Result, output: Path) -> Path:
     ComputeError
         The page cannot be written.
     """
-    return save_figure(draw_summary_page(result), summary_page_path(output), dpi=90)
+    return save_figure(draw_summary_page(result), summary_page_path(output), PAGE_DPI)
 
 
 def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading.Event | None = None) -> GalaxyOutcome:
@@ -158,7 +125,8 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     except Cancelled:
         raise Cancelled from None  # without what was reached: it would travel through the network
     say("writing the result")
-    save_galaxy_result(result, config, job.output, inputs)
+    write_galaxy_result(result, config, job.output, inputs)
+    save_summary_page(result, job.output)
     return GalaxyOutcome(
         name=job.name,
         folder=str(job.folder),

@@ -36,12 +36,15 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
     """
     result, other = comparison.result, comparison.other.name
     shown = {n: k for n, k in maps.SCALAR_MAPS.items() if k in comparison.means}
-    figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
-    figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
-    grid = figure.add_gridspec(len(shown), 4)
+    height = 3.6 * len(shown) + 0.5
+    figure = Figure(figsize=(14, height))  # of fixed places: Matplotlib's own layout takes longer than the drawing
+    figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13, y=1 - 0.15 / height, va="top")
+    around = {"bottom": 0.5 / height, "top": 1 - 0.8 / height, "hspace": 0.28}
+    columns = figure.add_gridspec(len(shown), 3, left=0.125, right=0.685, wspace=0.15, **around)
+    last = figure.add_gridspec(len(shown), 1, left=0.83, right=0.985, **around)
     sky: Any = result.wcs.celestial
     for k, (name, key) in enumerate(shown.items()):
-        row = [figure.add_subplot(grid[k, column], projection=sky) for column in range(3)]
+        row = [figure.add_subplot(columns[k, column], projection=sky) for column in range(3)]
         for column, axes in enumerate(row):
             label_sky_axes(axes, left=column == 0, bottom=k == len(shown) - 1)
         spec, bin_id = maps.MAPS[name], result.bins.bin_id
@@ -50,13 +53,16 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
         for axes, image, title in ((row[0], own, result.model_name), (row[1], theirs, other)):
             drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
             axes.set_title(f"{spec.title}, {title}", size=9)
-        figure.colorbar(drawn, ax=row[:2], label=spec.unit, shrink=0.8, location="left")
+        place = columns[k, 0].get_position(figure)
+        bar = figure.add_axes((0.05, place.y0, 0.01, place.height))
+        figure.colorbar(drawn, cax=bar, label=spec.unit, location="left")
         difference = maps.paint_bins(bin_id, comparison.difference(key))
         low, high = symmetric_limits(difference)
         drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
         row[2].set_title(f"{result.model_name} − other", size=9)
-        figure.colorbar(drawn, ax=row[2], label=QUANTITIES[key].error_unit, shrink=0.8)
-        draw_one_to_one(figure.add_subplot(grid[k, 3]), comparison, key, use)
+        bar = figure.add_axes((0.693, place.y0, 0.01, place.height))
+        figure.colorbar(drawn, cax=bar, label=QUANTITIES[key].error_unit)
+        draw_one_to_one(figure.add_subplot(last[k, 0]), comparison, key, use)
     return figure
 
 

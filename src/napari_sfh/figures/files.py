@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -40,11 +41,32 @@ def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(FIGURE_SUFFIXES)}")
     with write_atomically(path) as part:
-        try:
-            figure.savefig(part, dpi=dpi)
-        except (RuntimeError, ValueError) as e:
-            why = (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
-            raise ComputeError(
-                f"{path}: the page cannot be drawn ({why}); set MATPLOTLIBRC=/dev/null, or mend your matplotlibrc"
-            ) from e
+        part.write_bytes(render_figure(figure, path, dpi))
     return path
+
+
+def render_figure(figure: Figure, path: Path, dpi: int) -> bytes:
+    """What `save_figure` writes to a path.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        Its ending tells the kind of file.
+    dpi : int
+        Pixels per inch of a raster image.
+
+    Raises
+    ------
+    ComputeError
+        As `save_figure`.
+    """
+    content = BytesIO()
+    try:
+        figure.savefig(content, format=path.suffix[1:].lower(), dpi=dpi)
+    except (RuntimeError, ValueError) as e:
+        why = (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
+        raise ComputeError(
+            f"{path}: the page cannot be drawn ({why}); set MATPLOTLIBRC=/dev/null, or mend your matplotlibrc"
+        ) from e
+    return content.getvalue()

@@ -17,6 +17,8 @@ from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
+#: Pixels per inch of the page.
+PAGE_DPI = 90
 #: Length of a colour bar beside its map.
 _BAR_SHARE = 0.85
 

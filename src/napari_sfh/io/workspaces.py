@@ -1,7 +1,7 @@
 """A workspace: everything that a window shows, in one JSON file, and the list of recent ones. No Qt.
 
     {"kind": "napari-sfh workspace", "version": 1, "written_by": "0.1.0",
-     "result": {"path": "ngc0628_sfh.fits", "bins": 812},
+     "result": {"path": "ngc0628_sfh.fits", "bins": 812, "digest": "5c0b..."},
      "forms": {"data": {"cube": {"path": "../cubes/NGC0628.fits"}, "redshift": "0.0022", ...}, ...},
      "session": {"selected": 12, "compared": [40, 41]},
      "canvas": {"camera": {"center": [0, 1.5, -2.0], "zoom": 9.1}, "layers": {"map AGE_LW": {...}}},
@@ -25,11 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Gt, Len
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.sections import make_section_field, read_section
+from napari_sfh.types import Result
 
 KIND = "napari-sfh workspace"
 VERSION = 1
@@ -53,6 +56,8 @@ class Workspace:
         The result file; None before a run.
     n_bins : int
         Of that result, to notice when the file has been replaced since.
+    digest : str
+        Of its contents, for the same purpose (`hash_result`); empty where it is not known.
     forms : mapping
         Fields of each form by their names.
     session : mapping
@@ -65,6 +70,7 @@ class Workspace:
 
     result: Path | None = None
     n_bins: int = 0
+    digest: str = ""
     forms: Mapping[str, Any] = field(default_factory=dict)
     session: Mapping[str, Any] = field(default_factory=dict)
     canvas: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +100,7 @@ def write_workspace(workspace: Workspace, path: Path | str) -> Path:
     content: dict[str, Any] = {"kind": KIND, "version": VERSION, "written_by": _own_version()}
     if workspace.result is not None:
         content["result"] = {**_to_json(workspace.result, folder), "bins": workspace.n_bins}
+        content["result"] |= {"digest": workspace.digest} if workspace.digest else {}
     content |= {name: _to_json(getattr(workspace, name), folder) for name in _BLOCKS}
     write_text_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
@@ -131,13 +138,28 @@ def read_workspace(path: Path | str) -> Workspace:
         raise SfhInputError(f"{path}: result.path holds a null character; save the workspace again")
     where = _from_json({"path": result["path"]}, folder) if "path" in result else None
     blocks = {name: _from_json(content.get(name, {}), folder) for name in _BLOCKS}
-    return Workspace(where, result.get("bins", 0), **blocks)
+    return Workspace(where, result.get("bins", 0), result.get("digest", ""), **blocks)
+
+
+def hash_result(result: Result) -> str:
+    """Digest of what a result says, the same in memory and read from its file.
+
+    Other data, weights or settings change every bin's score and signal-to-noise ratio.
+    """
+    said = (
+        result.prediction.ood,
+        result.data.snr,
+        *(result.prediction.median(k) for k in sorted(result.prediction.scalars)),
+    )
+    rows = [np.nan_to_num(np.asarray(values, np.float32), nan=-1.0) for values in said]
+    return hash_parts(result.model_sha256, *rows)
 
 
 @dataclass(frozen=True)
 class _ResultBlock:
     path: Annotated[str, Len(1)] = "."
     bins: Annotated[int, Ge(0)] = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True)

@@ -369,7 +369,7 @@ def compute_row_medians(values: AnyArray) -> Any:
     width = values.shape[1]
     if not width:
         return xp.sum(values, axis=1) + xp.nan
-    ordered = xp.sort(values, axis=1)  # NaN comes last
+    ordered = xp.sort(values, axis=1, stable=False)  # NaN comes last; NumPy sorts stably ten times as slowly
     known = xp.sum(xp.astype(~xp.isnan(values), xp.int64), axis=1)[:, None]
     lower, upper = (
         xp.take_along_axis(ordered, at.clip(0, width - 1), axis=1)[:, 0] for at in ((known - 1) // 2, known // 2)

@@ -15,11 +15,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
-from napari_sfh.prep.narrow_features import find_narrow_features
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.prep.spikes import find_spikes, measure_local_scatter
+from napari_sfh.prep.spikes import NarrowFaults, find_narrow_faults, measure_local_scatter
 from napari_sfh.types import F64, Bool
 
 #: Brightest bins that are looked at.
@@ -44,7 +44,9 @@ _BESIDE = 15
 _STRETCH, _QUIET = 8, 0.02
 
 
-def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra, tuple[str, ...]]:
+def mask_bad_channels(
+    spectra: BinSpectra, redshift: float, faults: NarrowFaults | None = None
+) -> tuple[BinSpectra, tuple[str, ...]]:
     """Call channels bad that stick out of their neighbours in most bins, or carry no noise.
 
     Parameters
@@ -53,6 +55,8 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         N bins, observed frame.
     redshift : float
         Of the galaxy: what lies at its gas lines is left alone.
+    faults : NarrowFaults, optional
+        Of these spectra, where they are known.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
     if rows.size == 0:
         return spectra, ()
     flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
-    level = np.nanmedian(flux, axis=1, keepdims=True)
+    level = compute_row_medians(flux)[:, None]
     flux = flux[level[:, 0] > 0] / level[level[:, 0] > 0]
     if len(flux) == 0:
         return spectra, ()
@@ -79,10 +83,9 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         warnings.simplefilter("ignore", RuntimeWarning)  # channels without any good pixel are expected
         outliers = _find_lone_outliers(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
-        spikes = find_spikes(spectra, redshift)
-        narrow = find_narrow_features(spectra, redshift)
+        spikes, narrow = faults or find_narrow_faults(spectra, redshift)
         steps = _find_steps(flux, near_line)
-        profile = np.nanmedian(flux, axis=0)
+        profile = compute_row_medians(flux.T)
     blocks, lone = _pair_steps(steps, profile)
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
     common = narrow & (narrow[rows].mean(0) > _MOST_NARROW) & ~bad
@@ -120,12 +123,12 @@ def _find_lone_outliers(flux: F64, near_line: Bool) -> Bool:
     edge = 0.5 * (left + right)
     step = flux - edge
     noise = measure_local_scatter(step)
-    size = np.nanmedian(step, axis=0)
+    size = compute_row_medians(step.T)
     # Nothing beside it may change by as much: not the flank of a line, not the continuum.
-    slope = np.max([np.abs(np.nanmedian(d, axis=0)) for d in (left - left2, right - right2, right - left)], axis=0)
-    ratio = np.nanmedian(step / noise, axis=0)
+    slope = np.max([np.abs(compute_row_medians(d.T)) for d in (left - left2, right - right2, right - left)], axis=0)
+    ratio = compute_row_medians((step / noise).T)
     agree = np.nanmean((np.sign(step) == np.sign(size)) & (np.abs(step) > noise), axis=0)
-    level = np.abs(np.nanmedian(edge, axis=0))
+    level = np.abs(compute_row_medians(edge.T))
     count = np.isfinite(step).sum(0)
     with np.errstate(invalid="ignore"):
         found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
@@ -139,12 +142,12 @@ def _find_steps(flux: F64, near_line: Bool) -> F64:
     step = np.full(flux.shape, np.nan)
     step[:, 1:] = np.diff(flux, axis=1)
     noise = measure_local_scatter(step)
-    size = np.nanmedian(step, axis=0)
+    size = compute_row_medians(step.T)
     beside = np.nan_to_num(np.abs(np.concatenate([[np.nan], size, [np.nan]])), nan=np.inf)
     slope = np.maximum(beside[:n], beside[2 : n + 2])
-    ratio = np.nanmedian(step / noise, axis=0)
+    ratio = compute_row_medians((step / noise).T)
     agree = np.nanmean((np.sign(step) == np.sign(size)) & (np.abs(step) > noise), axis=0)
-    level = np.abs(np.nanmedian(flux - 0.5 * step, axis=0))
+    level = np.abs(compute_row_medians((flux - 0.5 * step).T))
     with np.errstate(invalid="ignore"):
         found = (np.abs(ratio) * np.sqrt(np.isfinite(step).sum(0)) > 1.25 * _SIGNIFICANT) & (agree > _MOST)
         found &= (np.abs(size) > _LEAST_STEP * level) & (np.abs(size) > _STEEP * slope) & ~near_line
@@ -210,7 +213,7 @@ def _find_quiet_stretches(flux: F64, noisy: bool) -> Bool:
     curvature = np.full(flux.shape, np.nan)
     curvature[:, 1:-1] = np.abs(flux[:, :-2] - 2 * flux[:, 1:-1] + flux[:, 2:])
     with np.errstate(all="ignore"):
-        usual = np.nanmedian(curvature, axis=1, keepdims=True)
+        usual = compute_row_medians(curvature)[:, None]
         limit = np.maximum(_QUIET * usual if noisy else 0.0, 3e-7)
         quiet = np.nanmean(np.where(np.isfinite(curvature), curvature <= limit, np.nan), axis=0) > 0.8
     out = np.zeros(n, dtype=bool)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from napari_sfh.jobs import compute_blocks
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
@@ -72,15 +73,20 @@ def find_narrow_features(spectra: BinSpectra, redshift: float) -> Bool:
     if spectra.flux.shape[1] < 2 * _PIECE:
         return found
     most = _find_strongest_features(spectra, redshift)
-    for lo in range(0, len(found), _ROWS):
-        rows = slice(lo, lo + _ROWS)
+
+    def judge(rows: slice) -> Bool:
         flux = np.where(spectra.good[rows], spectra.flux[rows], np.float32(np.nan))
         level, noise = np.abs(_spread_medians(flux)), _measure_noise(flux)
         windows = [_judge_windows(flux, level, noise, most, width) for width in _WIDTHS]
+        marked = np.zeros(flux.shape, dtype=bool)
         for b in np.flatnonzero(np.any([w.found.any(1) for w in windows[1:]], axis=0)):
-            marked = _choose_windows(windows, flux[b], level[b], int(b))
-            if marked.mean() <= _MOST_CHANNELS:
-                found[lo + b] = marked
+            chosen = _choose_windows(windows, flux[b], level[b], int(b))
+            if chosen.mean() <= _MOST_CHANNELS:
+                marked[b] = chosen
+        return marked
+
+    for rows, marked in compute_blocks(judge, len(found), _ROWS):
+        found[rows] = marked
     return found & spectra.good
 
 

@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.jobs import raise_if_cancelled
+from napari_sfh.jobs import compute_blocks, raise_if_cancelled
 from napari_sfh.physics.lines import GAS_LINES_AA, find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, SAMPLED_FROM_PIX, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
@@ -57,6 +57,7 @@ from napari_sfh.types import F32, F64, Bool, Observation
 if TYPE_CHECKING:
     from scipy import sparse
 
+_BLOCK = 64  # bins that one thread takes at a time
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
 _MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad channels that is still filled by the others
@@ -116,9 +117,8 @@ def shift_to_rest_frame(
     mask = np.zeros((n, grid.n_wave), dtype=bool)
     norm = np.full(n, np.nan)
     snr, excess, added = (np.zeros(n, dtype=np.float32) for _ in range(3))
-    for b in range(n):
-        if b % 64 == 0:
-            raise_if_cancelled(cancel)
+
+    def shift(b: int) -> None:
         stretch = (1.0 + redshift) * np.exp(v[b] / C_KMS)
         centre = grid.wave_aa * stretch
         squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
@@ -127,11 +127,18 @@ def shift_to_rest_frame(
         f, variance, ok = _resample(kernel, spectra, b, peaks, channel_aa, grid.pixel_aa * stretch)
         excess[b], added[b] = _find_excess_and_added_kms(squared, centre, sigma[b], grid.sigma_kms)
         mean = _window_mean(f, ok, grid.norm_pixels)
-        if not mean > 0:
-            continue
-        flux[b], error[b], mask[b] = f / mean, np.sqrt(variance) / mean, ok
-        norm[b] = mean * spectra.flux_scale
-        snr[b] = mean / np.sqrt(variance[grid.norm_pixels & ok].mean())
+        if mean > 0:
+            flux[b], error[b], mask[b] = f / mean, np.sqrt(variance) / mean, ok
+            norm[b] = mean * spectra.flux_scale
+            snr[b] = mean / np.sqrt(variance[grid.norm_pixels & ok].mean())
+
+    def shift_block(block: slice) -> None:
+        raise_if_cancelled(cancel)
+        for b in range(block.start, block.stop):
+            shift(b)
+
+    for _ in compute_blocks(shift_block, n, _BLOCK):
+        raise_if_cancelled(cancel)
     return RestSpectra(flux, error, mask, norm, snr, excess, added)
 
 

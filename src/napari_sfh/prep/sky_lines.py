@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.spectra import BinSpectra
@@ -82,8 +83,8 @@ def _stands_out(spectra: BinSpectra, line: float, near: Bool) -> Bool:
     known = np.isfinite(side).sum(1) >= 10
     level = np.zeros(spectra.n_bins)
     scatter = np.full(spectra.n_bins, np.inf)
-    level[known] = np.nanmedian(side[known], axis=1)
-    scatter[known] = SIGMA_PER_MAD * np.nanmedian(np.abs(side[known] - level[known, None]), axis=1)
+    level[known] = compute_row_medians(side[known])
+    scatter[known] = SIGMA_PER_MAD * compute_row_medians(np.abs(side[known] - level[known, None]))
     used = spectra.good[:, core]
     n = np.maximum(used.sum(1), 1)
     mean: F64 = np.where(used, spectra.flux[:, core], 0.0).sum(1, dtype=np.float64) / n

@@ -8,12 +8,13 @@ be read twice) the channels of that bin are masked by `prep.bad_channels.mask_ba
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from napari_sfh.jobs import compute_blocks
 from napari_sfh.physics.filters import compute_row_medians
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
@@ -35,6 +36,25 @@ _MOST_RUNS, _MOST_BINS = 300, 0.5
 _DEPARTS, _CARRIES = 8.0, 0.05
 
 
+class NarrowFaults(NamedTuple):
+    """Pixels (N, n) of N bins where no star and no gas has what is there."""
+
+    spikes: Bool  # of one channel, see `find_spikes`
+    features: Bool  # of two or three, see `prep.narrow_features`
+
+
+def find_narrow_faults(spectra: BinSpectra, redshift: float) -> NarrowFaults:
+    """Both kinds; what is found in a bin depends on that bin alone.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+    redshift : float
+        Of the galaxy.
+    """
+    return NarrowFaults(find_spikes(spectra, redshift), find_narrow_features(spectra, redshift))
+
+
 def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
     """Pixels (N, n) of one channel that stand far out of one bin's spectrum.
 
@@ -50,20 +70,21 @@ def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
     near_line = np.abs(spectra.wave_aa[:, None] - lines).min(1) < _LINE_REACH_AA
     steep = np.where(near_line, _STEEP_NEAR_LINE, _STEEP)
     found = np.zeros(spectra.flux.shape, dtype=bool)
-    for lo in range(0, len(found), _ROWS):
-        rows = slice(lo, lo + _ROWS)
+
+    def judge(rows: slice) -> Bool:
         flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
         nan = np.full((len(flux), 2), np.nan)
         wide = np.concatenate([nan, flux, nan], axis=1)
         left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
         step = np.abs(flux - 0.5 * (left + right))
         calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # bins without any good pixel are expected
-            level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
-            noise = measure_local_scatter(step)
+        level = np.abs(compute_row_medians(flux))[:, None]
+        noise = measure_local_scatter(step)
         with np.errstate(invalid="ignore"):
-            found[rows] = (step > _SPIKE * noise) & (step > _LEAST_SPIKE * level) & (step > steep * calm)
+            return np.asarray((step > _SPIKE * noise) & (step > _LEAST_SPIKE * level) & (step > steep * calm))
+
+    for rows, spikes in compute_blocks(judge, len(found), _ROWS):
+        found[rows] = spikes
     return found & spectra.good
 
 
@@ -90,7 +111,7 @@ def measure_local_scatter(step: F64) -> F64:
 
 def remove_spikes(
     spectra: BinSpectra, cube: Cube, bins: BinMap, first: int, light: F32 | None, redshift: float
-) -> tuple[BinSpectra, tuple[str, ...]]:
+) -> tuple[BinSpectra, NarrowFaults, tuple[str, ...]]:
     """Sum bins again without the spaxels that hold their spikes, in the channels of the spikes.
 
     Parameters
@@ -109,17 +130,20 @@ def remove_spikes(
     Returns
     -------
     spectra : BinSpectra
+    faults : NarrowFaults
+        What is left in them.
     notes : tuple of str
         How many pixels of spaxels were left out.
     """
-    spikes = find_spikes(spectra, redshift) | find_narrow_features(spectra, redshift)
+    faults = find_narrow_faults(spectra, redshift)
+    spikes = faults.spikes | faults.features
     spikes &= spikes.mean(0) <= max(_MOST_BINS, 1.5 / len(spikes)) if len(spikes) else False
     runs = _list_runs(spikes)
     if not 0 < len(runs) <= _MOST_RUNS or cube.is_streamed:
-        return spectra, ()
+        return spectra, faults, ()
     members = BinMembers.of(bins, light)
     flux, variance, good = spectra.flux.copy(), spectra.variance.copy(), spectra.good.copy()
-    lost = 0
+    lost, changed = 0, np.zeros(len(flux), dtype=bool)
     for (start, stop), rows in runs.items():
         if first + start < 1 or first + stop >= cube.shape[0]:
             continue
@@ -136,13 +160,20 @@ def remove_spikes(
         flux[place], good[place] = summed[0][mended], summed[2][mended]
         if cube.has_variance:
             variance[place] = summed[1][mended]
+        changed[mended] = True
         lost += int(carriers.size) * (stop - start)
     if lost == 0:
-        return spectra, ()
-    mended_spectra = replace(spectra, flux=flux, variance=variance, good=good)
-    return mended_spectra, (
-        f"spikes of one to three channels (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
-        f"in {int(spikes.any(1).sum())} bins",
+        return spectra, faults, ()
+    some = replace(spectra, flux=flux[changed], variance=variance[changed], good=good[changed])
+    for kind, again in zip(faults, find_narrow_faults(some, redshift)):
+        kind[changed] = again
+    return (
+        replace(spectra, flux=flux, variance=variance, good=good),
+        faults,
+        (
+            f"spikes of one to three channels (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
+            f"in {int(spikes.any(1).sum())} bins",
+        ),
     )
 
 

@@ -64,13 +64,13 @@ def prepare_observation(
     SfhInputError
         Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
     """
-    config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
+    config, redshift, bins, light = inputs.config, galaxy.redshift, galaxy.bins, galaxy.spaxels.signal
     instrument = inputs.bundle.instrument
     grid = instrument.grid
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
-    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
-    summed, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
-    summed, channel_notes = mask_bad_channels(summed, redshift)
+    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, light, progress, cancel)
+    summed, faults, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, light, redshift)
+    summed, channel_notes = mask_bad_channels(summed, redshift, faults)
     checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(spectra.remove_milky_way_dust(summed, config.ebv_mw or 0.0), redshift)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)

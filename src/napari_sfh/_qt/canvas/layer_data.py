@@ -169,6 +169,9 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         value = float(spec.values(result)[bin_id - 1, age])
         return f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
     value = float(spec.values(result)[bin_id - 1])
+    interval = maps.find_formation_interval(result, name, bin_id - 1)
+    if interval is not None:  # a ± would reach beyond the age of the Universe
+        return f"{spec.title} {_format_number(value, spec.unit)} ({interval[0]:.2f}–{interval[1]:.2f}) {spec.unit}"
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
     return f"{spec.title} {_format_number(value, spec.unit)}{plus} {format_unit(spec.unit)}".strip()

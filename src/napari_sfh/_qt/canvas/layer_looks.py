@@ -50,7 +50,7 @@ def apply_look(layer: Any, look: Mapping[str, Any]) -> None:
     other_unit = link is not None and link.role in UNIT_ROLES and look.get("name") != layer.name
     exclusive = link is not None and link.role in EXCLUSIVE_ROLES
     for key, value in look.items():
-        if key not in LOOK or not hasattr(layer, key):
+        if key not in LOOK or not hasattr(layer, key) or read_look(layer).get(key) == value:
             continue
         if (key == "contrast_limits" and other_unit) or (key == "visible" and exclusive):
             continue

@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.canvas.drawn_shapes import OUTLINE_KINDS, SHAPES, outline_to_shape, shape_to_polygon
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.session import PLOT_REGION, Session
 from napari_sfh.analysis.regions import Outline, Spread, Weight
 from napari_sfh.errors import SfhInputError
@@ -135,7 +137,7 @@ class RegionLayer:
 
     def _empty_layer(self) -> Any:
         if self._layer is None or self._layer not in self._viewer.layers:
-            self._layer = self._viewer.add_shapes(
+            layer = Shapes(
                 name=LAYER_NAME,
                 ndim=2,
                 face_color="transparent",
@@ -143,10 +145,12 @@ class RegionLayer:
                 edge_width=self._line_width(),
                 features={name: np.empty(0, dtype) for name, dtype in _TYPES.items()},
                 feature_defaults=_FEATURES,
-                text={"string": f"{{{LABEL}}}", "size": 12, "color": "white", "anchor": "upper_left"},
+                text={"string": f"{{{LABEL}}}", "size": 12, "color": _BARE_COLOR, "anchor": "center"},
                 metadata={KEY: LayerLink("region", "", self._session.result)},
                 **self._session.sky.transform(),
             )
+            with keep_selection(self._viewer.layers):
+                self._layer = self._viewer.add_layer(layer)
             self._layer.events.data.connect(self._changed)
         self._put = []
         # What hears of this would look for bins after the mouse has begun to draw, and end the drawing.
@@ -259,6 +263,14 @@ class RegionLayer:
             return
         if str(layer.mode).startswith("add") and len(layer.data):
             layer.mode = "pan_zoom"
+        rows = list(self._session.find_rows(self._group(self.outlines())).values())
+        self._session.prepare_means(ONE_REGION, rows, self._weight, self._spread, self._show)
+
+    def _show(self) -> None:
+        """Show the means of the regions, which are at hand."""
+        layer = self._find()
+        if layer is None:
+            return
         shapes = self.outlines()
         groups = self._group(shapes)
         with suppress(SfhInputError):  # no bin with a prediction: said below
@@ -292,6 +304,8 @@ class RegionLayer:
             layer.current_edge_color = _BARE_COLOR
             if colors:
                 layer.edge_color = colors
+                # White words on a yellow map cannot be read; the outline can.
+                layer.text.color = colors
 
 
 def _make_weak_follow(region: RegionLayer) -> Callable[[], None]:

@@ -49,6 +49,9 @@ class LayerStack:
         self.display = CanvasDisplay(viewer, self._make_ready, self.scene)
         self.display.changed.connect(self._shown_changed)
         viewer.dims.events.current_step.connect(self._age_changed)
+        # napari names the axes anew with every layer that comes or goes.
+        viewer.layers.events.inserted.connect(self._age_changed, position="last")
+        viewer.layers.events.removed.connect(self._age_changed, position="last")
         self.marks = SelectionMarks(viewer)
         self.legends = LayerLegends(viewer)
         session.selection_changed.connect(self.refresh_outline)
@@ -57,6 +60,8 @@ class LayerStack:
         """Stop listening; the layers stay."""
         self._session.selection_changed.disconnect(self.refresh_outline, missing_ok=True)
         self._viewer.dims.events.current_step.disconnect(self._age_changed)
+        self._viewer.layers.events.inserted.disconnect(self._age_changed)
+        self._viewer.layers.events.removed.disconnect(self._age_changed)
         self.display.release()
         self.marks.release()
         self.legends.release()
@@ -115,8 +120,11 @@ class LayerStack:
         mine = [layer for layer in self._viewer.layers if get_layer_link(layer.metadata) is not None]
         looks = {get_look_key(layer): read_look(layer) for layer in mine}
         for layer in mine:
-            if "visible" in looks[get_look_key(layer)]:
-                looks[get_look_key(layer)]["visible"] = self.is_shown(layer)
+            look = looks[get_look_key(layer)]
+            if "visible" in look:
+                look["visible"] = self.is_shown(layer)
+            if _has_role(layer, ("map",)) and not self._has_own_limits(layer):
+                del look["contrast_limits"]  # they follow from the form's choice, and from the result
         return {**self._looks, **looks}
 
     def is_shown(self, layer: Any) -> bool:
@@ -125,10 +133,10 @@ class LayerStack:
 
     def set_looks(self, looks: Mapping[str, dict[str, Any]]) -> None:
         """Put looks back; those of maps that have no layer yet wait for it."""
-        self._looks = dict(looks)
+        self._looks |= looks
         for layer in self._viewer.layers:
-            if get_layer_link(layer.metadata) is not None:
-                apply_look(layer, self._looks.get(get_look_key(layer), {}))
+            if get_look_key(layer) in looks:
+                apply_look(layer, looks[get_look_key(layer)])
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
         """New data in place: taking a layer away and adding another costs ten times as much."""
@@ -150,6 +158,7 @@ class LayerStack:
         self._version += 1
         self._painted.clear()
         self._looks = {}
+        self._typed.clear()
         self.display.main_maps = maps.list_main_maps(result)
         if self.current not in maps.list_result_maps(result):
             self.choose_map(self.display.main_maps[0])
@@ -271,12 +280,19 @@ class LayerStack:
         layer = self.display.find_layer(shown)
         if self._setting or shown.role != "map" or result is None or layer is None:
             return
-        by_age = is_map_by_age(shown.name) and self._limits != "full"
-        chosen = self._choose_age_limits(layer) if by_age else maps.choose_map_limits(result, shown.name, self._limits)
-        if np.allclose(layer.contrast_limits, chosen, rtol=1e-5, atol=0):
-            self._typed.discard(shown)
-        else:
+        if self._has_own_limits(layer):
             self._typed.add(shown)
+        else:
+            self._typed.discard(shown)
+
+    def _has_own_limits(self, layer: Any) -> bool:
+        """Whether the limits of a map are others than those that the form's choice makes."""
+        result, link = self._session.result, get_layer_link(layer.metadata)
+        if result is None or link is None or link.name not in maps.MAPS:
+            return True
+        by_age = is_map_by_age(link.name) and self._limits != "full"
+        chosen = self._choose_age_limits(layer) if by_age else maps.choose_map_limits(result, link.name, self._limits)
+        return not np.allclose(layer.contrast_limits, chosen, rtol=1e-5, atol=0)
 
     @property
     def limits_of_shown(self) -> str:

@@ -11,6 +11,9 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 PaintStep = Callable[[], object]
+#: Milliseconds from the start of a step to the next one at the earliest. A timer of none would fire before other timers
+#: that are due: two long steps would follow each other as one block.
+BREAK_MS = 4
 #: Milliseconds between two looks whether steps that are held may go on.
 HOLD_MS = 50
 
@@ -58,7 +61,7 @@ class StepQueue:
         self._pause, self._paused = pause, ExitStack()
         self._steps: deque[PaintStep] = deque()
         self._timer = QTimer(parent)
-        self._timer.setInterval(0)
+        self._timer.setInterval(BREAK_MS)
         self._timer.timeout.connect(self._next)
 
     @property
@@ -79,7 +82,7 @@ class StepQueue:
 
     def _next(self) -> None:
         held = self._hold() and not (self._dark or (self._steps and isinstance(self._steps[0], UnpaintedStep)))
-        self._timer.setInterval(HOLD_MS if held else 0)
+        self._timer.setInterval(HOLD_MS if held else BREAK_MS)
         if self._dark:
             self._paint(True)
         elif self._steps and not held:

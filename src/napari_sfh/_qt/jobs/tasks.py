@@ -23,7 +23,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
-from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
+from napari_sfh.io.workspaces import SUFFIX, Workspace, hash_result, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
 
@@ -202,17 +202,28 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
 
 
 def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
-    """The pipeline with the form's options; if it was cancelled, with the bins that were reached."""
+    """The pipeline with the form's options; if it was cancelled, with the bins that were reached.
+
+    Raises
+    ------
+    SfhInputError, ComputeError
+        As `pipeline.run_pipeline`; or a file has changed while it was read.
+    """
     report_progress(Progress("starting", 0, 0), progress, cancel)
+    from napari_sfh.batch.rerun import describe_input_files
+    from napari_sfh.batch.result_files import check_input_files
     from napari_sfh.decisions import configure_run
     from napari_sfh.pipeline import run_pipeline
 
+    config = configure_run(**options)
+    inputs = describe_input_files(config)
     try:
-        result = run_pipeline(configure_run(**options), progress, cancel)
+        result = run_pipeline(config, progress, cancel)
     except Cancelled as stopped:
         if stopped.reached is None:
             raise
         result = stopped.reached
+    check_input_files(config, inputs, "not shown")
     report_progress(Progress("maps", 0, 0), progress)
     return prepare_result(result)
 
@@ -281,6 +292,11 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
             notes.append(
                 f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
                 "when the workspace was saved: the selected bins are others."
+            )
+        elif workspace.digest and hash_result(shown.result) != workspace.digest:
+            notes.append(
+                f"{workspace.result.name} has been written anew: its values are not those that were shown when the "
+                "workspace was saved."
             )
         return OpenedWorkspace(workspace, shown, None, tuple(notes))
     if workspace.result is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, pg
-from napari_sfh._qt.session import BinMark, Session
+from napari_sfh._qt.session import PLOT_REGION, BinMark, Session
 from napari_sfh.analysis.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
@@ -153,7 +154,8 @@ class BrushLink:
                 if int(row) + 1 not in self._session.shown:
                     self._session.toggle_compared(int(row) + 1)
         else:
-            self._attempt(lambda: self._session.set_plot_region(rows))
+            show = partial(self._attempt, partial(self._session.set_plot_region, rows))
+            self._session.prepare_means(PLOT_REGION, [rows], "mass", "scatter", show)
 
 
 def _has_shift(event: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
+from napari_sfh._qt.jobs.latest import LatestJob
 from napari_sfh._qt.jobs.tool_tasks import ContourMap, MapContours
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
@@ -27,6 +29,7 @@ from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, Map
 from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
@@ -157,8 +160,10 @@ class ColourImageTool(Tool):
         self._loading: ContourKey | None = None
         self._stale = False
         self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
+        self._tracer = LatestJob(self._traced, self._not_painted)
         # A window that closes destroys the widgets without a word to Python.
         self.widget.destroyed.connect(partial(BackgroundJob.abandon, self._painter))
+        self.widget.destroyed.connect(partial(LatestJob.abandon, self._tracer))
         self._timer = QTimer(self.widget)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAINT_MS)
@@ -180,6 +185,11 @@ class ColourImageTool(Tool):
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-U shows and hides the mosaics."""
         return {"Alt-U": self._press_show}
+
+    @property
+    def working(self) -> bool:
+        """True while contours are traced."""
+        return self._tracer.running
 
     def toggle(self) -> None:
         """Show the mosaics, or hide them.
@@ -384,19 +394,20 @@ class ColourImageTool(Tool):
                 self._draw_levels()
 
     def _draw_levels(self) -> None:
-        """Trace the form's levels in the map at hand, unless they are drawn."""
-        result = self.host.session.result
-        if self._map is None or result is None:
+        """Trace the form's levels in the map at hand."""
+        if self._map is not None:
+            n, typed = int(self.form.levels.value), parse_levels(self.form.typed_levels.value)
+            self._tracer.ask(partial(_trace, of=self._map, n=n, typed=typed))
+
+    def _traced(self, traced: tuple[tuple[ContourKey, ContourMap], MapContours]) -> None:
+        """Show what was traced, unless it is there, or is not wanted any more."""
+        result, (of, drawn) = self.host.session.result, traced
+        if result is None or of is not self._map or self.form.contours.value != of[1].name:
             return
-        found = self._map[1]
-        drawn = tool_tasks.trace_map_contours(found, self.form.levels.value, parse_levels(self.form.typed_levels.value))
-        there = self.host.stack.find("contours", found.name) is not None
-        if (
-            not there
-            or self.contours is None
-            or (drawn.title, drawn.levels) != (self.contours.title, self.contours.levels)
-        ):
-            self._drawn(result, found.name, drawn)
+        there = self.host.stack.find("contours", of[1].name) is not None
+        shown = None if self.contours is None else (self.contours.title, self.contours.levels)
+        if not there or shown != (drawn.title, drawn.levels):
+            self._drawn(result, of[1].name, drawn)
 
     def _line_width(self, result: Result) -> float:
         return float(self.form.line_width.value) * max(result.bins.bin_id.shape) / 250
@@ -417,7 +428,8 @@ class ColourImageTool(Tool):
             layer.data = split_into_segments(self.lines)
             layer.metadata = self._describe_contours(result, name, drawn)
         else:
-            self.do_unpainted(partial(self._make_contours, result, name, drawn), self._insert_contours)
+            steps = partial(self._make_contours, result, name, drawn), self._insert_contours, self._reveal_contours
+            self.do_unpainted(*steps)
         self.host.show_message(f"Contours of {drawn.title} from {drawn.source}.")
 
     def _make_contours(self, result: Result, name: str, drawn: MapContours) -> None:
@@ -431,6 +443,7 @@ class ColourImageTool(Tool):
             edge_width=self._line_width(result),
             opacity=0.9,
             metadata=self._describe_contours(result, name, drawn),
+            visible=False,  # napari would cut and draw the pieces at every step
             **self.host.session.sky.transform(),
         )
 
@@ -441,6 +454,12 @@ class ColourImageTool(Tool):
             with keep_selection(self.host.viewer.layers):
                 self.host.viewer.add_layer(layer)
             self.host.stack.activate()
+
+    def _reveal_contours(self) -> None:
+        for layer in self.host.viewer.layers:
+            link = get_layer_link(layer.metadata)
+            if link is not None and link.role == "contours":
+                layer.visible = True
 
     @staticmethod
     def _describe_contours(result: Result, name: str, drawn: MapContours) -> dict[str, Any]:
@@ -461,7 +480,8 @@ class ColourImageTool(Tool):
         self._result = result
         self.field, self.paths, self._map = None, {}, None
         self._take(None)
-        for role in ("composite", "contours"):
+        # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
+        for role in ("contours", "composite"):
             self._remove(role)
         with self.form.contours.changed.blocked():
             self.form.offer_contours([] if result is None else maps.list_result_maps(result))
@@ -510,10 +530,22 @@ class ColourImageTool(Tool):
         """Paint no more."""
         self._timer.stop()
         self._painter.abandon()
+        self._tracer.abandon()
         self.host.viewer.layers.events.inserted.disconnect(self._inserted)
 
     def _ask(self, _: object = None) -> None:
         self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
+
+
+def _trace(
+    progress: ReportProgress,
+    cancel: threading.Event,
+    of: tuple[ContourKey, ContourMap],
+    n: int,
+    typed: tuple[float, ...],
+) -> tuple[tuple[ContourKey, ContourMap], MapContours]:
+    """In the thread: contours, with the map that they are of."""
+    return of, tool_tasks.trace_map_contours(of[1], n, typed)
 
 
 def _draw_page(*parts: Any, **settings: Any) -> Any:

@@ -135,11 +135,12 @@ class LineTool(DockTool):
             No lines are loaded, or one of the four of O3N2 is missing.
         """
         drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
-        self.open_dock_with(partial(self._draw, drawn))
+        self.open_dock_with(partial(self._draw, drawn), self._mark, self._fill_dock)
 
     def _draw(self, drawn: GasDiagrams) -> None:
         self.plots.draw(drawn)
-        self.plots.mark(self.host.session.list_marks())
+
+    def _fill_dock(self) -> None:
         self.prepare_dock().fill(True)
 
     def make_dock(self) -> ToolDock:
@@ -150,7 +151,9 @@ class LineTool(DockTool):
         self.table_button = make_save_button(
             "Table…", "Every bin's lines, gas, young stars: ECSV or FITS", self._ask_table
         )
-        return ToolDock(self.host.viewer, [self.plots], None, [self.figure_button, self.table_button], _EMPTY)
+        dock = ToolDock(self.host.viewer, [self.plots], None, [self.figure_button, self.table_button], _EMPTY)
+        dock.seen.connect(self._mark)
+        return dock
 
     def save_table(self, path: Path | str) -> None:
         """Write `gas_and_stars.build_gas_table`."""
@@ -181,6 +184,10 @@ class LineTool(DockTool):
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The shown bins stand out in the plots."""
         if self.dock is not None and self.lines is not None:
+            self.dock.touch()
+
+    def _mark(self) -> None:
+        if self.lines is not None:
             self.plots.mark(self.host.session.list_marks())
 
     def describe(self, bin_id: int) -> str:

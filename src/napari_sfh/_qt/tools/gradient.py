@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, PushButton
+from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, read_form
 from napari_sfh._qt.plots.brush import BrushLink
@@ -321,6 +323,10 @@ class GradientTool(DockTool):
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """Mark the shown bins, and those inside regions, among the points."""
         if self.dock is not None and self.found:
+            self.dock.touch()
+
+    def _mark(self) -> None:
+        if self.found:
             self.plot.mark(self.found[self.quantity.value], self.host.session.list_marks())
 
     def on_busy(self, busy: bool) -> None:
@@ -365,14 +371,16 @@ class GradientTool(DockTool):
         self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
         self._brush = BrushLink(self.plot.box, self.host.session, self.host.attempt)
         fields = [self.quantity, self.figure_button, self.table_button]
-        return ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
+        dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
+        dock.seen.connect(self._mark)
+        return dock
 
     def _show(self, _: object = None) -> None:
         if not self.found:
             return
         shown = self.found[self.quantity.value]
         self.plot.draw(shown)
-        self.plot.mark(shown, self.host.session.list_marks())
+        self._mark()
         self._tell()
 
     def _tell(self) -> None:
@@ -444,7 +452,7 @@ class GradientTool(DockTool):
         """An empty layer for the ellipse, if there is none."""
         if self._find() is not None or result is not self.host.session.result:
             return
-        self._layer = self.host.viewer.add_shapes(
+        layer = Shapes(
             name=LAYER,
             ndim=2,
             face_color="transparent",
@@ -453,6 +461,8 @@ class GradientTool(DockTool):
             metadata={KEY: LayerLink("disc", "", result)},
             **self.host.session.sky.transform(),
         )
+        with keep_selection(self.host.viewer.layers):
+            self._layer = self.host.viewer.add_layer(layer)
         self._layer.events.data.connect(self._dragged)
 
     def _dragged(self, event: Any) -> None:

@@ -57,26 +57,36 @@ def measure_magnesium_excess(data: Observation, model_flux: F32) -> tuple[F64, F
     excess, noise : arrays (N,)
         Relative depth, the mean over the feature; NaN where a window is off the grid or masked, or without a model.
     """
-    weights = 1.0 * _weigh_pixels(data, model_flux, MAGNESIUM_WINDOWS)
+    wave = data.instrument.wave_aa
+    near = slice(*np.searchsorted(wave, _find_range()))  # no other pixel has a weight
+    mask, model, noise = data.mask[:, near], model_flux[:, near], data.error[:, near]
+    modelled = np.isfinite(model) & (model > 0) & mask
+    usable = (modelled & (noise > 0)).astype(float)
+    weights = 1.0 * _weigh_pixels(wave[near], usable, MAGNESIUM_WINDOWS)
     for feature in IRON_WINDOWS:
-        weights -= _weigh_pixels(data, model_flux, feature) / len(IRON_WINDOWS)
-    known = np.isfinite(weights).all(1) & (data.n_bins > 0)
-    safe = np.where(np.isfinite(model_flux) & (model_flux > 0) & data.mask, model_flux, 1.0)
-    ratio, error = (np.where(data.mask, x, 0.0) / safe for x in (data.flux, data.error))
+        weights -= _weigh_pixels(wave[near], usable, feature) / len(IRON_WINDOWS)
+    known = np.isfinite(weights).all(1) & (near.stop > near.start)
+    safe = np.where(modelled, model, 1.0)
+    ratio, error = (np.where(mask, x, 0.0) / safe for x in (data.flux[:, near], noise))
     excess = np.where(known, (weights * ratio).sum(1), np.nan)
     return excess, np.where(known, np.sqrt(((weights * error) ** 2).sum(1)), np.nan)
 
 
-def _weigh_pixels(data: Observation, model_flux: F32, feature: FeatureWindows) -> F64:
-    """Weights (N, W) by which the ratio of data to model is summed to a feature's depth; NaN rows: not known.
+def _find_range() -> tuple[float, float]:
+    """First and last wavelength of all windows; a little more, so that both are inside."""
+    edges = [edge for feature in (MAGNESIUM_WINDOWS, *IRON_WINDOWS) for pair in feature.sides for edge in pair]
+    return min(edges), max(edges) + 1e-6
+
+
+def _weigh_pixels(wave: F64, usable: F64, feature: FeatureWindows) -> F64:
+    """Weights (N, n) by which the ratio of data to model is summed to a feature's depth; NaN rows: not known.
 
     Near a ratio of one, the depth is a straight line's value at the band, from the sides, less the mean of the band.
+    ``usable`` (N, n) is 1 where a pixel counts, else 0.
     """
-    wave = data.instrument.wave_aa
     band, *sides = ((wave >= lo) & (wave <= hi) for lo, hi in (feature.band, *feature.sides))
-    usable = (data.mask & np.isfinite(model_flux) & (model_flux > 0) & (data.error > 0)).astype(float)
     counts = [(usable[:, part].sum(1), int(part.sum())) for part in (band, *sides)]
-    known = np.ones(data.n_bins, bool)
+    known = np.ones(len(usable), bool)
     for seen, whole in counts:
         known &= (whole >= _LEAST_PIXELS) & (seen >= _LEAST_USABLE * whole)
     x = (wave - np.mean(feature.band)) / 100.0

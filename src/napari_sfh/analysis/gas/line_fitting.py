@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.gas.line_maps import LINES, NII, OIII, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.jobs import ReportProgress, compute_blocks, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.lines import NII_AA, NII_RATIO, OIII_AA, OIII_RATIO, find_stellar_pixels
@@ -36,7 +36,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import find_added_kms, noise_gain
-from napari_sfh.types import F32, F64, Bool, Observation, Prediction, Progress, Result
+from napari_sfh.types import F32, F64, I64, Bool, Observation, Prediction, Progress, Result
 
 #: Rest-frame windows of the fit, Angstrom.
 WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
@@ -207,21 +207,23 @@ def fit_emission_lines(
         The weights have no templates or predict no histories, or the grid holds none of the lines.
     """
     grid = data.instrument.grid
-    pixels = _find_line_pixels(bundle, grid, data.instrument.name)
+    pixels = np.flatnonzero(_find_line_pixels(bundle, grid, data.instrument.name))
     report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
     velocity, added = np.full(n, np.nan), find_added_kms(data)
-    for lo in range(0, n, _BATCH):
-        report_progress(Progress("emission lines", lo, n), progress, cancel)
-        rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
-        if rows.size:
-            at = np.ix_(rows, np.flatnonzero(pixels))
-            flux[rows], error[rows], velocity[rows] = fit_lines(
-                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], added[rows], grid
-            )
-    report_progress(Progress("emission lines", n, n), progress, cancel)
+
+    def fit(block: slice) -> tuple[I64, tuple[F64, F64, F64] | None]:
+        rows = block.start + np.flatnonzero(np.isfinite(stars[block, 0]))
+        at = np.ix_(rows, pixels)
+        found = data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], added[rows]
+        return rows, fit_lines(*found, grid) if rows.size else None
+
+    for block, (rows, found) in compute_blocks(fit, n, _BATCH):
+        report_progress(Progress("emission lines", block.stop, n), progress, cancel)
+        if found is not None:
+            flux[rows], error[rows], velocity[rows] = found
     to_cgs = data.norm_cgs * (1.0 + redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
     columns = {line.name: k for k, line in enumerate(_MODEL)}
     return LineFluxes(
