@@ -92,8 +92,8 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert "LW age" in tool.words.text()
     dock.session.select(3)
     chosen = tool.plot.marked
-    _, y = chosen.getData()
-    assert y == pytest.approx(result.prediction.median("lg_age_lw")[2])
+    wanted = pytest.approx(result.prediction.median("lg_age_lw")[2])
+    qtbot.waitUntil(lambda: chosen.getData()[1] == wanted, timeout=60_000)  # with the next painting
     (color,) = {spot.brush().color().name() for spot in chosen.points()}
     assert color in dock.session.outlines()[1], "one colour on the map and in the plot"
     assert FORMER not in tool.words.text()
