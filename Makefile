@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs docs dist dist-test lint system performance gpu clean help
+.PHONY: demo test real proofs docs dist dist-test lint style types suite system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,13 +28,20 @@ system: ## system libraries of Qt and OpenGL (installs them when root on Debian,
 demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 forces no window
 	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
 
-test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours, windows on virtual screens, on two cores; the real galaxy
-	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+test: system style ## lint, types and imports beside every test that does not need hours, on two cores; the real galaxy
+	@$(MAKE) --no-print-directory -j 2 types suite
 	@$(MAKE) --no-print-directory real
 
-lint: $(STAMP) ## format, style; then types and imports on an installed copy, where training/ is a subpackage
+suite: system $(STAMP) # windows on virtual screens
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+lint: style types ## format, style, types, imports
+
+style: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types: $(STAMP) # and imports, on an installed copy, where training/ is a subpackage
 	@rm -rf build $(VENV)/lint
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/lint .
 	MYPYPATH=$(VENV)/lint $(BIN)/mypy

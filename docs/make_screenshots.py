@@ -201,6 +201,7 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     tools["compare"].load_truth()
     dock.wait()
     tools["compare"].form.difference.value = True
+    dock.wait()
     shoot(viewer, "truth")
     tools["compare"].form.difference.value = False
     unfold(dock, "ppxf")

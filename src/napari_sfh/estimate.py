@@ -29,7 +29,7 @@ from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.instruments.line_spread import LineSpread
+from napari_sfh.instruments.line_spread import LineSpread, guess_line_spread
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
@@ -490,7 +490,9 @@ def _observe_spectrum(
     z = _redshift_of(one, path, config)
     short = _describe_missing_range(one, path, bundle, z)
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
-    lsf = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf)
+    lsf, words = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf), ""
+    if lsf is None:
+        lsf, words = guess_line_spread(one.wave_aa, instrument.grid.lsf)
     observed = BinSpectra(
         one.wave_aa, one.flux[None], one.variance[None], (one.good & (not short))[None], 1.0, True, lsf
     )
@@ -498,9 +500,8 @@ def _observe_spectrum(
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
     notes.extend(f"{one.name}: {note}" for note in check_errors(observed))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
-    if lsf is None:
-        own = instrument.grid.lsf.describe()
-        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give `lsf`")
+    if words:
+        notes.append(f"line-spread function of the spectra unknown: taken as {words}; give `lsf`")
     if config.sigma_kms is None:
         notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give `sigma_kms`")
     zeros = np.zeros(1)

@@ -73,14 +73,15 @@ def _add_refine_parser(commands: Subparsers) -> None:
     refine = commands.add_parser(
         "refine",
         help="posteriors of some bins by likelihood, beside the network's",
-        description="The forward model itself is sampled from the network's draws, with the same prior: stars off the "
-        "gas lines, a smooth calibration and the size of the errors free. About a minute a bin.",
+        description="The forward model itself is sampled, with the network's prior, not from its answer: stars off the "
+        "gas lines, a smooth calibration and the size of the errors free. Ten seconds of processor a bin, or more.",
     )
     refine.add_argument("result", type=Path, metavar="OUT.fits")
     which = refine.add_mutually_exclusive_group(required=True)
     which.add_argument("--bin", type=int, nargs="+", metavar="N", dest="bins", help="1..N")
     which.add_argument("--region", type=Path, metavar="FILE.reg", help="the bins inside regions of DS9")
-    refine.add_argument("--moves", type=int, default=120, help="of each chain at the end (default %(default)s)")
+    moves = "of each chain; up to four times as many until chains meet (default %(default)s)"
+    refine.add_argument("--moves", type=int, default=64, help=moves)
     refine.add_argument("--order", type=int, default=12, help="of the calibration's polynomial (default %(default)s)")
     refine.add_argument(
         "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
@@ -265,7 +266,7 @@ def run_smooth_command(options: argparse.Namespace) -> int:
 def run_refine_command(options: argparse.Namespace) -> int:
     """``napari-sfh refine``."""
     make_stderr_logger(options.quiet)("refine: loading the libraries")
-    from napari_sfh.analysis.refinement.annealed_sampling import SamplingSettings
+    from napari_sfh.analysis.refinement.mode_sampling import SamplingSettings
     from napari_sfh.analysis.refinement.refining import RefinementSettings
     from napari_sfh.analysis.refinement.result_bins import (
         build_refinement_table,
@@ -284,7 +285,8 @@ def run_refine_command(options: argparse.Namespace) -> int:
         check_outputs([options.output], [options.result])
     result = read_result(options.result)
     bins = options.bins or list_region_bins(result, options.region)
-    settings = RefinementSettings(options.order, options.calibration, SamplingSettings(moves=options.moves))
+    sampling = SamplingSettings(moves=options.moves)
+    settings = RefinementSettings(options.order, options.calibration, sampling=sampling)
     refined = []
     with print_progress(options.quiet) as progress:
         for one in refine_result_bins(result, bins, settings, progress):

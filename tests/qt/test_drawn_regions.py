@@ -52,6 +52,8 @@ def assert_one_color_each(dock: Any, names: list[str]) -> None:
         color = dock.session.find_region_color(name)
         assert f'color:{color}">■</span> {name}' in legend
         assert np.allclose(color_on_map(dock, place), ColorArray(color).rgba[0], atol=1e-3)
+        words = dock.viewer.layers[LAYER_NAME].text.color.array
+        assert np.allclose(words[place], ColorArray(color).rgba[0], atol=1e-3), "its name has the outline's colour"
 
 
 def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:

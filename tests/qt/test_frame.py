@@ -26,7 +26,7 @@ from napari_sfh.types import Progress, Result
 
 
 def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) -> None:
-    frame = ExplorerFrame("Open a galaxy")
+    frame = ExplorerFrame("Open a galaxy", "dark")
     qtbot.addWidget(frame)
     frame.show_progress(Progress("spectra", 1, 3), cancelling=False)
     assert frame.message.text() == "Open a galaxy"
@@ -44,7 +44,7 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
 def test_a_stage_without_a_count_tells_its_seconds_and_moves_no_bar(
     qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = ExplorerFrame("Open a galaxy")
+    frame = ExplorerFrame("Open a galaxy", "dark")
     qtbot.addWidget(frame)
     frame.show_running(True, False)
     with qtbot.waitExposed(frame):

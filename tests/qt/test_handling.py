@@ -22,7 +22,8 @@ from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.config import SETTINGS
 from napari_sfh.demo import write_demo_cutout
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
 
@@ -350,6 +351,46 @@ def test_a_distance_that_is_none_is_told_when_the_field_is_left(opened: Any) -> 
     assert "distance" not in opened.message.text()  # half typed
     QTest.keyClick(line, Qt.Key.Key_Return)
     assert "distance: 'abc' given" in opened.message.text()
+
+
+def test_a_file_that_changes_during_a_run_is_told(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what was read of which: there is no result, as with the commands."""
+    cube = tmp_path / "cube.fits"
+    cube.write_bytes(b"one")
+
+    def run(*_: Any) -> Result:
+        cube.write_bytes(b"another")
+        return result
+
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", run)
+    with pytest.raises(ComputeError, match=r"not shown, a file of the run has changed .* \(cube.fits\); run again"):
+        tasks.run_galaxy(lambda _: None, threading.Event(), {"cube": cube})
+
+
+def test_an_error_goes_when_what_was_wrong_is_changed(opened: Any) -> None:
+    line = opened.data.cube.line_edit
+    line.value = "/nowhere/cube.fits"
+    assert opened.is_error
+    assert "/nowhere/cube.fits" in opened.message.text()
+    opened.data.redshift.value = "0.002"
+    assert not opened.is_error
+    assert opened.message.text().startswith(opened.session.result.name)
+    line.value = "/nowhere/other.fits"
+    assert opened.is_error
+    line.value = ""
+    assert not opened.is_error
+
+
+def test_the_form_names_the_weights_of_a_result_that_is_opened(opened: Any, result: Result, tmp_path: Path) -> None:
+    """Else Run would make another map than the one on the screen."""
+    path = write_result(result, tmp_path / "r.fits")
+    opened.network.set_models(["other", result.model_name])
+    opened.network.model.value = "other"
+    opened.open_result(path)
+    opened.finish(120)
+    assert opened.network.chosen_model == result.model_name
 
 
 @pytest.mark.parametrize("answer", [closing.CANCEL, closing.DISCARD])

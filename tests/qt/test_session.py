@@ -106,6 +106,16 @@ def test_without_a_result_nothing_happens() -> None:
         _ = session.sky
 
 
+def test_no_region_in_place_of_none_is_no_news(session: Session) -> None:
+    heard: list[int] = []
+    session.selection_changed.connect(heard.append)
+    session.set_region([])
+    assert heard == []
+    session.set_plot_region(np.arange(3))
+    session.set_region([])
+    assert len(heard) == 2
+
+
 def test_regions_of_many_bins_are_averaged_in_a_thread(
     qtbot: Any, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

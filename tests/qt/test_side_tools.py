@@ -135,12 +135,17 @@ def test_other_levels_read_no_map_again(
         assert not opened.busy, "no button is disabled meanwhile"
         assert opened.wait(60)
         assert len(tool.contours.levels) == number
-    tool.form.typed_levels.value = "9.4 9.5"
+    tool.form.typed_levels.value = "8.545 9.5"
     for _ in range(2):  # Return, then the focus leaves
         tool.form.typed_levels.native.editingFinished.emit()
     assert not opened.busy
     assert opened.wait(60)
-    assert tool.contours.levels == (9.4, 9.5)
+    assert tool.contours.levels == (8.545, 9.5)
+    tool.form.typed_levels.value = "1e-15"
+    tool.form.typed_levels.native.editingFinished.emit()
+    assert opened.wait(60)
+    assert opened.is_error
+    assert "none of the levels lies in the map" in opened.message.text()
     assert read == ["HA6562"]
     names = tool.form.contours.choices
     assert {"AGE_LW", "HA6562"} <= set(names)

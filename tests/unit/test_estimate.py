@@ -150,6 +150,14 @@ def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, cap
         scores[lsf] = float(Table.read(tmp_path / "out.ecsv")["LG_AGE_LW"][0])
     assert scores["2"] == scores[str(tmp_path / "lsf.txt")]
     assert scores["2"] != scores["15"]
+    # Pixels of 3 A cannot hold the weights' own 2.6 A: the answer is that for two pixels.
+    np.savetxt(tmp_path / "s.txt", np.column_stack([wave, flux, 0.02 * flux])[::3])
+    for given in ([], ["--lsf", "6"]):
+        arguments = [str(tmp_path / "s.txt"), "--model", "wide", "--redshift", "0", "--sigma", "60", *given]
+        assert main(["estimate", *arguments, "--output", str(tmp_path / "out.ecsv")]) == 0
+        assert ("6 A, two of their pixels" in capsys.readouterr().err) == (not given)
+        scores["coarse", bool(given)] = float(Table.read(tmp_path / "out.ecsv")["LG_AGE_LW"][0])
+    assert scores["coarse", True] == scores["coarse", False]
     for bad in ("-3", str(tmp_path / "none.txt")):
         wrong = [str(tmp_path / "s.txt"), "--model", "wide", "--redshift", "0", f"--lsf={bad}"]
         assert main(["estimate", *wrong, "--output", str(tmp_path / "no.ecsv")]) == 2

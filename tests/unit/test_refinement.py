@@ -11,7 +11,8 @@ from smooth_result import make_result
 from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis.refinement import likelihood, result_bins
-from napari_sfh.analysis.refinement.annealed_sampling import SamplingSettings, compare_chains, sample_annealed
+from napari_sfh.analysis.refinement.mode_sampling import SamplingSettings, sample_modes
+from napari_sfh.analysis.refinement.normal_modes import find_best_points, fit_normal_modes
 from napari_sfh.analysis.refinement.refining import RefinementSettings, refine_posterior
 from napari_sfh.analysis.refinement.torch_templates import make_torch_templates
 from napari_sfh.cli import main
@@ -22,7 +23,8 @@ from napari_sfh.model.prior_summary import GaussianMixtureDensity, LabelDensity,
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets
 
-QUICK = RefinementSettings(4, 0.02, SamplingSettings(chains=6, bridges=4, moves=9, leapfrogs=2, keep_every=2))
+SHORT = SamplingSettings(groups=2, chains=3, bridges=4, moves=9, most_blocks=1, leapfrogs=2)
+QUICK = RefinementSettings(4, 0.02, climbs=3, sampling=SHORT)
 
 
 def make_density(seed=1, components=3, size=4):
@@ -70,12 +72,12 @@ def test_polynomials_and_offsets_are_integrated_out_exactly():
     """The same as a normal distribution whose covariance holds calibration and offset."""
     rng, data = np.random.default_rng(2), make_toy_data(1, seed=5, snr=20.0)[0]
     made = likelihood.make_likelihood(data, 0, order=3, calibration=0.05)
-    few = torch.arange(0, len(made.pixels), 12)
-    pixels = {k: getattr(made, k)[few] for k in ("pixels", "flux", "error")}
-    made = replace(made, polynomials=made.polynomials[:, few], **pixels)
+    few = torch.arange(0, len(made.flux), 6)
+    columns = {k: getattr(made, k)[..., few] for k in ("pairs", "flux", "error", "polynomials")}
+    made = replace(made, **columns)
     models = np.stack([data.flux[0] * f + 0.01 * rng.standard_normal(data.flux.shape[1]) for f in (1.0, 1.05, 0.9)])
     phot = np.stack([data.phot[0] * f for f in (1.0, 1.1, 0.8)])
-    models = models[:, made.pixels.numpy()]
+    models = models @ made.pairs.numpy()
     got = made.log_prob(*(torch.from_numpy(a.astype(np.float32)) for a in (models, phot)), torch.zeros(3))
     expected = []
     for model, bands in zip(models, phot, strict=True):
@@ -92,12 +94,29 @@ def test_a_model_far_from_the_data_is_never_likely():
     """Spectra behind optical depths of a hundred and more once gave chi2 below zero."""
     data, _ = make_toy_data(1, seed=5, snr=20.0)
     made = likelihood.make_likelihood(data, 0)
-    own = torch.from_numpy(data.flux[0])[made.pixels]
+    own = made.flux
     slope = torch.linspace(-1, 1, len(own))
     models = torch.stack([own, *(own * 10.0 ** (k * slope) for k in (2, 6, 10))])
     values = made.log_prob(models, torch.from_numpy(data.phot).expand(4, -1), torch.zeros(4))
     assert torch.isfinite(values).all()
     assert (values[1:] < values[0] - 100).all()
+
+
+def test_pairs_of_pixels_are_weighed_by_their_errors():
+    data, _ = make_toy_data(1, seed=5)
+    error, mask = data.error.copy(), data.mask.copy()
+    mask[0, :8] = True
+    mask[0, [4, 6, 7]] = False
+    error[0, :4] = 0.3, 0.4, 0.1, 0.1
+    made = likelihood.make_likelihood(replace(data, error=error, mask=mask), 0)
+    weights = [16 / 25, 9 / 25]
+    assert float(made.flux[0]) == pytest.approx(weights @ data.flux[0, :2], rel=1e-5)
+    assert float(made.error[0]) == pytest.approx(
+        np.hypot(0.24, likelihood.TEMPLATE_FLOOR * float(made.flux[0])), rel=1e-5
+    )
+    assert float(made.flux[2]) == pytest.approx(data.flux[0, 5])
+    np.testing.assert_allclose(made.pairs.sum(0), 1, rtol=1e-5)
+    assert not made.pairs[6:8].any()
 
 
 def test_correlation_length_of_smoothed_noise():
@@ -107,19 +126,68 @@ def test_correlation_length_of_smoothed_noise():
     assert likelihood.measure_correlation_length(mean_of_four) == pytest.approx(4.0, rel=0.1)
 
 
-def test_chains_find_a_density_far_from_their_start():
-    mean, sigma = torch.tensor([3.0, -2.0, 0.0]), torch.tensor([0.5, 0.1, 1.0])
+class TwoSlabs:
+    """Two thin normal distributions of three dimensions, across each other and far apart, 3 to 1 in mass."""
 
-    def log_density(x):
-        return -0.5 * (((x - mean) / sigma) ** 2).sum(1)
+    means = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
+    sigmas = torch.tensor([[0.01, 1.0, 0.5], [1.0, 0.02, 0.5]])
+    ln_mass = torch.tensor([0.75, 0.25]).log()
 
-    settings = SamplingSettings(chains=64, bridges=40, moves=60, leapfrogs=6, keep_every=4)
-    start = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
-    made = sample_annealed(log_density, start, settings)
-    np.testing.assert_allclose(made.points.mean(0), mean, atol=0.15)
-    np.testing.assert_allclose(made.points.std(0), sigma, rtol=0.25)
-    assert 0.5 < made.accepted < 0.95
-    assert compare_chains(made.points[:, 0].reshape(made.n_kept, -1).numpy()) < 1.3
+    def evaluate(self, part, points):
+        sigma = self.sigmas[part]
+        away = (points - self.means[part]) / sigma
+        # A fourth power makes the last dimension narrower than the curvature at its best point says.
+        return self.ln_mass[part] - 0.5 * (away**2).sum(1) - sigma.log().sum(1) - 0.2 * away[:, 2] ** 4
+
+    def measure_curvature(self, part, points):
+        return torch.diag_embed(1 / self.sigmas[part] ** 2)
+
+
+def test_chains_visit_each_part_as_often_as_its_mass_says():
+    """Orbits alone never lead from one slab to the other."""
+    density = TwoSlabs()
+    modes = fit_normal_modes(density, find_best_points(density, density.means + 0.3, 20))
+    np.testing.assert_allclose(modes.points, density.means, atol=1e-3)
+    watch = lambda points: points  # noqa: E731
+    made = sample_modes(density, modes, watch, SamplingSettings(bridges=4, moves=100, most_blocks=1))
+    assert made.have_met
+    second = made.points[:, 0] > 4
+    assert float(second.float().mean()) == pytest.approx(0.25, abs=0.04)
+    for rows, sigma in zip((~second, second), density.sigmas, strict=True):
+        np.testing.assert_allclose(made.points[rows].std(0)[:2], sigma[:2], rtol=0.15)
+    assert float(made.points[:, 2].std()) == pytest.approx(0.323, abs=0.03)  # by quadrature
+    stuck = sample_modes(density, modes, watch, SamplingSettings(bridges=4, moves=40, most_blocks=1, jumps=0))
+    assert not stuck.have_met
+    assert stuck.ratio > 1.3
+
+
+def test_chains_that_have_not_met_go_on():
+    density, steps = TwoSlabs(), []
+    modes = fit_normal_modes(density, density.means)
+    settings = SamplingSettings(groups=2, chains=2, bridges=2, moves=6, most_blocks=3, jumps=0)
+    made = sample_modes(density, modes, lambda points: points, settings, progress=steps.append)
+    assert [s.done for s in steps] == list(range(1, 21))
+    assert {s.total for s in steps} == {8, 14, 20}
+    assert not made.have_met
+
+
+def test_curvature_of_the_likelihood_is_that_of_differences():
+    """For a model that is linear in its parameters, and data that it fits, Gauss and Newton's is exact."""
+    rng, data = np.random.default_rng(3), make_toy_data(1, seed=5, snr=20.0)[0]
+    made = likelihood.make_likelihood(data, 0, order=3, calibration=0.05)
+    slopes = torch.from_numpy(rng.normal(0, 0.2, (1, 2, len(made.flux))).astype(np.float32))
+    phot_slopes = torch.from_numpy(rng.normal(0, 0.2, (1, 2, 5)).astype(np.float32))
+    phot = torch.from_numpy(data.phot)
+    got = made.measure_curvature(made.flux[None], phot, torch.zeros(1), slopes, phot_slopes)[0]
+
+    def value(a, b):
+        away = torch.tensor([[a, b]], dtype=torch.float32)
+        models = made.flux + away @ slopes[0], phot + away @ phot_slopes[0]
+        return float(made.log_prob(*models, torch.zeros(1)))
+
+    h = 0.02
+    curved = [-(value(*e) + value(*(-x for x in e)) - 2 * value(0, 0)) / h**2 for e in ((h, 0), (0, h))]
+    np.testing.assert_allclose(got.diagonal(), curved, rtol=0.03)
 
 
 def test_density_of_labels_is_a_mixture_and_survives_its_file():
@@ -130,6 +198,8 @@ def test_density_of_labels_is_a_mixture_and_survives_its_file():
         parts.append(multivariate_normal(mean, np.linalg.inv(root @ root.T)).logpdf(y) + np.log(1 / 3))
     expected = np.logaddexp.reduce(parts)
     np.testing.assert_allclose(density.log_prob(torch.from_numpy(y)), expected, rtol=1e-4)
+    one = density.log_prob_of(torch.full((6,), 2), torch.from_numpy(y))
+    np.testing.assert_allclose(one, parts[2], rtol=1e-4)
     again = label_density_from_json(density.to_json())
     np.testing.assert_allclose(again.log_prob(torch.from_numpy(y)), expected, rtol=5e-3)
     with pytest.raises(SfhInputError, match="roots"):
@@ -143,7 +213,7 @@ def test_a_toy_galaxy_is_refined_the_same_way_twice(bundle):
     assert first.quantiles["mh"].shape == (16, 5)
     assert first.model_flux.shape == (5, data.instrument.n_wave)
     assert np.all(np.diff(first.model_flux, axis=0) >= 0)
-    assert first.draws["lg_age_mw"].shape[0] % QUICK.sampling.chains == 0
+    assert len(first.draws["lg_age_mw"]) == len(first.sampled.points)
     assert 0 <= first.check.continuum <= 1
     assert 0 <= first.check.bands <= 1
 

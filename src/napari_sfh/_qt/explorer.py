@@ -89,7 +89,7 @@ class Explorer(ExplorerFrame):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(_EMPTY)
+        super().__init__(_EMPTY, viewer.theme)
         self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
@@ -152,6 +152,8 @@ class Explorer(ExplorerFrame):
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.maps.changed.connect(self.refresh)
+        for form in (self.data, self.binning):
+            form.container.changed.connect(self._forget_error)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.data.hdu.native.editingFinished.connect(self._hdu_changed)
@@ -408,6 +410,12 @@ class Explorer(ExplorerFrame):
         if dead:
             self.sections["cube"].setVisible(False)
 
+    def _forget_error(self, _: object = None) -> None:
+        """What was wrong may be right after a change of the forms."""
+        if self.is_error and not (self.job.running or self.files.restoring):
+            has_input = self.data.has_input or self.session.result is not None
+            self.show_message(summarise_result(self.session.result) if has_input else _EMPTY)
+
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock; while a workspace comes back, this is said, too."""
         super().show_message(f"{RESTORING} {text}" if self.files.restoring and not error else text, error)
@@ -457,6 +465,7 @@ class Explorer(ExplorerFrame):
         return self.work.pending or self.preflight.job.running
 
     def _theme_changed(self, event: Any) -> None:
+        self.set_theme(self.viewer.theme)
         self.panel.set_theme(self.viewer.theme)
         self.preflight.set_theme(self.viewer.theme)
         self.catalogue.set_theme(self.viewer.theme)
@@ -493,6 +502,8 @@ class Explorer(ExplorerFrame):
     def _cube_changed(self, text: str) -> None:
         self.refresh()
         cube = Path(text.strip()).expanduser()
+        if text.strip() and not cube.exists():
+            self.tell_error(SfhInputError(f"cube: no such file: {cube}; check the path"))
         if text.strip() and cube.is_file() and not self.job.running and self.may_close():
             # What was chosen among the cubes of another file is not sought in this one.
             hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None

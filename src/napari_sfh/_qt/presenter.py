@@ -162,7 +162,7 @@ class Presenter:
         explorer.show_message(READY_NOTED if galaxy.problems else READY)
 
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
-        """Show a result that was read from a file; the form keeps no files of another galaxy."""
+        """Show a result that was read from a file; the form keeps no files of another galaxy, and no other weights."""
         data = self._explorer.data
         if data.has_input and not _is_cube_of(shown.result, data.cube_path):
             with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
@@ -170,6 +170,7 @@ class Presenter:
                 data.folder.line_edit.value = ""
             data.clear_galaxy()
             self._folder = self._owner = None
+        self._explorer.network.choose_model(shown.result.model_name)
         self.show_prepared(shown)
 
     def show_run(self, shown: tasks.PreparedResult) -> None:

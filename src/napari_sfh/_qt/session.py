@@ -247,8 +247,10 @@ class Session:
                     made.append(self._make_region(name, rows, weight, spread))
                 except SfhInputError as failure:  # the others are shown
                     failures.append(failure)
+        had_none = not self.regions
         self.regions = (*made, *kept)  # a lasso in a plot takes no colour away from what is drawn on the map
-        self.selection_changed.emit(self.selected)
+        if self.regions or not had_none:
+            self.selection_changed.emit(self.selected)
         if failures:
             raise failures[0]
         return found

@@ -12,6 +12,27 @@ from napari_sfh.io.results import read_result, write_result
 from napari_sfh.types import Result
 
 
+def check_input_files(config: RunConfig, inputs: str, lead: str) -> None:
+    """Refuse a run of which a file has changed while it was read.
+
+    Parameters
+    ----------
+    config : RunConfig
+    inputs : str
+        `rerun.describe_input_files` before the run.
+    lead : str
+        What the error begins with: what is not done.
+
+    Raises
+    ------
+    ComputeError
+        Nobody knows what was read of which.
+    """
+    if describe_input_files(config) != inputs:
+        names = ", ".join(path.name for path in list_input_files(config).values())
+        raise ComputeError(f"{lead}, a file of the run has changed while it was read ({names}); run again")
+
+
 def write_galaxy_result(result: Result, config: RunConfig, output: Path, inputs: str) -> None:
     """Write a result with what identifies its input files.
 
@@ -30,11 +51,7 @@ def write_galaxy_result(result: Result, config: RunConfig, output: Path, inputs:
     SfhInputError, ComputeError
         As `io.results.write_result`; or a file has changed since: nobody knows what was read of which.
     """
-    if describe_input_files(config) != inputs:
-        names = ", ".join(path.name for path in list_input_files(config).values())
-        raise ComputeError(
-            f"{output}: not written, a file of the run has changed while it was read ({names}); run again"
-        )
+    check_input_files(config, inputs, f"{output}: not written")
     write_result(replace(result, settings={**result.settings, INPUTS: inputs}), output)
 
 

@@ -18,6 +18,8 @@ from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 
 Kind = Literal["muse", "constant_fwhm_aa", "constant_r", "table"]
+#: Width of two pixels over a FWHM from which on they cannot hold it.
+_MOST_PAIR = 1.3
 #: FWHM in Angstrom and resolving powers that a spectrograph may have, from narrow bands to a laser comb.
 WIDTHS: dict[str, tuple[float, float]] = {"constant_fwhm_aa": (1e-3, 1000.0), "constant_r": (5.0, 1e8)}
 
@@ -139,3 +141,32 @@ MUSE_LSF = LineSpread("muse")
 def find_line_spread(instrument: str) -> LineSpread | None:
     """The LSF of the instrument that a header names (``INSTRUME``), None where it is not known."""
     return MUSE_LSF if "MUSE" in instrument.upper() else None
+
+
+def guess_line_spread(wave_aa: NDArray[np.floating], own: LineSpread) -> tuple[LineSpread | None, str]:
+    """What to take for the line-spread function of spectra that do not tell it, and in words.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Of their pixels.
+    own : LineSpread
+        That of the weights, which is taken (None) unless pixels are too wide for it: two of them then.
+
+    Returns
+    -------
+    LineSpread or None, str
+
+    Examples
+    --------
+    >>> muse = LineSpread("muse")
+    >>> guess_line_spread(np.arange(4800.0, 7000.0, 1.25), muse)[0] is None
+    True
+    >>> guess_line_spread(np.arange(4800.0, 7000.0, 3.0), muse)[0].value
+    6.0
+    """
+    wave = np.asarray(wave_aa, dtype=np.float64)
+    pair, narrowest = 2 * float(np.median(np.diff(wave))), float(np.median(own.fwhm_aa(wave)))
+    if pair <= _MOST_PAIR * narrowest:
+        return None, f"{own.describe()}, the weights' own"
+    return LineSpread("constant_fwhm_aa", pair), f"{pair:.3g} A, two of their pixels"

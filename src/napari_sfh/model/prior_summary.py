@@ -84,12 +84,22 @@ class LabelDensity:
 
     def log_prob(self, y: torch.Tensor) -> torch.Tensor:
         """Natural logarithm of the density (n,) at vectors y (n, T); differentiable."""
-        size = self.means.shape[1]
         # (y - mean) R, as one product of all components.
         away = torch.einsum("nt,kts->nks", y, self.roots) - torch.einsum("kt,kts->ks", self.means, self.roots)
+        return torch.logsumexp(self._ln_peaks() - 0.5 * (away**2).sum(-1), dim=1)
+
+    def log_prob_of(self, component: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What components (n,), weights and all, add to the density (n,) at vectors y (n, T), as a logarithm."""
+        away = ((y - self.means[component])[:, None] @ self.roots[component])[:, 0]
+        return self._ln_peaks()[component] - 0.5 * (away**2).sum(1)
+
+    def select(self, components: torch.Tensor) -> LabelDensity:
+        """Some components (K,), boolean, each with the weight that it has."""
+        return LabelDensity(self.weights[components], self.means[components], self.roots[components])
+
+    def _ln_peaks(self) -> torch.Tensor:
         volume = self.roots.diagonal(dim1=1, dim2=2).abs().log().sum(1)
-        terms = self.weights.log() + volume - 0.5 * (away**2).sum(-1) - 0.5 * size * math.log(2 * math.pi)
-        return torch.logsumexp(terms, dim=1)
+        return self.weights.log() + volume - 0.5 * self.means.shape[1] * math.log(2 * math.pi)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, numbers in half precision; `label_density_from_json` inverts it."""

@@ -34,7 +34,7 @@ class _Rates(NamedTuple):
     ppxf_bin: float = PPXF_SECONDS
     fast_bin: float = FAST_SECONDS
     network_bin: float = 7.5e-3  # posterior draws of the default number, depth, reconstruction
-    refine_bin: float = 38.0  # likelihood sampled with the usual settings
+    refine_bin: float = 9.0  # likelihood sampled with the usual settings
     write_bin: float = 2e-4  # result file and page
     end: float = 3.6
 

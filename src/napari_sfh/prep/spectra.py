@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 V_MARGIN_KMS: float = 1000.0
 _KERNEL_MARGIN_AA = 20.0
 _MIN_LIGHT = 0.5
+_SIDE_BY_SIDE = 16  # channels that are summed at once: a line of the processor's cache holds so many
 _NOISE_WINDOW = 100  # channels over which the noise is measured where STAT is absent
 
 
@@ -185,30 +186,31 @@ def sum_block(members: BinMembers, flux: F32, variance: F32 | None, good: Bool) 
     flux, variance, good : array (N, n)
     """
     shape = flux.shape[0], members.matrix.shape[0]
-    out_flux, out_variance = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    out_variance = np.zeros(shape, dtype=np.float32)
     out_good = np.ones(shape, dtype=bool)
     inside = members.row >= 0
-    for c in range(shape[0]):
-        lost = np.flatnonzero(~good[c].ravel() & inside)
-        out_flux[c] = _sum_channel(members, flux[c], lost)
-        if variance is not None:
-            out_variance[c] = _sum_channel(members, variance[c], lost)
-        if lost.size:
-            kept = members.remaining_light(lost)
-            out_good[c] = kept >= _MIN_LIGHT
-            scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
-            out_flux[c] *= scale
-            out_variance[c] *= scale**2
+    lost = ~good.reshape(-1, inside.size) & inside
+    out_flux = _sum_channels(members, flux, lost)
+    if variance is not None:
+        out_variance = _sum_channels(members, variance, lost)
+    for c in np.flatnonzero(lost.any(1)):
+        kept = members.remaining_light(np.flatnonzero(lost[c]))
+        out_good[c] = kept >= _MIN_LIGHT
+        scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
+        out_flux[c] *= scale
+        out_variance[c] *= scale**2
     return out_flux.T, out_variance.T, out_good.T
 
 
-def _sum_channel(members: BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32:
-    """Sum (N,) of a channel (ny, nx) over each bin, the spaxels ``lost`` left out."""
-    values = plane.ravel()
-    if lost.size:
-        values = values.copy()
-        values[lost] = 0.0
-    return np.asarray(members.matrix @ values)
+def _sum_channels(members: BinMembers, planes: F32, lost: Bool) -> F32:
+    """Sum (n, N) of channels (n, ny, nx) over each bin, the spaxels ``lost`` (n, ny*nx) left out."""
+    out = np.empty((lost.shape[0], members.matrix.shape[0]), dtype=np.float32)
+    for part in (slice(k, k + _SIDE_BY_SIDE) for k in range(0, lost.shape[0], _SIDE_BY_SIDE)):
+        values = planes[part].reshape(-1, lost.shape[1])
+        if lost[part].any():
+            values = np.where(lost[part], np.float32(0), values)
+        out[part] = (members.matrix @ values.T).T
+    return out
 
 
 def measure_variance(flux: F32, good: Bool) -> F32:

@@ -145,7 +145,7 @@ class RegionLayer:
                 edge_width=self._line_width(),
                 features={name: np.empty(0, dtype) for name, dtype in _TYPES.items()},
                 feature_defaults=_FEATURES,
-                text={"string": f"{{{LABEL}}}", "size": 12, "color": "white", "anchor": "upper_left"},
+                text={"string": f"{{{LABEL}}}", "size": 12, "color": _BARE_COLOR, "anchor": "center"},
                 metadata={KEY: LayerLink("region", "", self._session.result)},
                 **self._session.sky.transform(),
             )
@@ -304,6 +304,8 @@ class RegionLayer:
             layer.current_edge_color = _BARE_COLOR
             if colors:
                 layer.edge_color = colors
+                # White words on a yellow map cannot be read; the outline can.
+                layer.text.color = colors
 
 
 def _make_weak_follow(region: RegionLayer) -> Callable[[], None]:

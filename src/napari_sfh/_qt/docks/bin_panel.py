@@ -45,7 +45,7 @@ _COLUMNS_WITH_INTERVALS = 2
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
 #: Pixels between the columns of numbers, and between the fields above the plots.
-_COLUMN_GAP, _ROW_SPACING = 6, 2
+_COLUMN_GAP, _ROW_SPACING = 8, 2
 
 
 class PropertyTable(QScrollArea):
@@ -82,7 +82,6 @@ class PropertyTable(QScrollArea):
         rows = [label for label in list_common_labels(shown) if not (several and label == _IN_HEAD)]
         self._grow(len(rows), len(shown))
         self._columns = len(shown)
-        self._grid.setHorizontalSpacing(_COLUMN_GAP // 2 if brief else _COLUMN_GAP)
         self._corner.setText("± in tips" if brief else "")
         self._corner.setVisible(several)
         for k, head in enumerate(self._heads):

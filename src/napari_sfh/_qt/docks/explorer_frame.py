@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_sfh._qt.forms.run_forms import align_labels
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
+from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
 from napari_sfh.io.workspaces import list_recent
 from napari_sfh.types import Progress
@@ -30,8 +31,6 @@ from napari_sfh.types import Progress
 MESSAGE_LINES = 4
 #: What a stage counts, where its name tells something else.
 _COUNTED = {"spectra": "spectra of the bins, channel"}
-#: Colour of an error's sentence.
-ERROR_STYLE = "QLabel { color: #ff6b6b; }"
 
 
 class FileRow(QWidget):
@@ -90,10 +89,18 @@ class ExplorerFrame(QWidget):
     ----------
     message : str
         Shown first.
+    theme : str
+        Id of napari's theme.
+
+    Attributes
+    ----------
+    is_error : bool
+        The sentence that is shown tells an error.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, theme: str) -> None:
         super().__init__()
+        self.is_error, self._error_color = False, get_palette(theme).error
         self.message = QLabel(message)
         self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setWordWrap(True)
@@ -160,10 +167,19 @@ class ExplorerFrame(QWidget):
         self.message.setText(text)
         self.message.setToolTip(escape_tip(text))
         self._message_area.ensureVisible(0, 0)
-        self.message.setStyleSheet(ERROR_STYLE if error else "")
+        self.is_error = error
+        self._color_message()
         self.details_button.visible = bool(self._details) and error
         if not error:
             self._details = ""
+
+    def set_theme(self, theme: str) -> None:
+        """Follow napari's theme: the colour of an error's sentence."""
+        self._error_color = get_palette(theme).error
+        self._color_message()
+
+    def _color_message(self) -> None:
+        self.message.setStyleSheet(f"QLabel {{ color: {self._error_color}; }}" if self.is_error else "")
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
         """Stage and count of the work; what must not vanish with the next stage stands above."""

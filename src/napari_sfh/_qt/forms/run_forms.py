@@ -546,6 +546,12 @@ class NetworkForm:
         path = _path_of(self.file)
         return str(path) if path else self.model.value or "default"
 
+    def choose_model(self, name: str) -> None:
+        """Choose weights by their name, if they are at hand."""
+        if name in self.model.choices and name != self.chosen_model:
+            self.file.line_edit.value = ""
+            self.model.value = name
+
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
         chosen = self.model.value

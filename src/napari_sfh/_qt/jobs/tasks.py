@@ -202,17 +202,28 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
 
 
 def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
-    """The pipeline with the form's options; if it was cancelled, with the bins that were reached."""
+    """The pipeline with the form's options; if it was cancelled, with the bins that were reached.
+
+    Raises
+    ------
+    SfhInputError, ComputeError
+        As `pipeline.run_pipeline`; or a file has changed while it was read.
+    """
     report_progress(Progress("starting", 0, 0), progress, cancel)
+    from napari_sfh.batch.rerun import describe_input_files
+    from napari_sfh.batch.result_files import check_input_files
     from napari_sfh.decisions import configure_run
     from napari_sfh.pipeline import run_pipeline
 
+    config = configure_run(**options)
+    inputs = describe_input_files(config)
     try:
-        result = run_pipeline(configure_run(**options), progress, cancel)
+        result = run_pipeline(config, progress, cancel)
     except Cancelled as stopped:
         if stopped.reached is None:
             raise
         result = stopped.reached
+    check_input_files(config, inputs, "not shown")
     report_progress(Progress("maps", 0, 0), progress)
     return prepare_result(result)
 

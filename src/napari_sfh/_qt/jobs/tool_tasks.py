@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,17 @@ def load_line_fluxes(
     return line_maps.add_halpha_width(measured, result)
 
 
+def _check_levels(found: ContourMap, levels: NDArray[np.floating]) -> None:
+    """Refuse typed levels of which none lies between the map's lowest and highest value."""
+    finite = found.image[np.isfinite(found.image)]
+    if finite.size and not ((levels >= finite.min()) & (levels <= finite.max())).any():
+        values = MapContours(CONTOURS[found.name], [], tuple(levels), found.unit, found.source)
+        span = replace(values, levels=(float(finite.min()), float(finite.max())))
+        raise SfhInputError(
+            f"contours: none of the levels lies in the map. Typed: {values.words}; the map: {span.words}"
+        )
+
+
 def trace_map_contours(found: ContourMap, n: int, typed: tuple[float, ...] = ()) -> MapContours:
     """Contours of a map at ``n`` levels, or at those that are typed in the map's unit.
 
@@ -172,6 +183,7 @@ def trace_map_contours(found: ContourMap, n: int, typed: tuple[float, ...] = ())
     image, name = found.image, found.name
     if typed:
         levels = np.array(typed)
+        _check_levels(found, levels)
     elif name in line_maps.LINES:
         levels = contours.choose_contour_levels(image, n)
     else:

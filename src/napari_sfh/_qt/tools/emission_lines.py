@@ -135,11 +135,12 @@ class LineTool(DockTool):
             No lines are loaded, or one of the four of O3N2 is missing.
         """
         drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
-        self.open_dock_with(partial(self._draw, drawn))
+        self.open_dock_with(partial(self._draw, drawn), self._mark, self._fill_dock)
 
     def _draw(self, drawn: GasDiagrams) -> None:
         self.plots.draw(drawn)
-        self.plots.mark(self.host.session.list_marks())
+
+    def _fill_dock(self) -> None:
         self.prepare_dock().fill(True)
 
     def make_dock(self) -> ToolDock:

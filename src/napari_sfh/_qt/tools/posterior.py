@@ -232,7 +232,7 @@ class PosteriorForm:
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.likelihood = CheckBox(
             text=f"sample the likelihood, ~{RATES.refine_bin:.0f} s CPU",
-            tooltip="The forward model itself, from the network's draws on: stars off the gas lines, the flux\n"
+            tooltip="The forward model itself, without the network: stars off the gas lines, the flux\n"
             "calibration and the size of the errors free. napari-sfh refine does many bins",
         )
         choices = [("as trained", ""), *((QUANTITIES[k].title, k) for k in MEAN_NAMES)]

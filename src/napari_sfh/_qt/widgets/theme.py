@@ -20,6 +20,7 @@ class Palette:
     data: str
     model: str
     residual: str
+    error: str
 
 
 def get_palette(theme_id: str) -> Palette:
@@ -29,5 +30,5 @@ def get_palette(theme_id: str) -> Palette:
     red, green, blue = theme.background.as_rgb_tuple()[:3]
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128
     if dark:
-        return Palette(background, theme.text.as_hex("long"), "#8a93a5", "#c8ccd4", "#ff9d4d", "#7fb8e6")
-    return Palette(background, theme.text.as_hex("long"), "#6b7280", "#4b5563", "#c2410c", "#1d6fa5")
+        return Palette(background, theme.text.as_hex("long"), "#8a93a5", "#c8ccd4", "#ff9d4d", "#7fb8e6", "#ff6b6b")
+    return Palette(background, theme.text.as_hex("long"), "#6b7280", "#4b5563", "#c2410c", "#1d6fa5", "#b3001b")

@@ -57,11 +57,7 @@ def describe_common_residuals(
     known = data.mask[rows] & (model_flux[rows] > 0)
     ratio = np.divide(data.flux[rows], model_flux[rows], out=np.full(known.shape, np.nan, np.float32), where=known)
     common = compute_row_medians(np.ascontiguousarray(ratio.T)).astype(np.float64) - 1
-    level = np.full_like(common, np.nan)  # where nothing lies near, nothing is judged
-    for k in np.flatnonzero(np.isfinite(common)):
-        near = common[np.abs(wave - wave[k]) < _LEVEL_AA]
-        level[k] = np.median(near[np.isfinite(near)])
-    places = _find_features(common - level, wave, redshift)
+    places = _find_features(common - _measure_level(common, wave), wave, redshift)
     if not places:
         return ()
     told = ", ".join(f"{size:+.0%} at {at * (1 + redshift):.0f} A" for at, size in places[:4])
@@ -69,6 +65,16 @@ def describe_common_residuals(
         f"most bins differ from their models by a narrow feature ({told}, observed) where neither stars nor gas have "
         "one: faulty channels? Ages may be off by 0.1 dex; look at the cube there",
     )
+
+
+def _measure_level(residual: F64, wave: F64) -> F64:
+    """Median (W,) of the residuals near each pixel; where nothing lies near, it is NaN, and nothing is judged."""
+    first = np.searchsorted(wave, wave - _LEVEL_AA, "right")
+    near = first[:, None] + np.arange((np.searchsorted(wave, wave + _LEVEL_AA, "left") - first).max())
+    inside = np.abs(wave[near.clip(max=wave.size - 1)] - wave[:, None]) < _LEVEL_AA
+    inside &= near < wave.size
+    known = np.where(np.isfinite(residual), residual, np.nan)
+    return np.asarray(compute_row_medians(np.where(inside, known[near.clip(max=wave.size - 1)], np.nan)))
 
 
 def _find_features(residual: F64, wave: F64, redshift: float) -> list[tuple[float, float]]:

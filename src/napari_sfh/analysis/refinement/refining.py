@@ -1,16 +1,18 @@
 """The posterior of one object by likelihood, on the same parameters and under the same prior as the network's.
 
 The parameters are the label vector y of the weights (light fractions and [M/H] of the age bins, dust), the share of
-ionising photons that escapes, and a factor on the errors. They are sampled in the base space of the network's flow,
-where the network's own posterior is a standard normal: p(y) L(data | y) |dy / dz|, with p the density of the prior
-(`model.prior_summary`). Where the network is right the chains have nowhere to go; where it is not they move. The model
-is the compact basis of the weights: one library, constant star formation within each age bin, gas lines left out.
+ionising photons that escapes, and a factor on the errors. The prior is a mixture of normal distributions
+(`model.prior_summary`), each thin in several of its directions. Each of them times the likelihood is nearly normal:
+found and weighed one by one (`normal_modes`), then sampled together (`mode_sampling`). The network's answer has no part
+in it. The model is the compact basis of the weights: one library, constant star formation within each age bin, gas
+lines left out.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,26 +20,22 @@ import torch
 from scipy.special import ndtr
 from scipy.stats import chi2
 
-from napari_sfh.analysis.refinement.annealed_sampling import (
-    SampledPoints,
-    SamplingSettings,
-    compare_chains,
-    sample_annealed,
-)
 from napari_sfh.analysis.refinement.likelihood import DataLikelihood, make_likelihood
+from napari_sfh.analysis.refinement.mode_sampling import SampledPoints, SamplingSettings, sample_modes
+from napari_sfh.analysis.refinement.normal_modes import find_best_points, fit_normal_modes
 from napari_sfh.analysis.refinement.torch_templates import TorchTemplates, make_torch_templates
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.model.bundle import Bundle
-from napari_sfh.model.encoding import encode_observation
-from napari_sfh.model.posterior import make_base_points
-from napari_sfh.model.prior_summary import load_prior_summary
+from napari_sfh.model.prior_summary import LabelDensity, load_prior_summary
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.types import F32, F64, QUANTILES, Observation
 
 #: Scatter of the logarithm of the factor on the errors.
 LN_ERROR_SCATTER = 0.4
+#: Factor beyond which the data contradict the model: three times that scatter.
+MOST_ERROR_SCALE = math.exp(3 * LN_ERROR_SCATTER)
 #: Of the escaping share: logistic of a normal number with this mean and scatter.
 ESCAPE_NORMAL = (-0.8, 1.2)
 #: Largest optical depth of the diffuse dust that is modelled: the flow's tails reach to numbers that no light passes.
@@ -45,15 +43,18 @@ MOST_TAU = 20.0
 #: Share of repeated data that must look stranger than the measured ones, else these contradict the model.
 MIN_PREDICTIVE_SHARE = 0.01
 _NUISANCES = 2
+_LEAST_EVIDENCE = 20.0  # of the components that are looked at further, below the largest, in the logarithm
+_DIFFERENCE = 3e-3  # of label vectors, for slopes
 _STEP_AA = 100.0
 
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """Highest polynomial and scatter of the flux calibration, and how chains are run."""
+    """Highest polynomial and scatter of the flux calibration, steps of the two climbs, and how chains are run."""
 
     order: int = 12
     calibration: float = 0.02
+    climbs: int = 14
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
 
@@ -64,12 +65,12 @@ class PredictiveCheck:
     continuum: float  # of the worst mean residual in 100 AA
     bands: float  # of chi2; 1 without bands
     error_scale: float  # median factor on the errors
-    correlation: float  # pixels that count as one
+    correlation: float  # pairs of pixels that count as one
 
     @property
     def contradicts(self) -> bool:
-        """Whether the model cannot have made these data."""
-        return min(self.continuum, self.bands) < MIN_PREDICTIVE_SHARE
+        """Whether the model cannot have made these data, or only with errors stretched beyond what is expected."""
+        return min(self.continuum, self.bands) < MIN_PREDICTIVE_SHARE or self.error_scale > MOST_ERROR_SCALE
 
 
 @dataclass(frozen=True)
@@ -85,58 +86,61 @@ class RefinedPosterior:
     model_flux : float32 array (5, W)
         Quantiles of the model spectra, calibrated to the data; in the unit of the data.
     check : PredictiveCheck
-    accepted, r_hat : float
-        Share of accepted moves, and Gelman & Rubin's ratio of the four means, the worst: above 1.3 the chains have not
-        met.
+    sampled : SampledPoints
+        The points, and whether the chains agree on the four means.
     """
 
     draws: Mapping[str, F32]
     quantiles: Mapping[str, F64]
     model_flux: F32
     check: PredictiveCheck
-    accepted: float
-    r_hat: float
-
-    @property
-    def has_converged(self) -> bool:
-        """Whether the chains agree with each other."""
-        return self.r_hat < 1.3
+    sampled: SampledPoints
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """One object: from points of the base space to label vectors, models and their density."""
+    """One object: a `normal_modes.PartedDensity` of label vectors and nuisances, (C, T + 2), one part a component."""
 
     bundle: Bundle
     basis: TemplateBasis
-    templates: TorchTemplates  # on the pixels of the likelihood
+    templates: TorchTemplates  # on the pairs of pixels of the likelihood
     likelihood: DataLikelihood
-    log_prior: Callable[[torch.Tensor], torch.Tensor]
-    mu: torch.Tensor  # (1, T)
-    context: torch.Tensor  # (1, C)
-
-    def map_to_labels(self, base: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Label vectors (C, T) of base points (C, T), and the logarithm of the volume (C,), up to a constant."""
-        posterior = self.bundle.model.posterior
-        flow = posterior.flow(self.context.expand(len(base), -1))
-        z, ln_volume = flow.transform.inv.call_and_ladj(base)
-        return self.mu + posterior.shift + z @ posterior.colour, ln_volume
+    prior: LabelDensity
 
     def make_models(
-        self, y: torch.Tensor, escape: torch.Tensor, templates: TorchTemplates | None = None
+        self, points: torch.Tensor, templates: TorchTemplates | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spectra (C, P) on the pixels of the likelihood, or (C, W) of all templates, and bands (C, B)."""
-        made = self.bundle.model.derive(y)
-        dust = (made["tau_ism"].clamp(max=MOST_TAU), made["tau_bc"], made["slope"])
-        return (templates or self.templates).reconstruct(made["mass_frac"], made["mh"], *dust, escape)
+        """Spectra (C, P) on the pairs of pixels of the likelihood, or (C, W) of all templates, and bands (C, B)."""
+        made = self.bundle.model.derive(points[:, :-_NUISANCES])
+        dust = (made["tau_ism"].clamp(max=MOST_TAU), made["tau_bc"], made["slope"], _read_nuisances(points)[1])
+        return (templates or self.templates).reconstruct(made["mass_frac"], made["mh"], *dust)
 
-    def evaluate(self, points: torch.Tensor) -> torch.Tensor:
-        """Natural logarithm (C,) of prior times likelihood at points (C, T + 2) of the base space."""
-        y, ln_volume = self.map_to_labels(points[:, :-_NUISANCES])
-        ln_scale, escape = _read_nuisances(points)
-        flux, phot = self.make_models(y, escape)
-        nuisances = -0.5 * (points[:, -_NUISANCES:] ** 2).sum(1)
-        return self.log_prior(y) + ln_volume + nuisances + self.likelihood.log_prob(flux, phot, ln_scale)
+    def evaluate(self, part: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Natural logarithm (C,) of prior times likelihood, of components (C,) of the prior."""
+        y, nuisances = points[:, :-_NUISANCES], points[:, -_NUISANCES:]
+        prior = self.prior.log_prob_of(part, y) - 0.5 * (nuisances**2).sum(1)
+        return prior + self.likelihood.log_prob(*self.make_models(points), _read_nuisances(points)[0])
+
+    @torch.no_grad()
+    def measure_curvature(self, part: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Curvature (C, T + 2, T + 2): that of the prior, of the model by differences, of the error scale."""
+        size = points.shape[1]
+        away = _DIFFERENCE * torch.eye(size)
+        beside = torch.stack([points[:, None] + away, points[:, None] - away]).flatten(0, 2)
+        up_down = [m.reshape(2, len(points), size, -1) for m in self.make_models(beside)]
+        slopes = [(m[0] - m[1]) / (2 * _DIFFERENCE) for m in up_down]
+        found = self.likelihood.measure_curvature(*self.make_models(points), _read_nuisances(points)[0], *slopes)
+        roots = self.prior.roots[part]
+        found[:, :-_NUISANCES, :-_NUISANCES] += roots @ roots.transpose(1, 2)
+        found[:, -_NUISANCES:, -_NUISANCES:] += torch.eye(_NUISANCES)
+        count = len(self.likelihood.flux) / self.likelihood.correlation
+        found[:, -_NUISANCES, -_NUISANCES] += 2 * count * LN_ERROR_SCATTER**2
+        return found
+
+    def watch(self, points: torch.Tensor) -> torch.Tensor:
+        """The four means (C, 4): that on which chains must agree."""
+        made = self.bundle.model.derive(points[:, :-_NUISANCES])
+        return torch.stack([made[k] for k in MEAN_NAMES], dim=1)
 
 
 def _read_nuisances(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -153,7 +157,7 @@ def refine_posterior(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> RefinedPosterior:
-    """Sample the posterior of one object by likelihood, from the network's draws.
+    """Sample the posterior of one object by likelihood.
 
     Parameters
     ----------
@@ -174,9 +178,18 @@ def refine_posterior(
     """
     settings = settings or RefinementSettings()
     problem = _pose_problem(data, row, bundle, settings)
-    start = make_base_points(settings.sampling.chains, bundle.targets.size + _NUISANCES, seed=settings.sampling.seed)
-    sampled = sample_annealed(problem.evaluate, start, settings.sampling, progress, cancel)
-    return _summarise(problem, sampled)
+    start = torch.cat([problem.prior.means, torch.zeros(len(problem.prior.means), _NUISANCES)], dim=1)
+    points = find_best_points(problem, start, settings.climbs)
+    # How many pixels count as one shows in the residuals of a model that fits.
+    with torch.no_grad():
+        best = int(problem.evaluate(torch.arange(len(points)), points).argmax())
+        fitted = problem.make_models(points[best : best + 1])[0]
+    problem = replace(problem, likelihood=problem.likelihood.with_correlation(fitted))
+    found = fit_normal_modes(problem, points).ln_evidence
+    likely = found > found.max() - _LEAST_EVIDENCE
+    problem = replace(problem, prior=problem.prior.select(likely))
+    modes = fit_normal_modes(problem, find_best_points(problem, points[likely], settings.climbs))
+    return _summarise(problem, sample_modes(problem, modes, problem.watch, settings.sampling, progress, cancel))
 
 
 def _pose_problem(data: Observation, row: int, bundle: Bundle, settings: RefinementSettings) -> _Problem:
@@ -187,40 +200,30 @@ def _pose_problem(data: Observation, row: int, bundle: Bundle, settings: Refinem
         raise SfhInputError(
             f"{bundle.name}: the density of the prior is not known; measure it: napari-sfh-train prior-summaries"
         )
-    one = data.select(slice(row, row + 1))
-    with torch.no_grad():
-        mu, context, _ = bundle.model.predict_centre(encode_observation(one, bundle.features))
-    likelihood = make_likelihood(one, 0, settings.order, settings.calibration)
-    templates = make_torch_templates(bundle.basis).restrict(likelihood.pixels)
-    problem = _Problem(bundle, bundle.basis, templates, likelihood, summary.label_density.log_prob, mu, context)
-    with torch.no_grad():
-        y, _ = problem.map_to_labels(make_base_points(64, bundle.targets.size))
-        flux, phot = problem.make_models(y, torch.full((len(y),), 0.3))
-        best = int(likelihood.log_prob(flux, phot, torch.zeros(len(y))).argmax())
-    return replace(problem, likelihood=likelihood.with_correlation(flux[best : best + 1]))
+    likelihood = make_likelihood(data, row, settings.order, settings.calibration)
+    templates = make_torch_templates(bundle.basis).average(likelihood.pairs)
+    return _Problem(bundle, bundle.basis, templates, likelihood, summary.label_density)
 
 
 @torch.no_grad()
 def _summarise(problem: _Problem, sampled: SampledPoints) -> RefinedPosterior:
-    y, _ = problem.map_to_labels(sampled.points[:, :-_NUISANCES])
-    ln_scale, escape = _read_nuisances(sampled.points)
-    whole, phot = problem.make_models(y, escape, make_torch_templates(problem.basis))
-    flux = whole[:, problem.likelihood.pixels]
-    draws = {k: v.numpy() for k, v in problem.bundle.model.derive(y).items()} | {"escape": escape.numpy()}
+    points = sampled.points
+    whole, phot = problem.make_models(points, make_torch_templates(problem.basis))
+    flux = whole @ problem.likelihood.pairs
+    ln_scale, escape = _read_nuisances(points)
+    made = problem.bundle.model.derive(points[:, :-_NUISANCES])
+    draws = {k: v.numpy() for k, v in made.items()} | {"escape": escape.numpy()}
     quantiles = {k: np.moveaxis(np.quantile(v.astype(float), QUANTILES, axis=0), 0, -1) for k, v in draws.items()}
     calibrated = _calibrate_models(problem.likelihood, flux, whole)
     curves = np.quantile(calibrated, QUANTILES, axis=0).astype(np.float32)
     check = _check_predictions(problem, flux, phot, torch.exp(ln_scale))
-    chains = {k: draws[k].reshape(sampled.n_kept, -1) for k in MEAN_NAMES}
-    return RefinedPosterior(
-        draws, quantiles, curves, check, sampled.accepted, max(compare_chains(v) for v in chains.values())
-    )
+    return RefinedPosterior(draws, quantiles, curves, check, sampled)
 
 
 def _calibrate_models(likelihood: DataLikelihood, flux: torch.Tensor, whole: torch.Tensor) -> F32:
     """Models (C, W) times the smooth factors fitted on (C, P), carried over the pixels that were left out."""
-    factors, pixels = likelihood.fit_calibration(flux).numpy(), likelihood.pixels.numpy()
-    every = np.arange(whole.shape[1])
+    factors, every = likelihood.fit_calibration(flux).numpy(), np.arange(whole.shape[1])
+    pixels = every @ likelihood.pairs.numpy()
     smooth = np.stack([np.interp(every, pixels, row) for row in factors])
     return np.asarray(whole.numpy() * (1 + smooth), np.float32)
 
@@ -230,7 +233,7 @@ def _check_predictions(
 ) -> PredictiveCheck:
     """How often data made by the draws would look as strange as the measured ones."""
     likelihood = problem.likelihood
-    wave = problem.bundle.instrument.wave_aa[likelihood.pixels.numpy()]
+    wave = problem.bundle.instrument.wave_aa @ likelihood.pairs.numpy()
     residual = likelihood.measure_residuals(flux).numpy() / scale.numpy()[:, None]
     step = ((wave - wave[0]) // _STEP_AA).astype(int)
     onto = (step[:, None] == np.unique(step)).astype(float)

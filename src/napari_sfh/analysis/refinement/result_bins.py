@@ -116,7 +116,7 @@ def draw_refined_posterior(
     (one,) = refine_result_bins(result, [bin_id], None, progress, cancel)
     check = one.posterior.check
     words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
-    met = "" if one.posterior.has_converged else ", the chains have not met"
+    met = "" if one.posterior.sampled.have_met else ", the chains have not met"
     return PosteriorDraws(bin_id, collect_draws(one.posterior.draws, names), note=f"by likelihood: {words}{met}")
 
 
@@ -144,7 +144,8 @@ def _make_row(result: Result, one: RefinedBin) -> dict[str, float]:
             row |= {key: float(q[2]), f"{key}_P16": float(q[1]), f"{key}_P84": float(q[3])}
     check = one.posterior.check
     row |= {"PPC_CONTINUUM": check.continuum, "PPC_BANDS": check.bands, "ERROR_SCALE": check.error_scale}
-    return row | {"CORRELATION_PX": check.correlation, "R_HAT": one.posterior.r_hat}
+    sampled = one.posterior.sampled
+    return row | {"CORRELATION_PX": check.correlation, "R_HAT": sampled.ratio, "EFFECTIVE_DRAWS": sampled.effective}
 
 
 def describe_refinement(result: Result, one: RefinedBin) -> str:
@@ -166,6 +167,8 @@ def describe_refinement(result: Result, one: RefinedBin) -> str:
         parts.append(f"{name} {before[2]:.2f} +- {widths[0]:.2f} -> {after[2]:.2f} +- {widths[1]:.2f}")
     check = one.posterior.check
     words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
-    met = "" if one.posterior.has_converged else "; the chains have not met: more `moves`"
+    sampled = one.posterior.sampled
+    apart = f"R-hat {sampled.ratio:.2f}, {sampled.effective:.0f} effective draws"
+    met = "" if sampled.have_met else f"; the chains have not met ({apart}): more `moves`"
     numbers = f"continuum {check.continuum:.2f}, bands {check.bands:.2f}, errors times {check.error_scale:.2f}"
     return f"bin {one.bin_id}: {', '.join(parts)}; {words} ({numbers}){met}"

@@ -26,9 +26,9 @@ class _Light:
     nebular: torch.Tensor  # (Z, n)
     lg_ratio: torch.Tensor  # (n,) ln(wavelength / 5500 AA)
 
-    def select(self, place: torch.Tensor) -> _Light:
-        """Some wavelengths."""
-        return _Light(*(getattr(self, f.name)[..., place].contiguous() for f in fields(self)))
+    def average(self, weights: torch.Tensor) -> _Light:
+        """Means by weights (n, m) of which each column's sum is one."""
+        return _Light(*(getattr(self, f.name) @ weights for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class TorchTemplates:
     band_weights: torch.Tensor  # (K, B)
     window: _Light  # pixels whose mean is one
 
-    def restrict(self, pixels: torch.Tensor) -> TorchTemplates:
-        """The same on some pixels of the spectrum only (P,), still divided by the mean of the window."""
-        return replace(self, spectrum=self.spectrum.select(pixels))
+    def average(self, weights: torch.Tensor) -> TorchTemplates:
+        """Means over pixels of the spectrum by weights (W, P), still divided by the mean of the window."""
+        return replace(self, spectrum=self.spectrum.average(weights))
 
     def reconstruct(
         self,
@@ -121,5 +121,5 @@ def make_torch_templates(basis: TemplateBasis) -> TorchTemplates:
         spectrum,
         light(basis.sed, basis.young_sed, basis.young_nebular_sed, basis.sed_wave_aa),
         tensor(filter_weight_matrix(basis.filters, basis.sed_wave_aa)),
-        spectrum.select(torch.from_numpy(np.flatnonzero(basis.norm_pixels))),
+        spectrum.average(torch.eye(len(basis.wave_aa))[:, tensor(basis.norm_pixels) > 0]),
     )
