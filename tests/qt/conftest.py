@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from shared_window import SharedViewer, SharedWindow, collecting_seldom
+from shared_window import SharedViewer, SharedWindow, collecting_seldom, painting_once
 from smooth_result import make_result
 
 from napari_sfh.types import Result
@@ -47,17 +47,17 @@ def imported() -> None:
     gc.freeze()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_window(qapp: Any, imported: None) -> Iterator[SharedWindow]:
-    """The window that the tests of a module share."""
+    """The window that the tests share."""
     shared = SharedWindow(lambda width, height: open_explorer(open_viewer(width, height)))
     yield shared
     shared.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_viewer(qapp: Any, imported: None) -> Iterator[SharedViewer]:
-    """The viewer in which the tests of a module dock explorers of their own."""
+    """The viewer in which tests dock explorers of their own."""
 
     def open_shown(width: int, height: int) -> tuple[Any, Any]:
         viewer = open_viewer(width, height)
@@ -116,6 +116,12 @@ def pytest_sessionfinish() -> None:
             QCoreApplication.processEvents()
             QCoreApplication.sendPostedEvents(None, int(getattr(ends, "value", ends)))
             gc.collect()
+
+
+def idle(dock: Any) -> None:
+    """Wait until nothing runs and all layers are there; the window is painted then, and not in every turn."""
+    with painting_once(dock.window()):
+        assert dock.wait(200)
 
 
 def open_viewer(width: int, height: int) -> Any:
@@ -206,7 +212,7 @@ def send_mouse(native: Any, kind: str, point: Any, modifiers: Any = None) -> Non
     QApplication.processEvents()
 
 
-def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True, modifier: Any = None) -> None:
+def drag(native: Any, points: list[Any], steps: int = 5, release: bool = True, modifier: Any = None) -> None:
     """A drag with the left button along points (QPoint) of a widget."""
     send_mouse(native, "MouseButtonPress", points[0], modifier)
     for start, stop in itertools.pairwise(points):

@@ -53,6 +53,21 @@ _ended = itertools.count(1)
 
 
 @contextmanager
+def painting_once(window: QWidget) -> Iterator[None]:
+    """Paint what comes and goes in many turns once, when all of it is there."""
+    if not window.updatesEnabled():
+        yield
+        return
+    window.setUpdatesEnabled(False)
+    try:
+        yield
+    finally:
+        with suppress(RuntimeError):  # it may have ended meanwhile
+            window.setUpdatesEnabled(True)
+        QApplication.processEvents()
+
+
+@contextmanager
 def collecting_seldom() -> Iterator[None]:
     """Spare the collector what is there while a window ends: napari asks for a full pass with each layer that goes."""
     GarbageFreeze.wishes += 1  # an explorer that ends gives nothing back
@@ -126,7 +141,7 @@ def name_differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]
 
 
 class SharedWindow:
-    """The window of a module's tests.
+    """The window of the tests.
 
     Parameters
     ----------
@@ -161,11 +176,13 @@ class SharedWindow:
 
     def _open(self, result: Result) -> None:
         dock = self._open_dock(WIDTH, HEIGHT)
-        dock.show_result(result)
-        dock.finish(120)
-        while dock.cards.reading:
-            QApplication.processEvents()
-        dock.finish(120)
+        QApplication.processEvents()
+        with painting_once(dock.window()):
+            dock.show_result(result)
+            dock.finish(120)
+            while dock.cards.reading:
+                QApplication.processEvents()
+            dock.finish(120)
         self.dock, self.opened = dock, self.opened + 1
         self._first = describe_window(dock)
         self._unfolded = {name: section.expanded for name, section in dock.sections.items()}
@@ -173,8 +190,9 @@ class SharedWindow:
     def _put_back(self, result: Result) -> bool:
         """Whether the window looks as it did at first."""
         try:
-            self._end_acts()
-            self._restore(result)
+            with painting_once(self.dock.window()):
+                self._end_acts()
+                self._restore(result)
             self.left = name_differences(self._first, describe_window(self.dock))
         except RuntimeError:  # Qt has ended the explorer
             self.left = ["explorer"]
@@ -200,7 +218,8 @@ class SharedWindow:
         """What can be set, as it was."""
         dock = self.dock
         dock.viewer.theme = "dark"
-        dock.setStyleSheet("")
+        if dock.styleSheet():  # to set it, even to what it is, styles every widget anew
+            dock.setStyleSheet("")
         dock.window().resize(WIDTH, HEIGHT)
         self._remove_layers()
         dock.tools.on_result(None)  # it is the same result, and what was made of it shall go
@@ -271,8 +290,9 @@ class SharedViewer:
         if self.viewer is None:
             return
         try:
-            self._end_explorers()
-            self._reset()
+            with painting_once(self._window):
+                self._end_explorers()
+                self._reset()
             self.left = name_differences(self._first, describe_viewer(self.viewer, self._window))
         except RuntimeError:  # Qt has ended the window
             self.left = ["window"]

@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from conftest import click, drag, native_canvas, screen_point
+from conftest import click, drag, idle, native_canvas, screen_point
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
@@ -32,11 +32,6 @@ from napari_sfh.types import Result
 @pytest.fixture
 def dock(shown: Any) -> Any:
     return shown
-
-
-def idle(qtbot: Any, dock: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
-    qtbot.wait(50)
 
 
 def alt(dock: Any, key: Any) -> None:
@@ -62,11 +57,11 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
         tool.save(tmp_path / "a.pdf")
     tool.section.expand(True)
-    idle(qtbot, dock)
+    idle(dock)
     assert tool.form.centre.value == "", "a section that is opened starts nothing"
     assert LAYER not in dock.viewer.layers
     tool.form.guess.native.click()
-    idle(qtbot, dock)
+    idle(dock)
     disc = tool.form.disc()
     assert np.hypot((disc.ra_deg - 24.174) * np.cos(np.radians(15.78)), disc.dec_deg - 15.783) * 3600 < 0.3
     layer = dock.viewer.layers[LAYER]
@@ -86,7 +81,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
     tool.form.r_max.value, tool.form.trusted.value = 9.0, False
     alt(dock, Qt.Key.Key_A)
-    idle(qtbot, dock)
+    idle(dock)
     assert tool.found["AGE_LW"].slope_kpc is not None
     assert "dex/Rₑ" in dock.message.text()
     assert "LW age" in tool.words.text()
@@ -105,12 +100,12 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     drag(native, [screen_point(dock.viewer, centre), screen_point(dock.viewer, centre + np.array([0.5, 0.3]))])
     qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=120_000)
     tool.fit()
-    idle(qtbot, dock)
+    idle(dock)
     assert FORMER not in tool.words.text()
     assert tool.found["AGE_LW"].profile.disc == tool.form.disc()
     for name in ("a.svg", "a.fits"):
         tool.save(tmp_path / name)
-        idle(qtbot, dock)
+        idle(dock)
         assert (tmp_path / name).stat().st_size > 5000
     assert len(QTable.read(tmp_path / "a.fits", hdu="BINS")) == result.bins.n_bins
     tool.form.ellipse.value = False
@@ -121,7 +116,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
 def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock: Any, result: Result) -> None:
     tool, session = dock.tools["gradient"], dock.session
     tool.guess()
-    idle(qtbot, dock)
+    idle(dock)
     assert dock.viewer.layers[LAYER].mode == "select"
     disc, bins = tool.form.disc(), result.bins
     distance = np.hypot(bins.y - np.mean(bins.y), bins.x - np.mean(bins.x))
@@ -165,7 +160,7 @@ def test_posterior_of_the_clicked_bin(
     assert "click one on the map first" in dock.message.text()
     click(dock.viewer, dock.session, 6)
     tool.draw()
-    idle(qtbot, dock)
+    idle(dock)
     assert "the weights 'test' (sha256 000000000000…)" in dock.message.text()
 
     def endless(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
@@ -177,7 +172,7 @@ def test_posterior_of_the_clicked_bin(
     tool.draw()
     qtbot.waitUntil(lambda: dock.job.running, timeout=120_000)
     dock.work.cancel()
-    idle(qtbot, dock)
+    idle(dock)
     assert f"Press {tool.form.draw.text} " in dock.message.text()
     assert "Press Run" not in dock.message.text()
 
@@ -189,16 +184,16 @@ def test_posterior_of_the_clicked_bin(
     tool.restore({"names": ["lg_age_lw", "t50"]})
     assert tool.state()["names"] == ["lg_age_lw", "t50"]
     tool.draw()
-    idle(qtbot, dock)
+    idle(dock)
     assert tool.shown.draws.bin_id == 6
     (corner,) = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w.windowTitle() == "Posterior of bin 6"]
     assert tool.state()["bin"] == 6
     dark = tool.shown.picture[0, 0, :3].mean()
     dock.viewer.theme = "light"
-    idle(qtbot, dock)
+    idle(dock)
     assert dark < 100 < 200 < tool.shown.picture[0, 0, :3].mean(), "an open plot follows the theme"
     dock.viewer.theme = "dark"
-    idle(qtbot, dock)
+    idle(dock)
     corner.close()
     assert tool.state()["bin"] == 0, "a workspace does not open what was closed"
     corner.show()
@@ -211,16 +206,16 @@ def test_posterior_of_the_clicked_bin(
     tool.form.prior.value = "lg_age_lw"
     tool.form.mean.value, tool.form.sigma.value = 1.0, 1.0
     tool.draw()
-    idle(qtbot, dock)
+    idle(dock)
     # Two normal distributions of one width: their product lies between them.
     assert np.mean(tool.shown.draws.values["lg_age_lw"]) == pytest.approx(0.5, abs=0.2)
     assert "another prior" in dock.message.text()
     tool.form.prior.value = ""
     tool.save(tmp_path / "draws.ecsv")
-    idle(qtbot, dock)
+    idle(dock)
     assert QTable.read(tmp_path / "draws.ecsv", format="ascii.ecsv").colnames == ["LG_AGE_LW", "T50"]
     tool.save(tmp_path / "corner.png")
-    idle(qtbot, dock)
+    idle(dock)
     assert (tmp_path / "corner.png").stat().st_size > 5000
 
 

@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QTextBrowser
 from smooth_result import make_result
 
-from conftest import bin_world, click, native_canvas, open_explorer, screen_point, watch_orientation, window
+from conftest import bin_world, click, idle, native_canvas, open_explorer, screen_point, watch_orientation, window
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
@@ -46,15 +46,9 @@ def dock(make_viewer: Callable[..., Any], no_cards: None) -> Any:
     return open_explorer(make_viewer())
 
 
-def idle(qtbot: Any, dock: Any) -> None:
-    """Wait until nothing runs and all layers are there."""
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
-    qtbot.wait(50)
-
-
 def show(qtbot: Any, dock: Any, result: Result) -> None:
     dock.show_result(result)
-    idle(qtbot, dock)
+    idle(dock)
 
 
 def test_empty_dock_says_what_to_do_and_fits_a_small_screen(qtbot: Any, dock: Any) -> None:
@@ -69,7 +63,8 @@ def test_empty_dock_says_what_to_do_and_fits_a_small_screen(qtbot: Any, dock: An
 def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
     directions = watch_orientation(dock.viewer)
     viewer, session = dock.viewer, dock.session
-    show(qtbot, dock, result)
+    dock.show_result(result)
+    assert dock.wait(120)
     assert window(viewer).height() <= 720
     assert window(viewer).width() <= 1280
 
@@ -180,7 +175,7 @@ def test_run_cancel_rerun_and_error(
     assert dock.bar.visible
     assert asked[0]["redshift"] == 0.0022
     QTest.mouseClick(dock.cancel_button.native, Qt.MouseButton.LeftButton)
-    idle(qtbot, dock)
+    idle(dock)
     qtbot.waitUntil(lambda: bool(stopped_at), timeout=120_000)
     assert stopped_at[0] < 10000
     assert dock.message.text().startswith("Cancelled")
@@ -192,7 +187,7 @@ def test_run_cancel_rerun_and_error(
 
     monkeypatch.setattr(tasks, "run_galaxy", fails)
     dock.run()
-    idle(qtbot, dock)
+    idle(dock)
     assert dock.message.text() == "cube.fits: no extension DATA; give a MUSE cube"
     assert dock.details_button.visible
     dock.details_button.native.click()
@@ -207,7 +202,7 @@ def test_run_cancel_rerun_and_error(
     monkeypatch.setattr(tasks, "run_galaxy", works)
     for _ in range(2):
         dock.run()
-        idle(qtbot, dock)
+        idle(dock)
         assert dock.session.result is result
         assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert not dock.details_button.visible
@@ -297,13 +292,13 @@ def test_exports(qtbot: Any, shown: Any, tmp_path: Path) -> None:
         (dock.exports.save_result, "result.fits", None),
     ):
         act(tmp_path / name)
-        idle(qtbot, dock)
+        idle(dock)
         assert (tmp_path / name).stat().st_size > 1000
         more = f" and, beside it, {beside}" if beside else ""
         assert dock.message.text() == f"Saved {tmp_path / name}{more}."
         assert beside is None or (tmp_path / beside).stat().st_size > 1000
     dock.exports.save_result(tmp_path / "nowhere" / "x.fits")
-    idle(qtbot, dock)
+    idle(dock)
     assert "nowhere" in dock.message.text()
     assert dock.details_button.visible
 
@@ -328,6 +323,12 @@ def ours() -> list[Any]:
     return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_sfh")]
 
 
+def watch_rest(qtbot: Any, dock: Any) -> None:
+    """Wait until nothing runs and all layers are there, without a call of the explorer's own."""
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
+    qtbot.wait(50)
+
+
 def test_closing_the_dock_leaves_nothing(
     qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result
 ) -> None:
@@ -338,7 +339,8 @@ def test_closing_the_dock_leaves_nothing(
     dock = open_explorer(viewer)
     started = threading.Event()
     stopped = threading.Event()
-    show(qtbot, dock, result)
+    dock.show_result(result)
+    watch_rest(qtbot, dock)
     for tool in dock.tools:
         tool.section.expand(True)
     dock.session.select(3)
@@ -352,7 +354,7 @@ def test_closing_the_dock_leaves_nothing(
         stopped.set()
 
     # A tool that unfolds may have work of its own.
-    idle(qtbot, dock)
+    watch_rest(qtbot, dock)
     dock.start(endless, lambda _: None)
     qtbot.waitUntil(started.is_set, timeout=120_000)
     parts = (dock, dock.session, dock.panel, dock.canvas, dock.stack, dock.files, dock.exports, *dock.tools)
@@ -402,10 +404,10 @@ def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Calla
     qtbot.waitUntil(stopped.is_set, timeout=120_000)
 
 
-def test_a_workspace_brings_everything_back(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+def test_a_workspace_brings_everything_back(qtbot: Any, shown: Any, tmp_path: Path) -> None:
+    dock = shown
     dock.data.redshift.value = "0.0022"
     dock.binning.target_snr.value = 50.0
-    show(qtbot, dock, result)
     dock.session.select(6)
     dock.session.toggle_compared(9)
     dock.panel.kind_field.value = "light"
@@ -414,7 +416,7 @@ def test_a_workspace_brings_everything_back(qtbot: Any, dock: Any, result: Resul
     dock.tools["region"].region.set_outlines([Outline(np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]]))])
     dock.viewer.scene.camera.zoom = 31.0
     dock.save_workspace(tmp_path / "work.json")
-    idle(qtbot, dock)
+    idle(dock)
     assert str(tmp_path / "work.json") in dock.message.text()
     assert "work_sfh.fits" in dock.message.text()
     assert (tmp_path / "work_sfh.fits").is_file(), "a result that was in memory only is kept beside"
@@ -430,7 +432,7 @@ def test_a_workspace_brings_everything_back(qtbot: Any, dock: Any, result: Resul
     show(qtbot, other, make_result(n_side=3))
     other.viewer.scene.camera.zoom = 3.0
     other.open(tmp_path / "moved" / "work.json")
-    idle(qtbot, other)
+    idle(other)
     again = other.files.capture()
     assert again.result == tmp_path / "moved" / "work_sfh.fits"
     assert other.session.shown == (6, 9)
@@ -446,7 +448,7 @@ def test_a_workspace_brings_everything_back(qtbot: Any, dock: Any, result: Resul
 def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     gone = Workspace(tmp_path / "gone.fits", 4, forms={"data": {"cube": tmp_path / "cube.fits", "psf": "0.8"}})
     dock.open(write_workspace(gone, tmp_path / "work.json"))
-    idle(qtbot, dock)
+    idle(dock)
     of_result, of_cube = dock.message.text().split(". ")
     assert str(tmp_path / "gone.fits") in of_result
     assert "press Run" in of_result
@@ -455,11 +457,11 @@ def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result
     assert dock.data.psf.value == "0.8"
     other = write_result(result, tmp_path / "other.fits")
     dock.open(write_workspace(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))
-    idle(qtbot, dock)
+    idle(dock)
     assert "other.fits has 16 bins, not the 99" in dock.message.text()
     (tmp_path / "work.json").write_text('{"kind": "napari-sfh workspace", "version": 9}')
     dock.open(tmp_path / "work.json")
-    idle(qtbot, dock)
+    idle(dock)
     assert "version 9 is newer than 1" in dock.message.text()
     assert dock.details_button.visible
 
@@ -467,24 +469,24 @@ def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result
 def test_recent_files_and_the_machine(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     path = write_result(result, tmp_path / "ngc_sfh.fits")
     dock.open(path)
-    idle(qtbot, dock)
+    idle(dock)
     menu = dock.file_row.recent.menu()
     menu.aboutToShow.emit()
     action = menu.actions()[0]
     assert action.text() == f"{tmp_path.name}/ngc_sfh.fits"
     dock.show_result(make_result(n_side=3))
-    idle(qtbot, dock)
+    idle(dock)
     action.trigger()
-    idle(qtbot, dock)
+    idle(dock)
     assert dock.session.n_bins == result.bins.n_bins
     title = dock.sections["network"].toggle.text()
     assert title.startswith("Network")
     assert " GB" in title
 
 
-def test_no_two_bins_of_the_next_result_share_a_map(qtbot: Any, dock: Any, result: Result) -> None:
+def test_no_two_bins_of_the_next_result_share_a_map(qtbot: Any, shown: Any) -> None:
     """A map that was made when it was shown goes with its result."""
-    show(qtbot, dock, result)
+    dock = shown
     dock.show_map("SNR")
     other = make_result(n_side=3, seed=2)
     show(qtbot, dock, other)

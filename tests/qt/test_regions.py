@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from smooth_result import make_result
 
-from conftest import bin_world, drag, native_canvas, open_explorer, screen_point
+from conftest import bin_world, drag, idle, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.canvas.drawn_shapes import shape_to_polygon
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import Session
@@ -172,8 +172,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.show_result(result)
-    qtbot.waitUntil(lambda: not dock.loading, timeout=120_000)
-    qtbot.wait(50)
+    idle(dock)
     dock.draw_region()
     native = native_canvas(viewer)
     corners = [bin_world(dock.session, b) for b in (1, 2, 6, 5)]

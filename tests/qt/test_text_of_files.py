@@ -13,7 +13,7 @@ from astropy.table import Table
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsTextItem, QGraphicsView, QLabel, QWidget
 
-from conftest import open_explorer, window
+from conftest import idle, open_explorer, window
 from napari_sfh._qt.catalogue.catalogue_panel import format_row_words
 from napari_sfh._qt.catalogue.table_model import EstimateTableModel
 from napari_sfh._qt.jobs.tasks import open_path
@@ -50,7 +50,7 @@ def test_the_panels_show_names_and_notes_as_text(make_viewer: Any, qtbot: Any, r
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.show_result(replace(result, name=EVIL, settings=settings, model_name=EVIL))
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
+    idle(dock)
     dock.session.select(3)
     dock.session.set_regions({EVIL: [Outline(SQUARE)], f"{EVIL} 2": [Outline(SQUARE)]})
     dock.show_message(f"{EVIL}: cannot be read", error=True)

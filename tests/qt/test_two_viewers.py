@@ -58,14 +58,7 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     assert second.wait(120)
     assert len(tool.apertures.list_shapes()) == 1
     assert first.tools["cube"].apertures.list_shapes() == []
-
-
-def test_layers_go_in_the_opengl_context_of_their_own_window(make_viewer: Any, result: Any) -> None:
-    viewers = make_viewer(800, 500), make_viewer(800, 500)
-    for viewer in viewers:
-        dock = open_explorer(viewer)
-        dock.show_result(result)
-        assert dock.wait(120)
+    # what goes, goes in the OpenGL context of its own window
     current: list[Any] = []
     for viewer in viewers:
         viewer.layers.events.removed.connect(lambda _: current.append(get_current_canvas().native))

@@ -123,6 +123,16 @@ def test_trained_camera_before_stand_in(tmp_path):
     assert any("several images of F814W: b_uvis_f814w.fits" in p for p in found.problems)
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    write_cube(tmp_path / NATIVE)
+    for folder in (tmp_path / "a_copy", tmp_path):
+        folder.mkdir(exist_ok=True)
+        write_mosaic(folder / "b_uvis_f814w.fits", image(), FILTER="F814W")
+    found = find_galaxy_files(tmp_path)
+    assert found.mosaics["F814W"] == tmp_path / "b_uvis_f814w.fits"
+    assert any("b_uvis_f814w.fits is used, not a_copy/b_uvis_f814w.fits" in p for p in found.problems)
+
+
 def test_native_maps_go_with_the_native_cube(galaxy):
     (galaxy / COPT).unlink()
     found = find_galaxy_files(galaxy)

@@ -385,11 +385,11 @@ def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> Fi
         raise SfhInputError(
             f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give `cube` FILE"
         )
-    chosen = min(cubes, key=lambda c: (_resolution_variant(c.path) in ("", "native"), c.path.name))
+    chosen = min(cubes, key=lambda c: (_resolution_variant(c.path) in ("", "native"), *_rank_path(c.path)))
     if len(cubes) > 1:
-        others = ", ".join(c.path.name for c in cubes if c is not chosen)
+        name, others = _tell_apart(chosen, cubes)
         why = "homogenised to one PSF" if _resolution_variant(chosen.path) not in ("", "native") else "first by name"
-        problems.append(f"several cubes: {chosen.path.name} is used ({why}), not {others}; choose with `cube`")
+        problems.append(f"several cubes: {name} is used ({why}), not {others}; choose with `cube`")
     return chosen
 
 
@@ -411,15 +411,29 @@ def _choose_mosaics(
             problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
     for band in bands:
         images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
-        images.sort(key=lambda m: (_is_camera_substitute(m), m.path.name))
+        images.sort(key=lambda m: (_is_camera_substitute(m), *_rank_path(m.path)))
         if not images:
             continue
         chosen[band] = images[0].path
         if len(images) > 1:
-            others = ", ".join(m.path.name for m in images[1:])
-            problems.append(f"several images of {band}: {images[0].path.name} is used, not {others}")
+            name, others = _tell_apart(images[0], images)
+            problems.append(f"several images of {band}: {name} is used, not {others}")
         problems += [f"{images[0].path.name}: {p}" for p in images[0].problems]
     return chosen
+
+
+def _rank_path(path: Path) -> tuple[str, int, str]:
+    """First by name; of equal names the one that lies highest."""
+    return path.name, len(path.parts), str(path)
+
+
+def _tell_apart(chosen: FileInfo, files: list[FileInfo]) -> tuple[str, str]:
+    """Names of the chosen file and of the others; with their folders where names alone are the same."""
+    names = {f.path: f.path.name for f in files}
+    if len(set(names.values())) < len(names):
+        root = os.path.commonpath([f.path.parent for f in files])
+        names = {path: os.path.relpath(path, root) for path in names}
+    return names[chosen.path], ", ".join(names[f.path] for f in files if f is not chosen)
 
 
 def _is_camera_substitute(info: FileInfo) -> bool:
@@ -437,8 +451,9 @@ def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path 
             problems.append(f"{info.path.name} is not used: {_without_path(str(e), info.path)}")
     if not fitting:
         return None
-    chosen = min(fitting, key=lambda m: (_resolution_variant(m.path) != _resolution_variant(cube.path), m.path.name))
+    variant = _resolution_variant(cube.path)
+    chosen = min(fitting, key=lambda m: (_resolution_variant(m.path) != variant, *_rank_path(m.path)))
     if len(fitting) > 1:
-        others = ", ".join(m.path.name for m in fitting if m is not chosen)
-        problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with `maps`")
+        name, others = _tell_apart(chosen, fitting)
+        problems.append(f"several MAPS files: {name} is used, not {others}; choose with `maps`")
     return chosen.path
