@@ -18,6 +18,7 @@ References: M_V,sun = 4.80 (AB; Willmer 2018, ApJS 236, 47), V pivot 5477 AA.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ def estimate_mass_error(result: Result) -> F64:
         N bins, of weights for histories.
     """
     prediction = result.prediction
-    ratio, dust = prediction.half_width("lg_ml_v"), np.log10(np.e) * prediction.half_width("tau_ism")
+    ratio, dust = prediction.half_width("lg_ml_v"), math.log10(math.e) * prediction.half_width("tau_ism")
     return np.where(compute_mass_density(result) > 0, np.hypot(ratio, dust), np.nan)
 
 
@@ -126,7 +127,7 @@ def estimate_sfr_error(result: Result, lookback_gyr: float) -> F64:
     made, width = (per_light * light).sum(axis=1), np.sqrt(((per_light * half) ** 2).sum(axis=1))
     known = (made > 0) & (compute_light_density(result) > 0)
     of_light = np.divide(width, made, out=np.full(made.shape, np.nan), where=known)
-    return np.asarray(np.log10(np.e) * np.hypot(of_light, prediction.half_width("tau_ism")), dtype=float)
+    return np.asarray(math.log10(math.e) * np.hypot(of_light, prediction.half_width("tau_ism")), dtype=float)
 
 
 def compute_young_share(
