@@ -38,6 +38,7 @@ from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.model import encoding, layers, posterior
+from napari_sfh.model.batches import keep_freed_memory
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values
@@ -54,7 +55,6 @@ from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestSettings, fit_test_spectrum, make_ppxf_tasks
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import draw_test_set
-from napari_sfh.training.fitting.training_run import keep_freed_memory
 
 CALLS = 5
 #: What the two ways of running pPXF are.
@@ -435,7 +435,7 @@ def main() -> None:
         figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return write_page(found, page)
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory(1 << 30, (1 << 31) - 1)
     with threadpool_limits(1):
         if options.only:
             found = json.loads(figures.read_text(encoding="utf-8"))

@@ -206,6 +206,8 @@ def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
 #: Offsets that bring the logarithms of typical errors near zero.
 _ERROR_ZERO = 1.5
 _PHOT_ERROR_ZERO = 1.3
+#: Larger numbers, whose squares single precision does not hold, are read as this.
+_LARGEST_SINH = 1e18
 
 
 def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
@@ -217,32 +219,38 @@ def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
 
 def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tensor:
     flux, error = _tensor(data.flux), _tensor(data.error)
-    good = _find_good_pixels(flux, error, _tensor(data.mask, np.bool_))
+    good, gaps = _find_good_pixels(flux, error, _tensor(data.mask, np.bool_))
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     value, weight, spread = out.unbind(1)
     weight.copy_(good)
     torch.sub(flux, 1.0, out=value)
-    spread.copy_(error)
+    torch.clamp(error, *settings.error_range, out=spread)
     if flux.shape[1]:
-        # A device is not asked which spectra have gaps: that would stop everything until it has answered.
-        gaps = torch.nonzero(~good.all(1))[:, 0] if good.device.type == "cpu" else slice(None)
         there = good[gaps]
         some = torch.where(there, flux[gaps], 0.0)
         filled = torch.where(there, some, _running_mean(some, weight[gaps], settings.fill_px))
         value[gaps] = (_bridge_short_gaps(filled, there, settings.bridge_px) if settings.bridge_px else filled) - 1.0
         # A masked pixel is one of unlimited error.
-        spread[gaps] = torch.where(there, error[gaps], settings.error_range[1])
+        spread[gaps] = torch.where(there, spread[gaps], settings.error_range[1])
     _take_arcsinh(value)
-    spread.clamp_(*settings.error_range).log10_().add_(_ERROR_ZERO)
+    spread.log10_().add_(_ERROR_ZERO)
     return out
 
 
-def _find_good_pixels(flux: torch.Tensor, error: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Pixels (N, W) of the mask whose flux and error are numbers, the error a positive one."""
+def _find_good_pixels(
+    flux: torch.Tensor, error: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | slice]:
+    """Pixels (N, W) of the mask whose flux and error are numbers, the error a positive one; spectra with others.
+
+    A device is not asked which spectra these are, all are named: that would stop everything until it has answered.
+    """
     if flux.device.type != "cpu":
-        return mask & (flux.abs() < math.inf) & (error > 0) & (error < math.inf)  # NaN compares false
-    f, e = flux.numpy(), error.numpy()  # whose comparisons are ten times as fast on a processor
-    return torch.from_numpy(mask.numpy() & np.isfinite(f) & np.isfinite(e) & (e > 0))
+        return mask & (flux.abs() < math.inf) & (error > 0) & (error < math.inf), slice(None)  # NaN compares false
+    e = error.numpy()  # NumPy's comparisons are ten times as fast on a processor
+    good = np.isfinite(flux.numpy())
+    for test in (mask.numpy(), np.isfinite(e), e > 0):
+        good &= test
+    return torch.from_numpy(good), torch.from_numpy(np.flatnonzero(~good.all(1)))
 
 
 def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
@@ -260,11 +268,11 @@ def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
 
 
 def _take_arcsinh(x: torch.Tensor) -> torch.Tensor:
-    """`compute_arcsinh` in place: memory is what a processor waits for."""
-    size = x.abs()
-    # ln(|x| + sqrt(1 + x^2)), with sqrt(1 + x^2) - 1 = |x| (|x| / (1 + sqrt(1 + x^2))): exact near 0, finite far out.
-    root = (size * size).add_(1.0).sqrt_().add_(1.0)
-    return torch.copysign(torch.div(size, root, out=root).mul_(size).add_(size).log1p_(), x, out=x)
+    """`compute_arcsinh` in place, within 1e-7 of 1 or of the value: memory is what a processor waits for."""
+    size = x.abs().clamp_(max=_LARGEST_SINH)
+    # ln(|x| + sqrt(1 + x^2))
+    root = torch.mul(size, size).add_(1.0).sqrt_().add_(size).log_()
+    return torch.copysign(root, x, out=x)
 
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:
