@@ -329,7 +329,7 @@ def test_threads_do_not_disturb_each_other(prediction, data, bundle):
 def test_memory_is_kept_where_the_c_library_is_glibc_and_never_less(monkeypatch):
     calls = []
     library = SimpleNamespace(mallopt=lambda parameter, value: calls.append((parameter, value)))
-    monkeypatch.setattr(batches, "_kept_bytes", 0)
+    monkeypatch.setattr(batches, "kept_bytes", 0)
     monkeypatch.setattr(batches.ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(batches.platform, "libc_ver", lambda: ("", ""))
     assert not batches.keep_freed_memory(100, 400)

@@ -223,7 +223,7 @@ class _Outputs(NamedTuple):
 #: Parameters of glibc's ``mallopt``.
 _GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_THRESHOLD = -1, -3
 #: Bytes that this process keeps by `keep_freed_memory`.
-_kept_bytes = 0
+kept_bytes = 0
 
 
 def keep_freed_memory(largest: int, most: int) -> bool:
@@ -244,14 +244,14 @@ def keep_freed_memory(largest: int, most: int) -> bool:
     bool
         False where the C library is not glibc: nothing is changed there.
     """
-    global _kept_bytes
+    global kept_bytes
     if platform.libc_ver()[0] != "glibc":
         return False
-    if most > _kept_bytes:
+    if most > kept_bytes:
         library = ctypes.CDLL(None)
         library.mallopt(_GLIBC_MMAP_THRESHOLD, largest)
         library.mallopt(_GLIBC_TRIM_THRESHOLD, most)
-        _kept_bytes = most
+        kept_bytes = most
     return True
 
 
