@@ -12,6 +12,7 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.contributions import REGION_SUFFIX
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
@@ -21,7 +22,10 @@ from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import SUFFIX, Workspace
 from napari_sfh.types import Result
 
-OPENS = f"Results, cubes, workspaces, tables (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot)"
+OPENS = (
+    f"Results, cubes, workspaces, tables, regions (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot "
+    f"*{REGION_SUFFIX})"
+)
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
 
@@ -75,8 +79,11 @@ class FileActions:
         return replace(waiting, result=shown.path) if waiting is not None and fits else None
 
     def open(self, path: Path | str) -> None:
-        """Open a galaxy's folder, a cube, a result, or a workspace."""
+        """Open a galaxy's folder, a cube, a result, a workspace, a table, or regions on the shown result."""
         path = Path(path).expanduser()
+        if path.suffix.lower() == REGION_SUFFIX:
+            self._explorer.attempt(partial(self._explorer.tools["region"].open, path))
+            return
         work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
         self._explorer.start(work, partial(_show_opened, self._explorer, path))
 
@@ -103,8 +110,8 @@ class FileActions:
             self.open_chosen(Path(str(path)))
 
     def open_chosen(self, path: Path | str) -> None:
-        """Open what the user has chosen; a result that is in no file is asked about first."""
-        if self._explorer.may_close():
+        """Open what the user has chosen; a result that would go and is in no file is asked about first."""
+        if Path(path).suffix.lower() == REGION_SUFFIX or self._explorer.may_close():
             self.open(path)
 
     @property
