@@ -150,7 +150,7 @@ def open_mock_spiral() -> list[LayerTuple]:
     viewer = napari.current_viewer()
     if viewer is not None:
         set_north_up(viewer)  # napari paints the layer before the explorer has it
-    _call_later(lambda widget: widget.may_close() and widget.presenter.show_galaxy(galaxy))
+    _call_later(lambda widget: widget.files.may_open() and widget.presenter.show_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 
 

@@ -493,9 +493,9 @@ class Explorer(ExplorerFrame):
         folder = Path(text.strip()).expanduser()
         if not text.strip() or self.job.running:
             return
-        if folder.is_dir() and not self.may_close():
+        if folder.is_dir() and not self.files.may_open():
             with self.data.folder.line_edit.changed.blocked():
-                self.data.folder.line_edit.value = ""
+                self.data.folder.line_edit.value = str(self.presenter.folder or "")
         elif folder.is_dir():
             self.open_folder(folder)
         else:
@@ -507,7 +507,7 @@ class Explorer(ExplorerFrame):
         cube = Path(text.strip()).expanduser()
         if text.strip() and not cube.exists():
             self.tell_error(SfhInputError(f"cube: no such file: {cube}; check the path"))
-        if text.strip() and cube.is_file() and not self.job.running and self.may_close():
+        if text.strip() and cube.is_file() and not self.job.running and self.files.may_open():
             # What was chosen among the cubes of another file is not sought in this one.
             hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
             self.start(partial(tasks.open_galaxy, cube=cube, hdu=hdu), self.presenter.show_white)

@@ -13,6 +13,7 @@ from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.contributions import REGION_SUFFIX
+from napari_sfh._qt.docks.closing import DISCARD, SAVE, propose_keeping
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
@@ -47,6 +48,7 @@ class FileActions:
         self._discarded: Result | None = None
         self._waiting: Workspace | None = None
         self._notes: list[str] | None = None
+        self._kept: dict[str, object] = {}  # work that is in a workspace
 
     def set_result_path(self, path: Path | None) -> None:
         """Remember the file of the result, with its layers, too; None: there is none."""
@@ -67,6 +69,28 @@ class FileActions:
         if self._discarded is not None and self._discarded is self._explorer.session.result:
             self.unsaved = self.result_path is None
         self._discarded = None
+
+    def list_unsaved_work(self) -> list[str]:
+        """What was made of the result since a workspace was saved or opened."""
+        return [name for name, work in self._explorer.tools.list_work().items() if self._kept.get(name) != work]
+
+    def note_kept(self) -> None:
+        """All that was made of the result is in a workspace."""
+        self._kept = self._explorer.tools.list_work()
+
+    def may_open(self) -> bool:
+        """Whether something else may take the place of the result; what is in no file is asked about first."""
+        explorer, result, was_unsaved = self._explorer, self._explorer.session.result, self.unsaved
+        if not explorer.may_close():
+            return False
+        work = self.list_unsaved_work()
+        if result is None or not work or (was_unsaved and result is self._discarded):
+            return True
+        answer = propose_keeping(explorer, result.name, work)
+        if answer == SAVE:
+            self.save_dialog()
+            return explorer.wait() and not self.list_unsaved_work()
+        return answer == DISCARD
 
     def expect(self, workspace: Workspace) -> None:
         """The result of a workspace is missing: it is restored when a result with as many bins is opened."""
@@ -110,8 +134,8 @@ class FileActions:
             self.open_chosen(Path(str(path)))
 
     def open_chosen(self, path: Path | str) -> None:
-        """Open what the user has chosen; a result that would go and is in no file is asked about first."""
-        if Path(path).suffix.lower() == REGION_SUFFIX or self._explorer.may_close():
+        """Open what the user has chosen; what would go and is in no file is asked about first."""
+        if Path(path).suffix.lower() == REGION_SUFFIX or self.may_open():
             self.open(path)
 
     @property
@@ -164,6 +188,8 @@ class FileActions:
 
     def end(self) -> list[str]:
         """What could not be restored, a sentence each."""
+        if self._notes is not None:
+            self.note_kept()
         notes, self._notes = self._notes or [], None
         return [note if note.endswith(".") else f"{note}." for note in notes]
 
@@ -248,6 +274,7 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
 def _workspace_saved(explorer: Any, written: tuple[Path, Path | None]) -> None:
     path, result = written
     explorer.files.set_result_path(result)
+    explorer.files.note_kept()
     workspaces.add_recent(path)
     beside = f"; its result is {result.name}" if result is not None else ""
     explorer.show_message(f"Saved {path}{beside}.")
