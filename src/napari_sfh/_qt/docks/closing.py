@@ -23,7 +23,8 @@ def propose_saving(parent: QWidget, name: str) -> str:
     name : str
         Of the galaxy.
     """
-    return _ask(parent, "The result is not saved", f"The result of {name} is in no file yet.", "Save it before it goes?")
+    what = f"The result of {name} is in no file yet."
+    return _ask(parent, "The result is not saved", what, "Save it before it goes?")
 
 
 def propose_keeping(parent: QWidget, name: str, work: Sequence[str]) -> str:
