@@ -141,11 +141,14 @@ def test_other_levels_read_no_map_again(
     assert not opened.busy
     assert opened.wait(60)
     assert tool.contours.levels == (8.545, 9.5)
+    assert tool.form.unit.value == "in log yr", "below the field, before one types"
     tool.form.typed_levels.value = "1e-15"
     tool.form.typed_levels.native.editingFinished.emit()
     assert opened.wait(60)
     assert opened.is_error
     assert "none of the levels lies in the map" in opened.message.text()
+    tool.show_contours("none")
+    assert not tool.form.unit.visible
     assert read == ["HA6562"]
     names = tool.form.contours.choices
     assert {"AGE_LW", "HA6562"} <= set(names)
