@@ -179,11 +179,14 @@ def test_info_on_what_is_not_there_is_an_error(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_demo_names_no_folder_that_nothing_would_be_written_to(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_demo_says_that_its_window_writes_nothing_and_opens_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    opened: list[dict[str, bool]] = []
+    monkeypatch.setattr("napari_sfh.cli._open_viewer", lambda **about: opened.append(about) or 0)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 0
     assert "--headless" in capsys.readouterr().err
+    assert opened == [{"demo": True}]
     assert not (tmp_path / "out").exists()
 
 
