@@ -253,6 +253,8 @@ def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
         told = layer.metadata["napari_sfh"].unit
         layer.name = "mine"
         assert describe_layer(layer).title == f"mine [{told}]"
+        layer.name = f"mine [{told}] [1]"  # as napari calls a second layer of a name
+        assert describe_layer(layer).title == layer.name
         path = tmp_path / f"{name}.fits"
         data, attributes, _ = layer.as_layer_data_tuple()
         contributions.write_map_layer(str(path), data, attributes)
@@ -260,7 +262,7 @@ def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
             warnings.simplefilter("error")
             assert CCDData.read(path).unit == u.Unit(unit)
         back = Layer.create(*contributions.read_map_layers(str(path))[0])
-        assert back.name == f"mine [{told}]"
+        assert back.name == f"mine [1] [{told}]"
 
 
 def test_a_map_by_age_says_its_ages_and_its_file(result: Result, tmp_path: Path) -> None:

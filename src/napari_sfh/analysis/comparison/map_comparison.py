@@ -78,7 +78,7 @@ def measure_scatter(found: NDArray[np.floating], reference: NDArray[np.floating]
 
 
 def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
-    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
+    """Median difference and scatter, then NMAD, correlation and number, with ``joint`` between them.
 
     Parameters
     ----------
