@@ -29,7 +29,7 @@ import bench_catalogue
 import numpy as np
 import profiles
 import torch
-from machine import machine
+from machine import describe_measurement
 from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
@@ -38,6 +38,7 @@ from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.model import encoding, layers, posterior
+from napari_sfh.model.batches import keep_freed_memory
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values
@@ -54,7 +55,6 @@ from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestSettings, fit_test_spectrum, make_ppxf_tasks
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import draw_test_set
-from napari_sfh.training.fitting.training_run import keep_freed_memory
 
 CALLS = 5
 #: What the two ways of running pPXF are.
@@ -392,13 +392,6 @@ def measure_profiles(galaxy: DemoGalaxy) -> list[dict[str, object]]:
     return [asdict(x) for x in made]
 
 
-def describe_measurement() -> dict[str, object]:
-    """What a figure depends on besides the code: machine, commit and load."""
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
-    return {"machine": machine(), "torch": torch.__version__, "commit": commit}
-
-
 #: Parts that can be measured alone.
 PARTS: dict[str, Callable[[], list[dict]]] = {
     "profiles": lambda: measure_profiles(DemoGalaxy()),
@@ -435,7 +428,7 @@ def main() -> None:
         figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         return write_page(found, page)
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory(1 << 30, (1 << 31) - 1)
     with threadpool_limits(1):
         if options.only:
             found = json.loads(figures.read_text(encoding="utf-8"))

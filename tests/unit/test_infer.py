@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -323,3 +324,16 @@ def test_threads_do_not_disturb_each_other(prediction, data, bundle):
         t.join()
     for answer in found:
         assert_same(answer, prediction)
+
+
+def test_memory_is_kept_where_the_c_library_is_glibc_and_never_less(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda parameter, value: calls.append((parameter, value)))
+    monkeypatch.setattr(batches, "kept_bytes", 0)
+    monkeypatch.setattr(batches.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(batches.platform, "libc_ver", lambda: ("", ""))
+    assert not batches.keep_freed_memory(100, 400)
+    monkeypatch.setattr(batches.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    for largest, most in ((100, 400), (50, 200), (200, 800)):
+        assert batches.keep_freed_memory(largest, most)
+    assert calls == [(-3, 100), (-1, 400), (-3, 200), (-1, 800)]

@@ -452,11 +452,6 @@ def test_a_graph_on_the_device_descends_as_plain_steps_on_the_processor(tmp_path
     np.testing.assert_allclose(curves[1], curves[0], rtol=0.1)
 
 
-def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):
-    monkeypatch.setattr(training_run.platform, "libc_ver", lambda: ("", ""))
-    assert not training_run.keep_freed_memory()
-
-
 def test_history_reads_lightnings_own_table(tmp_path):
     (tmp_path / learning_curve.TABLE).write_text("epoch,step,train,val\n0,9,,3.0\n0,9,4.0,\n1,19,,2.0\n1,19,2.5,\n")
     rows = learning_curve.read_learning_curve(tmp_path)

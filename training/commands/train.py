@@ -50,8 +50,9 @@ def run_train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from napari_sfh.errors import SfhInputError
+    from napari_sfh.model.batches import keep_freed_memory
     from napari_sfh.training.fitting.recipe import load_recipe, validate_network
-    from napari_sfh.training.fitting.training_run import TrainingOptions, keep_freed_memory, train_bundle
+    from napari_sfh.training.fitting.training_run import TrainingOptions, train_bundle
 
     recipe = load_recipe(args.config)
     for key, least in (("n", 20), ("epochs", 1), ("threads", 1)):
@@ -84,6 +85,6 @@ def run_train(args: argparse.Namespace) -> int:
         args.start,
         args.keep_worse,
     )
-    keep_freed_memory()
+    keep_freed_memory(1 << 30, (1 << 31) - 1)
     print(train_bundle(recipe, options))
     return 0

@@ -14,11 +14,9 @@ stage is not done may be taken up with another number of epochs; no more than we
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,9 +63,6 @@ _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
 #: Key of a stage's file beside the tensors.
 _SEAL = "seal"
-#: Parameters of glibc's ``mallopt``, and their values: no mapping of its own for an array under 1 GiB, no trimming.
-_GLIBC_M_TRIM_THRESHOLD, _GLIBC_M_MMAP_THRESHOLD = -1, -3
-_TRIM_BYTES, _MMAP_BYTES = (1 << 31) - 1, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -203,21 +198,6 @@ def _limit_threads(n: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-def keep_freed_memory() -> bool:
-    """Let this process keep the large arrays that it frees, for the next step.
-
-    Else the C library gives each back to the system, and the page faults of new ones cost a fifth of a training step.
-    False where the C library is not glibc: nothing is changed there.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    kept = library.mallopt(_GLIBC_M_MMAP_THRESHOLD, _MMAP_BYTES) and library.mallopt(
-        _GLIBC_M_TRIM_THRESHOLD, _TRIM_BYTES
-    )
-    return bool(kept)
 
 
 def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:

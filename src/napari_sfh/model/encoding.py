@@ -206,6 +206,8 @@ def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
 #: Offsets that bring the logarithms of typical errors near zero.
 _ERROR_ZERO = 1.5
 _PHOT_ERROR_ZERO = 1.3
+#: Larger numbers, whose squares single precision does not hold, are read as this.
+_LARGEST_SINH = 1e18
 
 
 def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
@@ -217,32 +219,39 @@ def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
 
 def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tensor:
     flux, error = _tensor(data.flux), _tensor(data.error)
-    good = _find_good_pixels(flux, error, _tensor(data.mask, np.bool_))
+    good, gaps = _find_good_pixels(flux, error, _tensor(data.mask, np.bool_))
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     value, weight, spread = out.unbind(1)
     weight.copy_(good)
     torch.sub(flux, 1.0, out=value)
-    spread.copy_(error)
+    torch.clamp(error, *settings.error_range, out=spread)
     if flux.shape[1]:
-        # A device is not asked which spectra have gaps: that would stop everything until it has answered.
-        gaps = torch.nonzero(~good.all(1))[:, 0] if good.device.type == "cpu" else slice(None)
         there = good[gaps]
         some = torch.where(there, flux[gaps], 0.0)
         filled = torch.where(there, some, _running_mean(some, weight[gaps], settings.fill_px))
         value[gaps] = (_bridge_short_gaps(filled, there, settings.bridge_px) if settings.bridge_px else filled) - 1.0
         # A masked pixel is one of unlimited error.
-        spread[gaps] = torch.where(there, error[gaps], settings.error_range[1])
+        spread[gaps] = torch.where(there, spread[gaps], settings.error_range[1])
     _take_arcsinh(value)
-    spread.clamp_(*settings.error_range).log10_().add_(_ERROR_ZERO)
+    spread.log10_().add_(_ERROR_ZERO)
     return out
 
 
-def _find_good_pixels(flux: torch.Tensor, error: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Pixels (N, W) of the mask whose flux and error are numbers, the error a positive one."""
+def _find_good_pixels(
+    flux: torch.Tensor, error: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | slice]:
+    """Pixels (N, W) of the mask whose flux and error are numbers, the error a positive one; spectra with others.
+
+    A device is not asked which spectra these are, all are named: that would stop everything until it has answered.
+    """
     if flux.device.type != "cpu":
-        return mask & (flux.abs() < math.inf) & (error > 0) & (error < math.inf)  # NaN compares false
-    f, e = flux.numpy(), error.numpy()  # whose comparisons are ten times as fast on a processor
-    return torch.from_numpy(mask.numpy() & np.isfinite(f) & np.isfinite(e) & (e > 0))
+        return mask & (flux.abs() < math.inf) & (error > 0) & (error < math.inf), slice(None)  # NaN compares false
+    e = error.numpy()  # NumPy's comparisons are ten times as fast on a processor
+    good = np.isfinite(flux.numpy())
+    for test in (mask.numpy(), np.isfinite(e), e > 0):
+        good &= test
+    rows = np.flatnonzero(~good.all(1))
+    return torch.from_numpy(good), slice(None) if len(rows) == len(good) else torch.from_numpy(rows)
 
 
 def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
@@ -260,11 +269,11 @@ def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
 
 
 def _take_arcsinh(x: torch.Tensor) -> torch.Tensor:
-    """`compute_arcsinh` in place: memory is what a processor waits for."""
-    size = x.abs()
-    # ln(|x| + sqrt(1 + x^2)), with sqrt(1 + x^2) - 1 = |x| (|x| / (1 + sqrt(1 + x^2))): exact near 0, finite far out.
-    root = (size * size).add_(1.0).sqrt_().add_(1.0)
-    return torch.copysign(torch.div(size, root, out=root).mul_(size).add_(size).log1p_(), x, out=x)
+    """`compute_arcsinh` in place, within 1e-7 of 1 or of the value: memory is what a processor waits for."""
+    size = x.abs().clamp_(max=_LARGEST_SINH)
+    # ln(|x| + sqrt(1 + x^2))
+    root = torch.mul(size, size).add_(1.0).sqrt_().add_(size).log_()
+    return torch.copysign(root, x, out=x)
 
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:
@@ -286,24 +295,20 @@ def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch
 
 def _bridge_short_gaps(value: torch.Tensor, good: torch.Tensor, longest: int) -> torch.Tensor:
     """``value`` (N, W) with the line between neighbours in gaps of at most ``longest`` pixels; others stay."""
-    before, after = (_find_neighbours(value, good, longest, side) for side in (1, -1))
-    length = before[1] + after[1]
-    line = (before[0] * after[1] + after[0] * before[1]) / length.clamp(min=1)
+    n_wave = value.shape[1]
+    place = torch.arange(n_wave, device=value.device).expand_as(value)
+    rank = good.cumsum(1)  # the usable pixels up to each
+    # Places of the usable pixels in a row, after one far before the first, and far beyond the last. What is no usable
+    # pixel is written into a last column that nobody reads.
+    row = torch.full((len(value), n_wave + 2), 4 * (n_wave + longest), device=value.device)
+    row[:, 0] = -4 * (n_wave + longest)
+    row.scatter_(1, torch.where(good, rank, n_wave + 1), place)
+    before, after = row.gather(1, rank), row.gather(1, rank + 1)
     # The neighbours of a gap of g pixels are g + 1 pixels apart.
-    return torch.where(good | (length > longest + 1), value, line)
-
-
-def _find_neighbours(
-    value: torch.Tensor, good: torch.Tensor, reach: int, side: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The nearest usable value on one side (1: before, -1: after) and its distance; far beyond ``reach`` where none."""
-    found, distance = value, torch.where(good, 0.0, 4.0 * (reach + 1))
-    for _ in range(reach):
-        there, steps = found.roll(side, 1), distance.roll(side, 1) + 1
-        steps[:, 0 if side == 1 else -1] = 4.0 * (reach + 1)  # nothing is beyond the ends
-        nearer = steps < distance
-        found, distance = torch.where(nearer, there, found), torch.where(nearer, steps, distance)
-    return found, distance
+    bridged = ~good & (after - before <= longest + 1)
+    left, right = (value.gather(1, torch.where(bridged, side, 0)) for side in (before, after))
+    line = (left * (after - place) + right * (place - before)) / (after - before).clamp(min=1)
+    return torch.where(bridged, line, value)
 
 
 def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Tensor:
