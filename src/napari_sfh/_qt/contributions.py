@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.workspaces import SUFFIX, is_workspace
+from napari_sfh.io.workspaces import REGION_SUFFIX, SUFFIX, is_workspace
 from napari_sfh.types import Progress
 
 if TYPE_CHECKING:
     from napari_sfh._qt.canvas.layer_data import LayerTuple
 
-#: Ending of the names of DS9 regions.
-REGION_SUFFIX = ".reg"
 #: What a reader returns that has read, but has no layers.
 NO_LAYERS: list[Any] = [(None,)]
 

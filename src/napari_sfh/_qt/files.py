@@ -12,7 +12,6 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
-from napari_sfh._qt.contributions import REGION_SUFFIX
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, propose_keeping
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
@@ -20,7 +19,7 @@ from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
-from napari_sfh.io.workspaces import SUFFIX, Workspace
+from napari_sfh.io.workspaces import REGION_SUFFIX, SUFFIX, Workspace
 from napari_sfh.types import Result
 
 OPENS = (
