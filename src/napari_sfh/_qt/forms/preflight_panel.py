@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.plots.crosshair import PlotReader
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import elide_words, escape_tip, name_form_labels
+from napari_sfh._qt.widgets.wording import shorten_words, escape_tip, name_form_labels
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_band_check
@@ -208,7 +208,7 @@ def format_preflight_html(found: Preflight) -> str:
 def _bullets(sentences: Sequence[str]) -> str:
     if not sentences:
         return ""
-    lines = "".join(f"<li>{escape(elide_words(sentence))}</li>" for sentence in sentences)
+    lines = "".join(f"<li>{escape(shorten_words(sentence))}</li>" for sentence in sentences)
     return f'<ul style="margin:2px 0 0 -24px">{lines}</ul>'
 
 

@@ -16,7 +16,7 @@ def name_form_labels(sentence: str) -> str:
     return name_settings(sentence, SETTING_LABELS)
 
 
-def elide_words(text: str, most: int = 40) -> str:
+def shorten_words(text: str, most: int = 40) -> str:
     """A sentence whose words are at most so long: of a path beginning and end stay.
 
     Parameters
@@ -31,7 +31,7 @@ def elide_words(text: str, most: int = 40) -> str:
 
     Examples
     --------
-    >>> elide_words("/data/phangs/muse/cubes/NGC0628_DATACUBE.fits: no such file", 24)
+    >>> shorten_words("/data/phangs/muse/cubes/NGC0628_DATACUBE.fits: no such file", 24)
     '/data/…28_DATACUBE.fits: no such file'
     """
     head, tail = most // 4, most // 4 + 1 - most
