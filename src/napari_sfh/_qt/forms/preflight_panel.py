@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.plots.crosshair import PlotReader
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import shorten_words, escape_tip, name_form_labels
+from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels, shorten_words
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_band_check
