@@ -182,11 +182,11 @@ def test_info_on_what_is_not_there_is_an_error(tmp_path, capsys):
 def test_demo_says_that_its_window_writes_nothing_and_opens_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[dict[str, bool]] = []
-    monkeypatch.setattr("napari_sfh.cli._open_viewer", lambda **about: opened.append(about) or 0)
-    assert main(["demo", "--output", str(tmp_path / "out")]) == 0
-    assert "--headless" in capsys.readouterr().err
-    assert opened == [{"demo": True}]
+    monkeypatch.setattr("napari_sfh.doctor.window_checks.has_screen", lambda: False)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    note, _, after = capsys.readouterr().err.partition("\n")
+    assert "--headless" in note
+    assert "no display for the window" in after
     assert not (tmp_path / "out").exists()
 
 

@@ -154,7 +154,15 @@ def get_brush(color: str) -> Any:
 
 @cache
 def get_pen(color: str | None, width: float = 1) -> Any:
-    """The pen of a colour, always the same one; None: it draws nothing."""
+    """The pen of a colour, always the same one.
+
+    Parameters
+    ----------
+    color : str or None
+        None: it draws nothing.
+    width : float
+        Pixels.
+    """
     return pg.mkPen(color, width=width)
 
 
