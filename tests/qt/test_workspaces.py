@@ -135,7 +135,7 @@ def check_what_has_gone(qtbot: Any, dock: Any, folder: Path) -> None:
     said = dock.message.text()
     assert all(str(folder / name) in said for name in ("other.fits", "f438w.fits", "maps.fits"))
     assert said.count("put it back") == 3
-    assert dock.message.styleSheet(), "it is an error's sentence"
+    assert dock.is_error
     assert dock.session.shown == (6, 3, 9)
     assert dock.tools["composite"].field.bands == ("F814W",)
     assert dock.tools["gradient"].found
