@@ -253,6 +253,19 @@ def test_what_was_made_of_a_saved_result_is_asked_about_before_another_galaxy_co
     assert len(asked) == 3, "what is in a workspace is not asked about"
 
 
+def test_the_keyboard_alone_goes_through_the_dock(opened: Any) -> None:
+    section, help_button = opened.sections["region"], opened.file_row.help.native
+    help_button.setFocus()
+    QTest.keyClick(help_button, Qt.Key.Key_Tab)
+    assert QApplication.focusWidget() is opened.sections["data"].toggle, "no scroll area between"
+    unfolded = section.expanded
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Space, Qt.Key.Key_Enter):
+        section.toggle.setFocus()
+        QTest.keyClick(section.toggle, key)
+        unfolded = not unfolded
+        assert section.expanded == unfolded
+
+
 def test_a_workspace_that_comes_back_says_so_and_cannot_be_run_over(
     opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
