@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 
 import numpy as np
+import torch
 
 from napari_sfh.training.fitting.provenance import read_processor_name
 
@@ -18,3 +20,10 @@ def machine() -> str:
         f"{read_processor_name()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}, {platform.platform()}, "
         f"Python {platform.python_version()}, numpy {np.__version__}"
     )
+
+
+def describe_measurement() -> dict[str, object]:
+    """What a figure depends on besides the code: machine, commit and load."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
+    return {"machine": machine(), "torch": torch.__version__, "commit": commit}

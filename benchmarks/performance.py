@@ -29,7 +29,7 @@ import bench_catalogue
 import numpy as np
 import profiles
 import torch
-from machine import machine
+from machine import describe_measurement
 from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
@@ -390,13 +390,6 @@ def measure_profiles(galaxy: DemoGalaxy) -> list[dict[str, object]]:
     """Where the time goes."""
     made = profiles.profile_inference(galaxy) + profiles.profile_run() + profiles.profile_training()
     return [asdict(x) for x in made]
-
-
-def describe_measurement() -> dict[str, object]:
-    """What a figure depends on besides the code: machine, commit and load."""
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
-    return {"machine": machine(), "torch": torch.__version__, "commit": commit}
 
 
 #: Parts that can be measured alone.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-_HEAD = """# Speed
+_HEAD = """## Steps
 
 Written by `python benchmarks/performance.py`; the figures lie in [report/performance.json](../report/performance.json).
 Measured on {machine}; torch {torch}, one thread, code at {commit}; load when it ended: {load_after}.
@@ -14,6 +14,13 @@ Measured on {machine}; torch {torch}, one thread, code at {commit}; load when it
 All figures are processor time of the measuring process, the least of some calls. Other jobs share the machine: they add
 to the wall clock, and through caches and memory also some per cent to the processor time. Compare within a line: both
 ways were called in turn, in one run.
+"""
+_GOALS_HEAD = """# Speed
+
+## Goals
+
+Written by `python benchmarks/speed_goals.py`; the figures lie in [report/speed.json](../report/speed.json). Times
+are by the clock unless it says processor. Windows were painted by software GL on a virtual screen.
 """
 _TRAINING = """
 ## What limits training
@@ -55,7 +62,8 @@ jobs share the caches, and the clock by far more: compare runs of like load.
 
 def write_page(found: dict[str, Any], path: Path) -> None:
     """Write the page."""
-    lines = [_HEAD.format(**found), "## Before and after", "", "| step | before | after | ratio |", "|---|---|---|---|"]
+    lines = [_format_goals(path.parents[1] / "report" / "speed.json"), _HEAD.format(**found)]
+    lines += ["## Before and after", "", "| step | before | after | ratio |", "|---|---|---|---|"]
     notes = []
     for one in found["compared"]:
         before, after = (_format_rate(one[f"{k}_s"], one["work"]) for k in ("before", "after"))
@@ -82,6 +90,23 @@ def write_page(found: dict[str, Any], path: Path) -> None:
     text = "\n".join(lines) + "\n" + profiles + _format_catalogue(*rows)
     text += _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
     path.write_text(text, encoding="utf-8")
+
+
+def _format_goals(figures: Path) -> str:
+    """The goals beside what was reached: the median of the runs, the best where there are several."""
+    lines = [_GOALS_HEAD]
+    parts: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    for part in parts.values():
+        lines += [_name_measurement(part), "", "| what | goal | here | reached |", "|---|---|---|---|"]
+        for one in part["figures"]:
+            values, more = sorted(one["values"], reverse=one["more_is_better"]), one["more_is_better"]
+            middle, best = values[len(values) // 2], values[0]
+            told = f"{middle:g} {one['unit']}" + (f" (best of {len(values)}: {best:g})" if len(values) > 1 else "")
+            share = middle / one["goal"]
+            reached = "yes" if (share >= 1 if more else share <= 1) else f"no, {share:.2f} of it"
+            lines.append(f"| {one['what']} | {one['goal']:g} {one['unit']} | {told} | {reached} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _name_measurement(part: dict[str, Any]) -> str:

@@ -184,6 +184,7 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=10_000)
     parser.add_argument("--label", default="", help="keep the figures under this name: before, or after")
     parser.add_argument("--profiles", type=Path, help="a folder: where the time of each act goes, for pstats")
+    parser.add_argument("--no-walk", action="store_true", help="the start of the demo alone")
     parser.add_argument("--start", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.start:
@@ -195,13 +196,15 @@ def main() -> None:
     from napari_sfh.io.results import read_result
 
     results = [read_result(path) for path in options.results]
-    if not results:
+    if not results and not options.no_walk:
         run = pipeline.run_pipeline(demo.make_demo_config("cpu"))
         results = [run, big_result(options.bins, run)]
     found: dict[str, Any] = {"machine": machine(), "acts": {}}
     if options.profiles is None:
         found["start"] = measure_start()
-        print(found["start"])
+        print(*(f"{name}: {seconds} s" for name, seconds in found["start"].items()), sep="\n", flush=True)
+    if options.no_walk:
+        return
     for result in results:
         rows = summarise(walk_through(result, options.profiles))
         found["acts"][f"{result.bins.n_bins} bins"] = rows

@@ -1,6 +1,7 @@
 """What the benchmarks write: every figure of docs/results/performance.md comes from the measured ones."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -93,6 +94,40 @@ def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
     assert "Measured on NVIDIA X." in text
     assert "| throughput, point | 100000 bins/s |" in text
     assert "Not measured" not in text
+
+
+def test_page_tells_which_goals_are_reached(monkeypatch, tmp_path):
+    page = load_benchmark("performance_page", monkeypatch)
+    about = {"machine": "a machine", "commit": "abc", "load_after": 0.1}
+    rate = {"what": "points", "goal": 100.0, "unit": "bins/s", "more_is_better": True, "values": [90.0]}
+    wait = {"what": "start", "goal": 3.0, "unit": "s", "more_is_better": False, "values": [4.0, 2.5, 2.0]}
+    slow = wait | {"what": "maps", "values": [6.0]}
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "speed.json").write_text(json.dumps({"part": about | {"figures": [rate, wait, slow]}}))
+    (tmp_path / "results").mkdir()
+    page.write_page(make_figures(), tmp_path / "results" / "p.md")
+    text = (tmp_path / "results" / "p.md").read_text()
+    assert "| points | 100 bins/s | 90 bins/s | no, 0.90 of it |" in text
+    assert "| start | 3 s | 2.5 s (best of 3: 2) | yes |" in text
+    assert "| maps | 3 s | 6 s | no, 2.00 of it |" in text
+
+
+def test_goals_are_read_from_what_benchmarks_print(monkeypatch):
+    goals = load_benchmark("speed_goals", monkeypatch)
+    said = """cpu, 1 thread
+  point: 11538 bins/s (median), 12568 (best), 11485 per processor second
+  posterior, 1000 draws: 239 bins/s (median), 261 (best), 221 per processor second
+cpu, 2 threads
+  point: 20330 bins/s (median), 21325 (best), 10822 per processor second
+  posterior, 1000 draws: 310 bins/s (median), 338 (best), 169 per processor second
+"""
+    assert [goals.read_goal(goal, said) for goal in goals.GOALS["inference"]] == [11538, 239, 20330, 310]
+    click = "  click -> canvas and plots    median   45.0 ms   95 %   80.5 ms   CPU of the main thread 1 / 2 ms\n"
+    windows = f"a: 1219 bins on 1 x 1 spaxels\n{click}b: 10000 bins on 1 x 1 spaxels\n{click.replace('45.0', '51.0')}"
+    clicks = [goal for goal in goals.GOALS["clicks"] if goal.what.startswith("click")]
+    assert [goals.read_goal(goal, windows) for goal in clicks] == [45.0, 80.5, 51.0, 80.5]
+    with pytest.raises(ValueError, match="map switch"):
+        goals.read_goal(goals.GOALS["clicks"][2], windows)
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,8 @@ def _find_good_pixels(
     good = np.isfinite(flux.numpy())
     for test in (mask.numpy(), np.isfinite(e), e > 0):
         good &= test
-    return torch.from_numpy(good), torch.from_numpy(np.flatnonzero(~good.all(1)))
+    rows = np.flatnonzero(~good.all(1))
+    return torch.from_numpy(good), slice(None) if len(rows) == len(good) else torch.from_numpy(rows)
 
 
 def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
@@ -294,24 +295,20 @@ def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch
 
 def _bridge_short_gaps(value: torch.Tensor, good: torch.Tensor, longest: int) -> torch.Tensor:
     """``value`` (N, W) with the line between neighbours in gaps of at most ``longest`` pixels; others stay."""
-    before, after = (_find_neighbours(value, good, longest, side) for side in (1, -1))
-    length = before[1] + after[1]
-    line = (before[0] * after[1] + after[0] * before[1]) / length.clamp(min=1)
+    n_wave = value.shape[1]
+    place = torch.arange(n_wave, device=value.device).expand_as(value)
+    rank = good.cumsum(1)  # the usable pixels up to each
+    # Places of the usable pixels in a row, after one far before the first, and far beyond the last. What is no usable
+    # pixel is written into a last column that nobody reads.
+    row = torch.full((len(value), n_wave + 2), 4 * (n_wave + longest), device=value.device)
+    row[:, 0] = -4 * (n_wave + longest)
+    row.scatter_(1, torch.where(good, rank, n_wave + 1), place)
+    before, after = row.gather(1, rank), row.gather(1, rank + 1)
     # The neighbours of a gap of g pixels are g + 1 pixels apart.
-    return torch.where(good | (length > longest + 1), value, line)
-
-
-def _find_neighbours(
-    value: torch.Tensor, good: torch.Tensor, reach: int, side: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The nearest usable value on one side (1: before, -1: after) and its distance; far beyond ``reach`` where none."""
-    found, distance = value, torch.where(good, 0.0, 4.0 * (reach + 1))
-    for _ in range(reach):
-        there, steps = found.roll(side, 1), distance.roll(side, 1) + 1
-        steps[:, 0 if side == 1 else -1] = 4.0 * (reach + 1)  # nothing is beyond the ends
-        nearer = steps < distance
-        found, distance = torch.where(nearer, there, found), torch.where(nearer, steps, distance)
-    return found, distance
+    bridged = ~good & (after - before <= longest + 1)
+    left, right = (value.gather(1, torch.where(bridged, side, 0)) for side in (before, after))
+    line = (left * (after - place) + right * (place - before)) / (after - before).clamp(min=1)
+    return torch.where(bridged, line, value)
 
 
 def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Tensor:
