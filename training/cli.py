@@ -76,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if (error.name or "").startswith(__package__.partition(".")[0]):
                 raise
             raise SfhInputError(
-                f"{error.name} is not installed; training needs more packages than a run: install again with the extra, "
-                'pip install ".[training]" in a clone, or "NAME.whl[training]" of a wheel'
+                f"{error.name} is not installed; training needs more packages than a run: install again with the "
+                'extra, pip install ".[training]" in a clone, or "NAME.whl[training]" of a wheel'
             ) from error
         return status
 
