@@ -59,6 +59,7 @@ def test_every_cell_runs(
     viewer = make_viewer()
     monkeypatch.setattr("napari.Viewer", lambda: viewer)
     monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", run_made_up)
+    monkeypatch.setattr("napari_sfh.analysis.comparison.ppxf_fit.run_in_process", lambda fit, args, *_: fit(*args))
     names: dict[str, Any] = {}
     for cell in code_cells():
         exec(compile(cell, str(NOTEBOOK), "exec"), names)
