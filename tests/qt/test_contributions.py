@@ -14,7 +14,6 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from napari.components import ViewerModel
 from npe2 import PluginManager
-from qtpy.QtWidgets import QRadioButton
 from smooth_result import make_wcs
 
 from conftest import click, open_explorer, watch_orientation
@@ -86,6 +85,7 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
     assert contributions.get_reader(str(other)) is None
 
 
+@pytest.mark.usefixtures("no_window")
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"SIMPLE  =                    T" + b" " * 100])
 def test_what_is_wrong_with_a_damaged_file_is_said_in_our_words(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "galaxy.fits"
@@ -311,19 +311,12 @@ def test_what_is_no_map_is_refused_and_a_damaged_map_says_so(tmp_path: Path) -> 
         contributions.read_map_layers(str(path))
 
 
-def test_our_reader_is_ticked_in_the_dialog_of_napari_and_preset_for_results(
-    qtbot: Any, result_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog, prepare_remaining_readers
+def test_our_reader_is_preset_for_results(result_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from napari.plugins.utils import get_preferred_reader
     from napari.settings import get_settings
 
     from napari_sfh._qt.napari_files import RESULT_PATTERN, set_reader_preset
 
-    dialog = QtReaderDialog(pth=str(result_file), readers=prepare_remaining_readers([str(result_file)]))
-    qtbot.addWidget(dialog)
-    buttons = {button.text(): button.isChecked() for button in dialog.findChildren(QRadioButton)}
-    assert buttons == {"SFH of galaxies": True, "napari builtins": False}
     monkeypatch.setenv("NAPARI_SFH_CONFIG", str(tmp_path))
     plugins = get_settings().plugins
     monkeypatch.setattr(plugins, "extension2reader", {"*.fits": "napari"})

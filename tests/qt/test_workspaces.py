@@ -161,7 +161,7 @@ def test_everything_comes_back_but_what_has_gone(
     other = open_explorer(make_viewer())
     other.open(moved / "work.json")
     rest(qtbot, other)
-    assert not other.message.styleSheet(), other.message.text()
+    assert not other.is_error, other.message.text()
     again, tools = other.files.capture(), other.tools
     assert other.session.state() == {"selected": 6, "compared": [9], "pinned": [3], "plot_region": []}
     assert tools["compare"].comparison.other.name == "other (other.fits)"

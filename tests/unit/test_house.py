@@ -396,7 +396,6 @@ PRIVATE_READS = {
     ("conftest.py", "_scene_canvas"): _NAPARI,
     ("test_side_tabs.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
     ("test_handling.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
-    ("test_contributions.py", "napari._qt.dialogs.qt_reader_dialog"): "the dialog in which the user sees our reader",
     ("test_emptied_titles.py", "_sizeHint"): "what the garbage collector takes from a title of pyqtgraph",
     (
         "test_units.py",

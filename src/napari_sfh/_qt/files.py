@@ -85,7 +85,7 @@ class FileActions:
         work = self.list_unsaved_work()
         if result is None or not work or (was_unsaved and result is self._discarded):
             return True
-        answer = propose_keeping(explorer, result.name, work)
+        answer = propose_keeping(explorer.window(), result.name, work)
         if answer == SAVE:
             self.save_dialog()
             return explorer.wait() and not self.list_unsaved_work()

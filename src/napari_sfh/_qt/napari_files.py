@@ -61,8 +61,7 @@ class ForeignLayers:
         if kind:
             sentence = (
                 f"{path.name} is a file of this window ({kind}), which napari's own reader has taken for bare numbers: "
-                f"delete the layer “{event.value.name}”, then press Open… above, or choose “SFH of galaxies” in "
-                "the dialog of File > Open."
+                f"delete the layer “{event.value.name}”, then press Open… above, or choose {PLUGIN} in napari's dialog."
             )
             self._told[event.value] = sentence
             self._explorer.show_message(sentence, error=True)
