@@ -58,6 +58,10 @@ def _ask(parent: QWidget, title: str, what: str, question: str) -> str:
     return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
 
 
+#: Guards of all windows: who exits napari closes them all.
+_guards: weakref.WeakSet[CloseGuard] = weakref.WeakSet()
+
+
 class CloseGuard(QObject):
     """Asks before a dock's x or a window's end.
 
@@ -76,6 +80,14 @@ class CloseGuard(QObject):
         self._on_close = weakref.WeakMethod(on_close)
         self._may_close = weakref.WeakMethod(may_close)
         self._window: QMainWindow | None = None
+        _guards.add(self)
+
+    def asks_in(self, window: QMainWindow | None) -> bool:
+        """Whether what is in no file may go with a window, or with all of them; the user is asked."""
+        may_close = self._may_close()
+        if self._window is None or window not in (None, self._window) or may_close is None:
+            return True
+        return may_close()
 
     def watch(self, widget: QWidget) -> None:
         """Watch the dock and the window that the widget has come into."""
@@ -86,9 +98,11 @@ class CloseGuard(QObject):
         if isinstance(window, QMainWindow) and window is not self._window:
             self._window = window
             window.installEventFilter(self)
+            if hasattr(window, "_quit_app"):
+                _ask_before_menu(window)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Keep a window open that the user closes over an unsaved result; a script's ``close`` is not asked."""
+        """Keep a window open whose x is pressed over an unsaved result; a script's ``close`` is not asked."""
         if event is None or event.type() != QEvent.Type.Close:
             return False
         may_close, on_close = self._may_close(), self._on_close()
@@ -123,3 +137,21 @@ def _ask_first(dock: Any, may_close: weakref.WeakMethod[Callable[[], bool]]) -> 
             destroy(here)
 
     dock.destroyOnClose = ask_and_destroy
+
+
+def _ask_before_menu(window: Any) -> None:
+    """Let napari's File > Close Window and File > Exit ask, which reach the window as a script's ``close`` does."""
+    if "close" in vars(window):
+        return
+    close, reference = type(window).close, weakref.ref(window)
+
+    def ask_and_close(quit_app: bool = False, confirm_need: bool = False) -> Any:
+        here = reference()
+        if here is None:
+            return None
+        asked = list(_guards) if confirm_need else []
+        if not all(guard.asks_in(None if quit_app else here) for guard in asked):
+            return False
+        return close(here, quit_app=quit_app, confirm_need=confirm_need)
+
+    window.close = ask_and_close
