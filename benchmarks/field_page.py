@@ -23,8 +23,8 @@ the machine add to the wall clock.
 | everything | {cpu:.0f} s | {asked:.1f} GB | **{peak:.2f} GiB** |
 
 Signal, binning, spectra and photometry grow with the spaxels and pixels, the rest with the bins: {per_spaxel:.0f} s for
-10^6 spaxels and {per_bin:.1f} ms for a bin. In proportion, 10^6 spaxels with as many bins for each take {full:.0f} s
-(the binning grows a little faster than that).
+a million spaxels and {per_bin:.1f} ms for a bin. In proportion, a million spaxels with as many bins for each take
+{full:.0f} s (the binning grows a little faster than that).
 
 ## {survey} galaxies
 

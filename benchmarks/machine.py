@@ -27,3 +27,8 @@ def describe_measurement() -> dict[str, object]:
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
     return {"machine": machine(), "torch": torch.__version__, "commit": commit}
+
+
+def make_plain_environment() -> dict[str, str]:
+    """The environment of a user, whose Python keeps byte code."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}

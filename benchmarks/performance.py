@@ -29,7 +29,7 @@ import bench_catalogue
 import numpy as np
 import profiles
 import torch
-from machine import describe_measurement
+from machine import describe_measurement, make_plain_environment
 from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
@@ -289,7 +289,6 @@ def compare_binning(galaxy: DemoGalaxy) -> list[Comparison]:
 def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
     """Processor seconds of commands in a Python of their own."""
     found = []
-    plain = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     commands = {
         "--help": ["--help"],
         "info FOLDER": ["info", str(galaxy.files.folder), "--quiet"],
@@ -299,7 +298,8 @@ def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
         seconds = []
         for _ in range(4):  # the first may write byte code, as an installation does
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-m", "napari_sfh", *arguments], capture_output=True, check=True, env=plain)
+            command = [sys.executable, "-m", "napari_sfh", *arguments]
+            subprocess.run(command, capture_output=True, check=True, env=make_plain_environment())
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         found.append(Single(f"napari-sfh {name}", round(min(seconds), 3), "s of processor"))

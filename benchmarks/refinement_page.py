@@ -27,7 +27,9 @@ Written by `python benchmarks/bench_refinement.py`; every galaxy's figures lie i
 Measured on {machine}.
 
 `napari-sfh refine` on {n} galaxies: chains met in {met} of them; {cpu:.0f} s of processor a galaxy (median; at most
-{most:.0f}). What it does, and when chains have met: [credibility](../method/credibility.md#the-likelihood-as-referee).
+{most:.0f}). What it does, when chains have met, and
+what these figures make of it, a second opinion and no judge:
+[credibility](../method/credibility.md#the-likelihood-as-referee).
 
 *bias / std / inside*: median and standard deviation of estimate minus truth (dex, mag), and shares of truths within the
 68 and 95 % intervals. *Apart*: mean and standard deviation of likelihood minus network, over the root of the sum of the

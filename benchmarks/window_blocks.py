@@ -2,10 +2,9 @@
 
 The walk of tests/qt/walk.py, with its real mouse and keys, goes through the mock spiral and through a galaxy of 10 000
 bins made of it. For every act the longest block of the event loop is kept: by the clock, of the main thread's
-processor, and how much of that is drawing (see `window_meter`). The start is measured in a process of its own:
-``napari-sfh demo`` until its window is painted, and until its maps are. The figures go to docs/report/window.json
-under a label, for ``performance.py --page``. ``--profiles DIR`` keeps the processor's time of each act by function, for
-Python's pstats; the blocks are longer then.
+processor, and how much of that is drawing (see `window_meter`). The start is measured first, by `window_start`. The
+figures go to docs/report/window.json under a label, for ``performance.py --page``. ``--profiles DIR`` keeps the
+processor's time of each act by function, for Python's pstats; the blocks are longer then.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ import argparse
 import cProfile
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,22 +24,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from machine import machine
-from window_meter import Block, Heart, TimedApplication, settle, wait
+from window_meter import Block, Heart, settle, start_application, wait
+from window_start import measure_start
 
 ROOT = Path(__file__).parents[1]
 for folder in ("qt", "toys"):
     sys.path.insert(0, str(ROOT / "tests" / folder))
 FIGURES = ROOT / "docs" / "report" / "window.json"
-
-
-def start_window() -> Any:
-    """An application that times its drawing."""
-    from qtpy.QtCore import Qt
-
-    for name in ("AA_EnableHighDpiScaling", "AA_UseHighDpiPixmaps"):
-        with suppress(AttributeError):
-            TimedApplication.setAttribute(getattr(Qt.ApplicationAttribute, name))
-    return TimedApplication(sys.argv[:1])
 
 
 def make_walk(profiles: Path | None) -> type:
@@ -129,48 +117,6 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         print(f"  {row['act']:24s} {row['wall']:6d} {row['cpu']:6d}   {parts}")
 
 
-def measure_start() -> dict[str, float]:
-    """Seconds from the call of ``napari-sfh demo`` until its window and its maps are painted, clock and processor."""
-    with tempfile.TemporaryDirectory() as folder:
-        started = {**os.environ, "BENCH_STARTED": str(time.time()), "NAPARI_SFH_CONFIG": folder}
-        started["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
-        (Path(folder) / "tour-seen").touch()
-        command = [sys.executable, __file__, "--start"]
-        out = subprocess.run(command, env=started, capture_output=True, text=True, check=True).stdout
-    found: dict[str, float] = json.loads(out.strip().splitlines()[-1])
-    return found
-
-
-def start_demo() -> None:
-    """In a process of its own: the command, and when its window and its maps were painted."""
-    application, began = start_window(), float(os.environ["BENCH_STARTED"])
-    import napari
-
-    from napari_sfh import cli
-
-    found: dict[str, float] = {}
-
-    def note(name: str, when: tuple[float, float]) -> None:
-        found[f"{name}, clock"], found[f"{name}, processor"] = round(when[0] - began, 2), round(when[1], 2)
-
-    def run_loop() -> None:
-        from napari_sfh._qt.explorer import Explorer
-
-        names = {"first paint": "CanvasBackendDesktop", "explorer painted": "Explorer"}
-        wait(lambda: set(names.values()) <= set(application.first_paint))
-        for name, painted in names.items():
-            note(name, application.first_paint[painted])
-        dock = next(w for w in application.allWidgets() if isinstance(w, Explorer))
-        wait(lambda: dock.session.result is not None and not dock.loading)
-        settle(0.1)
-        note("demo's maps", (time.time(), time.process_time()))
-        print(json.dumps(found), flush=True)
-        os._exit(0)
-
-    napari.run = run_loop
-    cli.main(["demo"])
-
-
 def keep(label: str, found: dict[str, Any]) -> None:
     """Put the figures into the file under a label."""
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
@@ -184,27 +130,21 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=10_000)
     parser.add_argument("--label", default="", help="keep the figures under this name: before, or after")
     parser.add_argument("--profiles", type=Path, help="a folder: where the time of each act goes, for pstats")
-    parser.add_argument("--no-walk", action="store_true", help="the start of the demo alone")
-    parser.add_argument("--start", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.start:
-        return start_demo()
-    application = start_window()
+    application = start_application()
     from big_result import big_result
 
     from napari_sfh import demo, pipeline
     from napari_sfh.io.results import read_result
 
     results = [read_result(path) for path in options.results]
-    if not results and not options.no_walk:
+    if not results:
         run = pipeline.run_pipeline(demo.make_demo_config("cpu"))
         results = [run, big_result(options.bins, run)]
     found: dict[str, Any] = {"machine": machine(), "acts": {}}
     if options.profiles is None:
         found["start"] = measure_start()
-        print(*(f"{name}: {seconds} s" for name, seconds in found["start"].items()), sep="\n", flush=True)
-    if options.no_walk:
-        return
+        print(found["start"], flush=True)
     for result in results:
         rows = summarise(walk_through(result, options.profiles))
         found["acts"][f"{result.bins.n_bins} bins"] = rows

@@ -9,12 +9,14 @@ Both are a graphics card's work on a machine that has one; the rest is Python's 
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QOpenGLWidget
 
 #: Milliseconds between two beats.
@@ -84,6 +86,14 @@ class TimedApplication(QApplication):
     def _add(self, took: tuple[float, float]) -> None:
         self.drawing_s[0] += took[0]
         self.drawing_s[1] += took[1]
+
+
+def start_application() -> TimedApplication:
+    """An application that times its drawing, with what napari asks of its own."""
+    for name in ("AA_EnableHighDpiScaling", "AA_UseHighDpiPixmaps"):
+        with suppress(AttributeError):
+            TimedApplication.setAttribute(getattr(Qt.ApplicationAttribute, name))
+    return TimedApplication(sys.argv[:1])
 
 
 @dataclass(frozen=True)

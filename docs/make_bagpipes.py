@@ -1,4 +1,4 @@
-"""docs/results/bagpipes.md: galaxies that another people's code made, read by `wide`. No number is typed in.
+"""docs/results/bagpipes.md: galaxies that another group's code made, read by `wide`. No number is typed in.
 
 python docs/make_bagpipes.py [NUMBER]      # bagpipes has to be there, too: pip install --no-deps bagpipes==1.3.6
 
@@ -174,7 +174,11 @@ def list_rows(bundle: Bundle, seen: Observation, galaxies: Galaxies, whole: bool
     if whole:
         return rows
     rows.append(format_row("spectrum alone", predict_histories(seen, bundle), truth, everything))
-    classes = {"LW age below 10^8.7": age < 8.7, "to 10^9.6": (age >= 8.7) & (age < 9.6), "older": age >= 9.6}
+    classes = {
+        "LW age below 10<sup>8.7</sup>": age < 8.7,
+        "to 10<sup>9.6</sup>": (age >= 8.7) & (age < 9.6),
+        "older": age >= 9.6,
+    }
     classes |= {
         f"A_V {low:g} to {low + 0.4:g}": (galaxies.av >= low) & (galaxies.av < low + 0.4) for low in (0, 0.4, 0.8)
     }

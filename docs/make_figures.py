@@ -375,23 +375,24 @@ def _find_shipped(report: dict[str, Any], bundles: list[Bundle]) -> str:
 
 
 def describe_scalars(report: dict[str, Any]) -> list[str]:
-    """The page's own tables of such weights: errors, coverage and the spread of the truth; scatter by S/N."""
+    """The page's own tables of such weights: errors, coverage, spread of the truth if it was kept; scatter by S/N."""
     weights, machine = report["weights"], report["machine"]
     names = list(report["accuracy"])
+    spreads = report.get("spread", {})
+    head = ["quantity", "bias", "std", "NMAD", "68 %", "95 %", *(["spread of the truth"] if spreads else [])]
     lines = [
         f"{report['n_test']} new objects of `{report['prior']}`; weights sha256 `{weights['sha256'][:12]}`, code "
         f"{report.get('commit')}, {machine['cpu']}, {report['processor_seconds']:.0f} s of processor time.",
         "",
-        "| quantity | bias | std | NMAD | 68 % | 95 % | spread of the truth |",
-        "|---" * 7 + "|",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
     ]
     for name in names:
-        spread = report.get("spread", {}).get(name)
         a, c = report["accuracy"][name], report["coverage"].get(name)
         covered = f"{100 * c['p68']:.1f} | {100 * c['p95']:.1f}" if c else " | "
         lines.append(
-            f"| {name} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered} "
-            f"| {'' if spread is None else format(spread, '.3f')} |"
+            f"| {name} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered} |"
+            + (f" {spreads[name]:.3f} |" if spreads else "")
         )
     rows = [(f"S/N {snr}", row) for snr, row in report["by_snr"].items()]
     rows += [(f"{count} bands", row) for count, row in report["by_bands"].items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ Made by `python docs/make_paper_networks.py` from `docs/report/` and the weights
 Galceran et al. (2026), and of its first version, on their prior, for comparison with `phangs` and `wide`:
 
     napari-sfh run GALAXY_DIR --model galceran2026 --output out.fits
-    napari-sfh-train train --config galceran2026 --output run           # to its own stop; --resume goes on
-    napari-sfh-train train --config galceran2026 --resume --epochs N --output run   # ends it with the best of N epochs
+    # to its own stop; --resume goes on
+    napari-sfh-train train --config galceran2026 --output run
+    # ends it with the best of N epochs
+    napari-sfh-train train --config galceran2026 --resume --epochs N --output run
 
 Both read values only: no masks, no errors. Pixels and bands that are missing are filled, and they were never trained
 without them; `phangs` and `wide` were. For maps of real galaxies take those.
@@ -45,6 +48,7 @@ def describe_run(name: str, what: str) -> list[str]:
     fit = training["recipe"]["fit"]
     told = [k for k in EPOCHS if k <= len(rows)] + [len(rows)]
     note = training.get("note", "")
+    note = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"`\1`", note)
     note = f" {note[:1].upper()}{note[1:]}." if note else ""
     return [
         "",

@@ -106,3 +106,20 @@ def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         save(self, fname, format="png", dpi=40)
 
     monkeypatch.setattr(Figure, "savefig", save_small)
+
+
+@pytest.fixture
+def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`napari-sfh run` draws its page here, small, not in a Python of its own that loads Matplotlib once more.
+
+    The demo's test draws it as users see it.
+    """
+
+    def start_nothing(modules: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def call_here(function: Callable[..., Any], args: tuple[Any, ...], *_: Any, **__: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr("napari_sfh.jobs.start_process", start_nothing)
+    monkeypatch.setattr("napari_sfh.jobs.run_in_process", call_here)

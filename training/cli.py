@@ -70,7 +70,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int | None:
         check_command_output(args)
-        status: int | None = args.run(args)
+        try:
+            status: int | None = args.run(args)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith(__package__.partition(".")[0]):
+                raise
+            raise SfhInputError(
+                f"{error.name} is not installed; training needs more packages than a run: install again with the "
+                'extra, pip install ".[training]" in a clone, or "NAME.whl[training]" of a wheel'
+            ) from error
         return status
 
     return run_command(command, f"napari-sfh-train {args.command}", "what is finished is kept", args.option_names)

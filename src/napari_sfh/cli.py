@@ -146,7 +146,8 @@ def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
 def _demo_command(options: argparse.Namespace) -> int:
     if not options.headless:
         if options.output is not None:
-            raise SfhInputError(f"--output {options.output}: the window writes nothing by itself; add --headless")
+            note = f"--output {options.output} is left: the window writes nothing by itself; --headless does"
+            print(f"note: {note}", file=sys.stderr)
         return _open_viewer(demo=True)
     options.output = options.output or DEMO_FOLDER
     make_stderr_logger(options.quiet)("demo: loading the libraries")
@@ -177,7 +178,7 @@ def _compare_demo_with_truth(result: Result, page: Path) -> Iterator[str]:
     save_figure(draw_comparison_page(comparison, result.data.snr > map_comparison.MIN_SNR), page, dpi=90)
     yield "recovered - true, bins with S/N > 20 and no foreground star:"
     for name, s in map_comparison.compare_with_truth(result, truth).items():
-        yield f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})"
+        yield f"  {name:10s} median difference {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})"
     on, off = map_comparison.measure_ood_warning_rates(result, truth)
     yield f"out-of-depth warning: {on:.0%} of the bins on the foreground star, {off:.1%} of those without it"
 

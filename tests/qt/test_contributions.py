@@ -20,6 +20,7 @@ from conftest import click, open_explorer, watch_orientation
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.io.workspaces import Workspace, write_workspace
@@ -84,6 +85,7 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
     assert contributions.get_reader(str(other)) is None
 
 
+@pytest.mark.usefixtures("no_window")
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"SIMPLE  =                    T" + b" " * 100])
 def test_what_is_wrong_with_a_damaged_file_is_said_in_our_words(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "galaxy.fits"
@@ -251,6 +253,8 @@ def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
         told = layer.metadata["napari_sfh"].unit
         layer.name = "mine"
         assert describe_layer(layer).title == f"mine [{told}]"
+        layer.name = f"mine [{told}] [1]"  # as napari calls a second layer of a name
+        assert describe_layer(layer).title == layer.name
         path = tmp_path / f"{name}.fits"
         data, attributes, _ = layer.as_layer_data_tuple()
         contributions.write_map_layer(str(path), data, attributes)
@@ -258,7 +262,7 @@ def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
             warnings.simplefilter("error")
             assert CCDData.read(path).unit == u.Unit(unit)
         back = Layer.create(*contributions.read_map_layers(str(path))[0])
-        assert back.name == f"mine [{told}]"
+        assert back.name == f"mine [1] [{told}]"
 
 
 def test_a_map_by_age_says_its_ages_and_its_file(result: Result, tmp_path: Path) -> None:
@@ -305,3 +309,69 @@ def test_what_is_no_map_is_refused_and_a_damaged_map_says_so(tmp_path: Path) -> 
     fits.PrimaryHDU(np.zeros((2, 2)), fits.Header({"SFHROLE": "map"})).writeto(path)
     with pytest.raises(SfhInputError, match=r"y\.fits"):
         contributions.read_map_layers(str(path))
+
+
+def test_our_reader_is_preset_for_results(result_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from napari.plugins.utils import get_preferred_reader
+    from napari.settings import get_settings
+
+    from napari_sfh._qt.napari_files import RESULT_PATTERN, set_reader_preset
+
+    monkeypatch.setenv("NAPARI_SFH_CONFIG", str(tmp_path))
+    plugins = get_settings().plugins
+    monkeypatch.setattr(plugins, "extension2reader", {"*.fits": "napari"})
+    set_reader_preset()
+    assert plugins.extension2reader == {"*.fits": "napari"}, "the user's choice stays"
+    plugins.extension2reader = {}
+    set_reader_preset()
+    assert get_preferred_reader(result_file) == "napari-sfh"
+    assert get_preferred_reader(tmp_path / "image.fits") is None
+    plugins.extension2reader = {}
+    set_reader_preset()
+    assert RESULT_PATTERN not in plugins.extension2reader, "what was taken out does not come back"
+
+
+def test_a_result_that_another_reader_has_opened_is_told_until_it_goes(shown: Any, result_file: Path) -> None:
+    (layer,) = shown.viewer.open(str(result_file), plugin="napari")
+    assert shown.is_error
+    assert all(word in shown.message.text() for word in (result_file.name, layer.name, "Open…"))
+    shown.viewer.layers.remove(layer)
+    assert not shown.is_error
+    assert "bins" in shown.message.text()
+
+
+def test_regions_of_a_map_go_through_napari_to_ds9_and_back(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File > Save selected layers, then a drop of what was saved."""
+    viewer, region = shown.viewer, shown.tools["region"]
+    box = Outline(np.array([[10.0, 10.0], [10.0, 30.0], [30.0, 30.0], [30.0, 10.0]]), True, None, "bulge", "box")
+    region.region.set_outlines([box])
+    inside = shown.session.regions[0].rows
+    layer = next(layer for layer in viewer.layers if layer.name == "SFH region")
+    writers = PluginManager.instance().iter_compatible_writers
+    assert "napari-sfh.write_regions" in [writer.command for writer in writers(["shapes"])]
+    kinds = [each.as_layer_data_tuple()[2] for each in viewer.layers]
+    assert "napari-sfh.write_result" in [writer.command for writer in writers(kinds)], "also beside regions"
+    (path,) = layer.save(str(tmp_path / "bulge.reg"), plugin="napari-sfh")
+    region.clear()
+    assert not shown.session.regions
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    shown.files.unsaved = True  # regions end no result: nothing is asked
+    viewer.open(path, plugin=None)
+    shown.finish(60)
+    assert list(shown.session.regions[0].rows) == list(inside)
+    assert region.region.outlines()[0].name == "bulge"
+
+
+def test_a_part_of_a_galaxy_that_is_dropped_says_where_it_goes(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_sfh.demo import find_demo_folder
+
+    mosaic = next(path for path in Path(find_demo_folder()).iterdir() if "drc-sci" in path.name)
+    monkeypatch.setattr("napari.current_viewer", lambda: shown.viewer)
+    shown.viewer.open(str(mosaic), plugin="napari-sfh")
+    with pytest.raises(SfhInputError, match="choose it under Data"):
+        shown.finish(60)
+    assert shown.session.result is not None

@@ -102,6 +102,8 @@ def test_the_spectrum_under_the_cursor_and_of_a_dragged_circle(qtbot: Any, explo
     assert dock.wait(120)
     inside = np.hypot(y - 5, x - 5) < 2.4
     np.testing.assert_allclose(tool.plot.list_columns()["aperture_2"], flux[:, inside].sum(axis=1), rtol=2e-3)
+    width = max(NY, NX) / 200
+    assert viewer.layers["cube apertures"].edge_width == pytest.approx([width, width]), "thin, on a small field too"
     tool.save_spectra(tmp_path / "spectra.ecsv")
     dock.finish(20)
     table = QTable.read(tmp_path / "spectra.ecsv")

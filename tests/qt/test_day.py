@@ -167,4 +167,4 @@ def test_a_day_with_a_result(make_viewer: Callable[..., Any], result: Result) ->
     name_regions(dock)
     read_help(dock)
     take_tour(dock)
-    assert not dock.message.styleSheet(), dock.message.text()
+    assert not dock.is_error, dock.message.text()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
+from qtpy.QtGui import QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QTextBrowser
 from smooth_result import make_result
@@ -310,7 +311,7 @@ def test_theme_and_card(shown: Any) -> None:
     background = dock.panel.plots.backgroundBrush().color()
     assert background.lightness() > 200
     dock.show_message("Wrong.", error=True)
-    ink = dock.message.palette().color(dock.message.foregroundRole())
+    ink = dock.message.palette().color(QPalette.ColorRole.Text)
     assert ink.lightness() < 100, "an error can be read on a light ground"
     assert dock.cards.texts
     dock.network.card.native.click()

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
+from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QMessageBox, QScrollBar, QWidget
 from smooth_result import make_result
 
 from conftest import click, native_canvas, open_explorer, window
@@ -20,6 +21,7 @@ from napari_sfh._qt.docks import closing
 from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY, summarise_result
+from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS
 from napari_sfh.demo import write_demo_cutout
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -214,6 +216,54 @@ def test_what_would_end_an_unsaved_result_asks(
         (opened.run_button if act == "run" else opened.file_row.open).changed.emit(True)
     assert asked == [opened.session.result.name]
     assert len(begun) == (answer == closing.DISCARD)
+
+
+def test_what_was_made_of_a_saved_result_is_asked_about_before_another_galaxy_comes(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    begun: list[object] = []
+    buttons = QMessageBox.StandardButton
+    answers = [buttons.Cancel, buttons.Discard, buttons.Save]
+    monkeypatch.setattr(QMessageBox, "exec_", lambda box: asked.append(box.text()) or answers[len(asked) - 1])
+    monkeypatch.setattr("napari_sfh._qt.files.show_file_dialog", lambda *_, **__: tmp_path / "work.json")
+    opened.files.set_result_path(write_result(opened.session.result, tmp_path / "r.fits"))
+    corners = np.array([[5.0, 5.0], [5.0, 35.0], [35.0, 35.0], [35.0, 5.0]])
+    opened.tools["region"].region.set_outlines([Outline(corners), Outline(corners / 2)])
+    galaxy = tmp_path / "galaxy"
+    galaxy.mkdir()
+
+    def type_folder() -> None:
+        opened.data.folder.line_edit.value = str(galaxy)
+
+    with monkeypatch.context() as only:
+        only.setattr(type(opened), "start", lambda _, work, *after: begun.append(work))
+        type_folder()
+        assert "2 regions" in asked[0]
+        assert not begun
+        assert opened.data.folder.line_edit.value == ""
+        type_folder()
+        assert len(begun) == 1
+    opened.data.folder.line_edit.value = ""
+    type_folder()
+    opened.wait(60)
+    assert (tmp_path / "work.json").exists()
+    type_folder()
+    opened.wait(60)
+    assert len(asked) == 3, "what is in a workspace is not asked about"
+
+
+def test_the_keyboard_alone_goes_through_the_dock(opened: Any) -> None:
+    section, help_button = opened.sections["region"], opened.file_row.help.native
+    help_button.setFocus()
+    QTest.keyClick(help_button, Qt.Key.Key_Tab)
+    assert QApplication.focusWidget() is opened.sections["data"].toggle, "no scroll area between"
+    unfolded = section.expanded
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_Space, Qt.Key.Key_Enter):
+        section.toggle.setFocus()
+        QTest.keyClick(section.toggle, key)
+        unfolded = not unfolded
+        assert section.expanded == unfolded
 
 
 def test_a_workspace_that_comes_back_says_so_and_cannot_be_run_over(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
+from skimage.color import deltaE_ciede2000, rgb2lab
 from smooth_result import make_result
 from vispy.color import ColorArray
 
@@ -20,6 +22,8 @@ from napari_sfh._qt.jobs.line_tasks import make_line_layer
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.emission_lines import NO_LINES, LineTool
 from napari_sfh._qt.tools.notes import NOTHING_ASSUMED, NotesTool
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS, LineFluxes
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -273,3 +277,17 @@ def test_contours_and_lines_refuse_maps_of_another_field(maps_file, result):
 def test_no_other_weights_stand_in_for_those_of_a_result(result):
     with pytest.raises(SfhInputError, match=r"the weights 'test' .* that made this result are not here"):
         tool_tasks.load_line_fluxes(None, None, result, None)
+
+
+def test_classes_of_gas_and_plain_points_have_no_colour_of_a_bin_or_region() -> None:
+    """Least distance (CIEDE2000) that a class keeps to a bin's colour, and classes to each other."""
+
+    def to_lab(colors: list[str]) -> Any:
+        return rgb2lab(ColorArray(colors).rgb[None])[0]
+
+    classes, palette = to_lab(list(BPT_COLORS)), to_lab([choose_color(k) for k in range(len(COLORS))])
+    plain = to_lab([get_palette(theme).data for theme in ("dark", "light")])
+    for some in (classes, plain):
+        assert deltaE_ciede2000(some[:, None], palette[None]).min() > 17
+    apart = deltaE_ciede2000(classes[:, None], classes[None])[np.triu_indices(len(classes), 1)]
+    assert apart.min() > 24

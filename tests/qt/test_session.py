@@ -40,6 +40,24 @@ def test_select_tells_listeners_once(session: Session) -> None:
     assert heard == [4, session.n_bins]
 
 
+def test_a_bin_or_region_keeps_its_colour_while_others_come_and_go(session: Session) -> None:
+    square = np.array([[5.0, 5.0], [5.0, 35.0], [35.0, 35.0], [35.0, 5.0]])
+    session.select(4)
+    assert session.list_bin_colors() == {4: COLORS[0]}
+    session.set_regions({"A": [square]})
+    session.set_regions({"A": [square], "B": [square / 2]})
+    session.toggle_compared(7)
+    kept = {4: COLORS[0], 7: COLORS[3]}
+    assert session.list_bin_colors() == kept
+    assert [session.find_region_color(name) for name in "AB"] == [COLORS[1], COLORS[2]]
+    assert [view.color for view in session.views()] == [COLORS[1], COLORS[2], COLORS[0], COLORS[3]]
+    session.set_regions({"B": [square / 2]})
+    session.toggle_pinned(4)
+    session.select(9)
+    assert session.list_bin_colors() == {9: COLORS[1], **kept}, "what comes takes the first that is free"
+    assert session.find_region_color("B") == COLORS[2]
+
+
 def test_step_goes_around(session: Session) -> None:
     session.step(-1)
     assert session.selected == session.n_bins

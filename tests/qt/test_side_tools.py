@@ -26,6 +26,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page
 from napari_sfh.io.results import write_result
+from napari_sfh.physics.dust import CALZETTI_R_V
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result
 
@@ -141,11 +142,14 @@ def test_other_levels_read_no_map_again(
     assert not opened.busy
     assert opened.wait(60)
     assert tool.contours.levels == (8.545, 9.5)
+    assert tool.form.unit.value == "in log yr", "below the field, before one types"
     tool.form.typed_levels.value = "1e-15"
     tool.form.typed_levels.native.editingFinished.emit()
     assert opened.wait(60)
     assert opened.is_error
     assert "none of the levels lies in the map" in opened.message.text()
+    tool.show_contours("none")
+    assert not tool.form.unit.visible
     assert read == ["HA6562"]
     names = tool.form.contours.choices
     assert {"AGE_LW", "HA6562"} <= set(names)
@@ -336,11 +340,13 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
 def test_figures_of_comparisons(result: Result) -> None:
     comparison = compare_results(result, other_results.other_result_from_run(result))
     figure = draw_comparison_page(comparison, result.data.snr > 30)
-    assert sum(ax.get_title().startswith("bias") for ax in figure.axes) == 5  # the four means and E(B-V)
+    assert sum(ax.get_title().startswith("median difference") for ax in figure.axes) == 5  # the four means and E(B-V)
     both = [history_comparison.history_from_network(result, 3), history_comparison.history_from_ppxf(_fit(result, 3))]
     assert draw_history_page(result, 3, both).axes
     rows = dict(history_comparison.list_history_means(both))
     assert rows["LW age (log yr)"][0].startswith(rows["LW age (log yr)"][1])
+    ebv = result.prediction.median("ebv")[2], result.prediction.half_width("ebv")[2]
+    assert rows["E(B−V) (mag)"] == ["{:.2f} ± {:.2f}".format(*ebv), f"{_fit(result, 3).a_v / CALZETTI_R_V:.2f}"]
     made = history_comparison.build_history_table([*both, history_comparison.history_from_comparison(comparison, 3)], 3)
     assert len(made) == 48
     np.testing.assert_allclose(made["MASS_FRAC"][:16], made["MASS_FRAC"][32:])

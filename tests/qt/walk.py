@@ -53,7 +53,7 @@ class Walk:
 
     def no_error(self, name: str) -> None:
         """The sentence at the top of the dock is no error."""
-        assert not self.dock.message.styleSheet(), f"{name}: {self.dock.message.text()}"
+        assert not self.dock.is_error, f"{name}: {self.dock.message.text()}"
 
     def key(self, key: Any, modifier: Any = ALT) -> None:
         """A key on the canvas."""

@@ -8,6 +8,7 @@ from napari_sfh import demo
 from napari_sfh.cli import main
 
 
+@pytest.mark.usefixtures("page_at_once")
 @pytest.mark.parametrize("name", ["galceran2026", "four_branch"])
 def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path, name):
     galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(28, 31), slice(14, 30)))

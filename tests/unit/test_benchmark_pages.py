@@ -162,9 +162,9 @@ def test_field_page_adds_the_stages_and_plans_a_survey(monkeypatch, tmp_path):
     page.write_field_page(found, tmp_path)
     text = (tmp_path / "results" / "field.md").read_text()
     assert "| everything | 10 s | 4.0 GB | **1.25 GiB** |" in text
-    assert "800 s for\n10^6 spaxels and 20.0 ms for a bin" in text
+    assert "800 s for\na million spaxels and 20.0 ms for a bin" in text
     assert "| processor | 2.8 hours of a core; 0.2 hours on 16 cores" in text
-    assert "take 1000 s" in text
+    assert "take\n1000 s" in text
     assert "each cube is read 0.50 times" in text
     assert "| results | 500 GB |" in text
     assert "| the network's share | 20%" in text

@@ -179,11 +179,14 @@ def test_info_on_what_is_not_there_is_an_error(tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
 
 
-def test_demo_names_no_folder_that_nothing_would_be_written_to(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_demo_says_that_its_window_writes_nothing_and_opens_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("napari_sfh.doctor.window_checks.has_screen", lambda: False)
     assert main(["demo", "--output", str(tmp_path / "out")]) == 2
-    assert "--headless" in capsys.readouterr().err
+    note, _, after = capsys.readouterr().err.partition("\n")
+    assert "--headless" in note
+    assert "no display for the window" in after
     assert not (tmp_path / "out").exists()
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -524,3 +525,10 @@ def test_linear_algebra_has_one_thread_and_torch_as_many_as_asked(tmp_path, monk
         training_run.train_bundle(recipe(), options(tmp_path / "run", threads=2))
     assert seen == [(2, {1})]
     assert torch.get_num_threads() == before
+
+
+def test_a_package_of_training_that_is_missing_is_named_with_the_extra(tmp_path, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, training_run.__name__)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    assert cli.main(["train", "--config", "tiny", "--output", str(tmp_path / "run")]) == 2
+    assert "[training]" in capsys.readouterr().err

@@ -104,12 +104,19 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
 
 
 def _table_maker(paper: PrintedPaper, kind: str, values: MeasuredValues) -> Callable[[], str]:
-    return lambda: _format_numbers(paper.of_kind(kind), values, kind)
+    numbers = paper.of_kind(kind)
+    if kind != "setting":  # results that ours cannot be set beside are told with the context, folded away
+        alone = tuple(n for n in paper.of_kind("result") if n.status == "not comparable")
+        numbers = tuple(n for n in numbers if n not in alone) if kind == "result" else numbers + alone
+    return lambda: _format_numbers(numbers, values, kind)
 
 
 def _format_numbers(numbers: tuple[PrintedNumber, ...], values: MeasuredValues, kind: str) -> str:
     if kind == "context":
-        rows = [f"| {_cell(n.quantity)} | {_cell(n.text)} | {n.place} | {_cell(n.terms)} |" for n in numbers]
+        rows = [
+            f"| {_cell(n.quantity)} | {_cell(n.text)} | {n.place} | {_cell(_join_terms(n.terms, n.why))} |"
+            for n in numbers
+        ]
         return "\n".join(["| what | the paper | place | terms |", "|---|---|---|---|", *rows])
     head = ["| what | the paper | place | ours | terms |", "|---|---|---|---|---|"]
     return "\n".join(head + [_format_number(n, values) for n in numbers])
@@ -119,8 +126,12 @@ def _format_number(n: PrintedNumber, values: MeasuredValues) -> str:
     found = [(one.label, values.format_value(one.path, one.format)) for one in n.ours]
     known = any(text != NOT_MEASURED for _, text in found)
     ours = "; ".join(f"{label}: {text}" for label, text in found) if known else n.status if not found else NOT_MEASURED
-    terms = ". ".join(t.rstrip(".") for t in (n.status if known else "", n.terms, n.why) if t)
+    terms = _join_terms(n.status if known else "", n.terms, n.why)
     return f"| {_cell(n.quantity)} | {_cell(n.text)} | {n.place} | {_cell(ours)} | {_cell(terms)} |"
+
+
+def _join_terms(*terms: str) -> str:
+    return ". ".join(t.rstrip(".") for t in terms if t)
 
 
 def _cell(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.workspaces import SUFFIX, is_workspace
+from napari_sfh.io.workspaces import REGION_SUFFIX, SUFFIX, is_workspace
 from napari_sfh.types import Progress
 
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ def get_explorer(viewer: Any = None) -> Any:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
-    """A reader for a galaxy's folder, a result, a cube, a workspace or a table of estimates; None for anything else."""
+    """A reader for what the explorer opens: results, cubes, folders, workspaces, tables, regions; None for the rest."""
     if not isinstance(path, str):
         if len(path) != 1:
             return None
         path = path[0]
     if path.endswith(SUFFIX):
         return read_workspace_layers if is_workspace(path) else None
+    if path.lower().endswith(REGION_SUFFIX):
+        return read_by_explorer
     from napari_sfh._qt.canvas.map_files import holds_map_image
     from napari_sfh.io.fits_access import is_fits_name
     from napari_sfh.io.identify import holds_cube, identify_file
@@ -49,13 +51,16 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
         return read_folder_layers if holds_cube(path) else None
     if holds_map_image(Path(path)):
         return read_map_layers
+    from napari_sfh._qt.jobs.tasks import PARTS
     from napari_sfh.analysis.objects.estimate_table import holds_estimates
 
     info = identify_file(Path(path))
     if info.kind == "unknown" and holds_estimates(Path(path)):
-        return read_table_layers
+        return read_by_explorer
     if info.kind == "unknown" and info.problems and is_fits_name(Path(path)):
         return read_cube_layers  # damaged: what is wrong with it is ours to say
+    if info.kind in PARTS:
+        return read_by_explorer
     return {"result": read_result_layers, "cube": read_cube_layers}.get(info.kind)
 
 
@@ -105,22 +110,30 @@ def read_workspace_layers(path: str) -> list[LayerTuple]:
     return NO_LAYERS if shown is None else list(shown.layers)
 
 
-def read_table_layers(path: str) -> list[LayerTuple]:
-    """Nothing but what the explorer shows of a table of estimates."""
-    _open_in_explorer(path)
+def read_by_explorer(path: str) -> list[LayerTuple]:
+    """No layers: the explorer shows tables of estimates and DS9 regions, and says where other files of a galaxy go.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    SfhInputError
+        There is no window.
+    """
+    if not _open_in_explorer(path):
+        raise SfhInputError(f"{path}: open it in a window of napari; the SFH explorer shows it")
     return NO_LAYERS
 
 
 def _open_in_explorer(path: str) -> bool:
-    """Let the explorer of the current window open a file once napari is done with it; False without a window.
-
-    What would end a result that is in no file asks first, as in the explorer itself.
-    """
+    """Let the explorer of the current window open a file once napari is done with it; False without a window."""
     import napari
 
     if napari.current_viewer() is None:
         return False
-    _call_later(lambda widget: widget.may_close() and widget.open(path))
+    _call_later(lambda widget: widget.files.open_chosen(path))
     return True
 
 
@@ -135,7 +148,7 @@ def open_mock_spiral() -> list[LayerTuple]:
     viewer = napari.current_viewer()
     if viewer is not None:
         set_north_up(viewer)  # napari paints the layer before the explorer has it
-    _call_later(lambda widget: widget.may_close() and widget.presenter.show_galaxy(galaxy))
+    _call_later(lambda widget: widget.files.may_open() and widget.presenter.show_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 
 
@@ -207,6 +220,43 @@ def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[st
     from napari_sfh._qt.canvas.map_files import write_map_image
 
     return [str(write_map_image(Path(path), data, attributes))]
+
+
+def write_region_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write regions that were drawn on a map as a DS9 file.
+
+    Parameters
+    ----------
+    path : str
+        Of the DS9 file, replaced if it exists.
+    data : list of arrays (n, 2)
+        Corners of the shapes, y and x in pixels.
+    attributes : dict
+        Of the layer, as napari gives them to a writer.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
+
+    Raises
+    ------
+    SfhInputError
+        The layer lies on no map of a result, or has no shapes.
+    """
+    from napari_sfh._qt.canvas.drawn_shapes import read_outline
+    from napari_sfh._qt.canvas.layer_data import get_layer_link
+    from napari_sfh._qt.canvas.region_layer import HOLE, NAME
+    from napari_sfh.analysis.region_files import write_regions
+
+    link = get_layer_link(attributes.get("metadata", {}))
+    if link is None or link.role != "region" or link.result is None:
+        raise SfhInputError(f"{path}: the shapes were not drawn on a map of a result; choose another format")
+    features = attributes["features"]
+    holes, names = (features.get(name, [""] * len(data)) for name in (HOLE, NAME))
+    shapes = zip(data, attributes["shape_type"], holes, names)
+    outlines = [read_outline(corners, str(kind), bool(hole), str(name)) for corners, kind, hole, name in shapes]
+    return [str(write_regions(Path(path), outlines, link.result.wcs))]
 
 
 def open_explorer() -> None:

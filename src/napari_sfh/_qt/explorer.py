@@ -46,6 +46,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
+from napari_sfh._qt.napari_files import ForeignLayers, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -127,6 +128,8 @@ class Explorer(ExplorerFrame):
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply_settings(self)
+        set_reader_preset()
+        self._foreign = ForeignLayers(self)
         # A thread that imports torch would hold up the first painting.
         self._painted = QTimer(self)
         self._painted.setSingleShot(True)
@@ -153,7 +156,7 @@ class Explorer(ExplorerFrame):
         self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.maps.changed.connect(self.refresh)
         for form in (self.data, self.binning):
-            form.container.changed.connect(self._forget_error)
+            form.container.changed.connect(self.forget_error)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.data.hdu.native.editingFinished.connect(self._hdu_changed)
@@ -410,7 +413,7 @@ class Explorer(ExplorerFrame):
         if dead:
             self.sections["cube"].setVisible(False)
 
-    def _forget_error(self, _: object = None) -> None:
+    def forget_error(self, _: object = None) -> None:
         """What was wrong may be right after a change of the forms."""
         if self.is_error and not (self.job.running or self.files.restoring):
             has_input = self.data.has_input or self.session.result is not None
@@ -490,9 +493,9 @@ class Explorer(ExplorerFrame):
         folder = Path(text.strip()).expanduser()
         if not text.strip() or self.job.running:
             return
-        if folder.is_dir() and not self.may_close():
+        if folder.is_dir() and not self.files.may_open():
             with self.data.folder.line_edit.changed.blocked():
-                self.data.folder.line_edit.value = ""
+                self.data.folder.line_edit.value = str(self.presenter.folder or "")
         elif folder.is_dir():
             self.open_folder(folder)
         else:
@@ -504,7 +507,7 @@ class Explorer(ExplorerFrame):
         cube = Path(text.strip()).expanduser()
         if text.strip() and not cube.exists():
             self.tell_error(SfhInputError(f"cube: no such file: {cube}; check the path"))
-        if text.strip() and cube.is_file() and not self.job.running and self.may_close():
+        if text.strip() and cube.is_file() and not self.job.running and self.files.may_open():
             # What was chosen among the cubes of another file is not sought in this one.
             hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
             self.start(partial(tasks.open_galaxy, cube=cube, hdu=hdu), self.presenter.show_white)
@@ -570,6 +573,7 @@ class Explorer(ExplorerFrame):
         self.undo.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()
+        self._foreign.release()
         self.stack.release()
         self.canvas.release()
         self.panel.release()

@@ -12,16 +12,20 @@ from magicgui.types import FileDialogMode
 from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.docks.closing import DISCARD, SAVE, propose_keeping
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
-from napari_sfh.io.workspaces import SUFFIX, Workspace
+from napari_sfh.io.workspaces import REGION_SUFFIX, SUFFIX, Workspace
 from napari_sfh.types import Result
 
-OPENS = f"Results, cubes, workspaces, tables (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot)"
+OPENS = (
+    f"Results, cubes, workspaces, tables, regions (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot "
+    f"*{REGION_SUFFIX})"
+)
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
 
@@ -43,6 +47,7 @@ class FileActions:
         self._discarded: Result | None = None
         self._waiting: Workspace | None = None
         self._notes: list[str] | None = None
+        self._kept: dict[str, object] = {}  # work that is in a workspace
 
     def set_result_path(self, path: Path | None) -> None:
         """Remember the file of the result, with its layers, too; None: there is none."""
@@ -64,6 +69,28 @@ class FileActions:
             self.unsaved = self.result_path is None
         self._discarded = None
 
+    def list_unsaved_work(self) -> list[str]:
+        """What was made of the result since a workspace was saved or opened."""
+        return [name for name, work in self._explorer.tools.list_work().items() if self._kept.get(name) != work]
+
+    def note_kept(self) -> None:
+        """All that was made of the result is in a workspace."""
+        self._kept = self._explorer.tools.list_work()
+
+    def may_open(self) -> bool:
+        """Whether something else may take the place of the result; what is in no file is asked about first."""
+        explorer, result, was_unsaved = self._explorer, self._explorer.session.result, self.unsaved
+        if not explorer.may_close():
+            return False
+        work = self.list_unsaved_work()
+        if result is None or not work or (was_unsaved and result is self._discarded):
+            return True
+        answer = propose_keeping(explorer.window(), result.name, work)
+        if answer == SAVE:
+            self.save_dialog()
+            return explorer.wait() and not self.list_unsaved_work()
+        return answer == DISCARD
+
     def expect(self, workspace: Workspace) -> None:
         """The result of a workspace is missing: it is restored when a result with as many bins is opened."""
         self._waiting = workspace
@@ -75,8 +102,11 @@ class FileActions:
         return replace(waiting, result=shown.path) if waiting is not None and fits else None
 
     def open(self, path: Path | str) -> None:
-        """Open a galaxy's folder, a cube, a result, or a workspace."""
+        """Open a galaxy's folder, a cube, a result, a workspace, a table, or regions on the shown result."""
         path = Path(path).expanduser()
+        if path.suffix.lower() == REGION_SUFFIX:
+            self._explorer.attempt(partial(self._explorer.tools["region"].open, path))
+            return
         work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
         self._explorer.start(work, partial(_show_opened, self._explorer, path))
 
@@ -103,8 +133,8 @@ class FileActions:
             self.open_chosen(Path(str(path)))
 
     def open_chosen(self, path: Path | str) -> None:
-        """Open what the user has chosen; a result that is in no file is asked about first."""
-        if self._explorer.may_close():
+        """Open what the user has chosen; what would go and is in no file is asked about first."""
+        if Path(path).suffix.lower() == REGION_SUFFIX or self.may_open():
             self.open(path)
 
     @property
@@ -157,6 +187,8 @@ class FileActions:
 
     def end(self) -> list[str]:
         """What could not be restored, a sentence each."""
+        if self._notes is not None:
+            self.note_kept()
         notes, self._notes = self._notes or [], None
         return [note if note.endswith(".") else f"{note}." for note in notes]
 
@@ -241,6 +273,7 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
 def _workspace_saved(explorer: Any, written: tuple[Path, Path | None]) -> None:
     path, result = written
     explorer.files.set_result_path(result)
+    explorer.files.note_kept()
     workspaces.add_recent(path)
     beside = f"; its result is {result.name}" if result is not None else ""
     explorer.show_message(f"Saved {path}{beside}.")

@@ -39,7 +39,7 @@ class Presenter:
 
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
-        self._folder: Path | None = None  # of the galaxy in the form
+        self.folder: Path | None = None  # of the galaxy in the form
         self._owner: Path | None = None  # cube, or folder of images, whose redshift and the like the form holds
         self.is_demo = False
         self.hdu: str | None = None  # which of a file's cubes was opened
@@ -57,7 +57,7 @@ class Presenter:
         with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
             explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
-        self._folder = galaxy.folder
+        self.folder = galaxy.folder
         self._own_numbers(galaxy)
         self._searched, self._sought = galaxy.folder, set(galaxy.sought)
         if galaxy.ebv_mw is not None:
@@ -80,7 +80,7 @@ class Presenter:
             return
         if explorer.data.cube_path is None and not explorer.data.photometry and folder != self._searched:
             # The weights before found nothing in it that they could use.
-            if explorer.may_close():
+            if explorer.files.may_open():
                 explorer.open_folder(folder)
             return
         new = set(explorer.data.bands) - self._sought
@@ -111,7 +111,7 @@ class Presenter:
         with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
             data.set_files(None, {}, None)
             data.folder.line_edit.value = str(folder)
-        if self._owner is not None and folder != self._folder:
+        if self._owner is not None and folder != self.folder:
             self._forget_numbers()
 
     def _forget_numbers(self) -> None:
@@ -169,7 +169,7 @@ class Presenter:
                 data.set_files(None, {}, None)
                 data.folder.line_edit.value = ""
             data.clear_galaxy()
-            self._folder = self._owner = None
+            self.folder = self._owner = None
         self._explorer.network.choose_model(shown.result.model_name)
         self.show_prepared(shown)
 
@@ -182,7 +182,7 @@ class Presenter:
         """Show what a workspace has kept; what is missing is told at the end."""
         explorer = self._explorer
         explorer.files.begin(opened)
-        self._folder, self._owner, self.is_demo = None, explorer.data.cube_path, False
+        self.folder, self._owner, self.is_demo = None, explorer.data.cube_path, False
         folder = explorer.data.folder.line_edit.value.strip()
         self._searched, self._sought = Path(folder) if folder else None, set(explorer.data.bands)
         steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,7 +115,9 @@ class Session:
         self.distance_mpc: float | None = None  # of the galaxy, where the user says it
         self._sky: SkyGrid | None = None
         self._means: dict[Hashable, BinView] = {}
+        self._places: dict[str | int, int] = {}
         self.prepare_means: PrepareMeans = _prepare_nothing
+        self.selection_changed.connect(self._list_places)  # in the order in which bins and regions come
 
     @property
     def sky(self) -> SkyGrid:
@@ -140,7 +143,7 @@ class Session:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The selected bin (if any), the pinned and the compared ones, each once, in the order of their colours."""
+        """The selected bin (if any), the pinned and the compared ones, each once, the selected one first."""
         every = ((self.selected,) if self.selected else ()) + self.pinned + self.compared
         return tuple(dict.fromkeys(every))
 
@@ -365,12 +368,25 @@ class Session:
 
     def find_region_color(self, name: str) -> str | None:
         """Colour of a region wherever it is shown; None where it has no history."""
-        places = (place for place, region in enumerate(self.regions) if region.name == name)
-        return next(map(choose_color, places), None)
+        place = self._list_places().get(name)
+        return None if place is None else choose_color(place)
 
     def list_bin_colors(self) -> dict[int, str]:
         """Colour of each shown bin wherever it is shown, the selected one first."""
-        return {bin_id: choose_color(len(self.regions) + k) for k, bin_id in enumerate(self.shown)}
+        places = self._list_places()
+        return {bin_id: choose_color(places[bin_id]) for bin_id in self.shown}
+
+    def _list_places(self) -> dict[str | int, int]:
+        """Among the colours: of each shown bin (by number) and region (by name).
+
+        Each keeps its own while it is shown; what comes takes the first that is free.
+        """
+        wanted: list[str | int] = [*self.shown, *(region.name for region in self.regions)]
+        self._places = {key: self._places[key] for key in wanted if key in self._places}
+        taken = set(self._places.values())
+        free = (place for place in count() if place not in taken)
+        self._places |= {key: next(free) for key in wanted if key not in self._places}
+        return self._places
 
     def list_marks(self) -> list[BinMark]:
         """The bins that stand out in plots, in the colours that they have everywhere; what is drawn last lies above."""
@@ -399,16 +415,17 @@ class Session:
         return paths, colors
 
     def views(self) -> list[BinView]:
-        """What the plots draw, in the order of their colours: regions, the selected bin, the compared ones."""
+        """What the plots draw, each in its colour: regions, the selected bin, the compared ones."""
         return self.all_views(MAX_DRAWN)
 
     def all_views(self, most: int | None = None) -> list[BinView]:
         """The same, but all, or ``most`` of them."""
         if self.result is None:
             return []
-        first = [region.view for region in self.regions][:most]
+        first = [replace(each.view, color=str(self.find_region_color(each.name))) for each in self.regions[:most]]
         rest = self.shown if most is None else self.shown[: max(most - len(first), 0)]
-        return first + [BinView.of(self.result, bin_id) for bin_id in rest]
+        colors = self.list_bin_colors()
+        return first + [replace(BinView.of(self.result, bin_id), color=colors[bin_id]) for bin_id in rest]
 
 
 def list_region_masses(

@@ -37,6 +37,16 @@ def choose_color(place: int) -> str:
     return color if tone == 0 else f"#{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
 
 
+def list_view_colors(views: Sequence[BinView]) -> list[str]:
+    """The colour of each bin or region: its own, or that of its place.
+
+    Parameters
+    ----------
+    views : sequence of BinView
+    """
+    return [view.color or choose_color(place) for place, view in enumerate(views)]
+
+
 #: Where the youngest age bin begins on a logarithmic axis, Gyr.
 YOUNGEST_GYR: float = 0.005
 #: Edges of the metallicity distribution's bins, dex.
@@ -141,6 +151,7 @@ class BinView:
     numbers: tuple[PropertyRow, ...]  # what stands beside the plots
     estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
     title: str = ""  # of a region: its name
+    color: str = ""  # wherever it is shown; empty: that of its place among those shown
     prior: Mapping[str, CredibleBand] = field(
         default_factory=dict
     )  # of `PRIOR_CURVES`, before any data: mass, light, mh

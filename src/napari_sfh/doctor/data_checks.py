@@ -25,7 +25,9 @@ SLOW_S: float = 60.0
 TINY: tuple[slice, slice] = (slice(24, 32), slice(24, 32))
 #: The run must find the light-weighted age of its truth within this, dex: five times the scatter on the whole mock.
 MAX_BIAS_DEX: float = 0.5
-_REINSTALL = "install the package again: pip install --force-reinstall --no-deps napari-sfh"
+_REINSTALL = (
+    "install the package again: pip install --force-reinstall --no-deps . in a clone, or its wheel in place of the dot"
+)
 
 
 def check_weights() -> Iterator[Finding]:

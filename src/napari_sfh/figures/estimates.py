@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.analysis.bin_view import BinView, choose_color, format_flux_label
+from napari_sfh.analysis.bin_view import BinView, format_flux_label, list_view_colors
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
@@ -53,11 +53,11 @@ def draw_estimates_page(result: Result, views: Sequence[BinView]) -> Figure:
 def _draw_quantity(axes: Any, result: Result, name: str, views: Sequence[BinView]) -> None:
     values = result.prediction.median(name)
     axes.hist(values[np.isfinite(values)], bins=40, color="0.75")
-    for k, view in enumerate(views):
+    for color, view in zip(list_view_colors(views), views):
         one = next((each for each in view.estimates if each.name == name), None)
         if one is not None and np.isfinite(one.value):
-            axes.axvspan(one.low, one.high, color=choose_color(k), alpha=0.25, lw=0)
-            axes.axvline(one.value, color=choose_color(k), lw=1.5, label=view.name)
+            axes.axvspan(one.low, one.high, color=color, alpha=0.25, lw=0)
+            axes.axvline(one.value, color=color, lw=1.5, label=view.name)
     axes.set(xlabel=QUANTITIES[name].label if name in QUANTITIES else name, ylabel="Number of bins")
 
 

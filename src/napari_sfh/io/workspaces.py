@@ -38,6 +38,8 @@ KIND = "napari-sfh workspace"
 VERSION = 1
 #: Ending of a workspace's name.
 SUFFIX = ".json"
+#: That of DS9 regions, which a workspace holds too, and other programs read.
+REGION_SUFFIX = ".reg"
 #: How many galaxies `list_recent` remembers.
 N_RECENT = 12
 

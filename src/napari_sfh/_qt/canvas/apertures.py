@@ -85,6 +85,7 @@ class ApertureLayer:
         with layer.events.set_data.blocker(), layer.events.data.blocker():
             layer.data = [(np.asarray(corners, dtype=float), kind) for corners, kind in shapes]
             layer.edge_color = [choose_color(k) for k in range(len(shapes))]
+            layer.edge_width = self._line_width  # napari gives shapes that are put there the width of a pixel
         layer.refresh()
 
     def list_shapes(self) -> list[tuple[list[list[float]], str]]:

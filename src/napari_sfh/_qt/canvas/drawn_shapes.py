@@ -39,6 +39,22 @@ def outline_to_shape(outline: Outline) -> tuple[NDArray[np.float64], str]:
     return np.array([centre - a - b, centre + a - b, centre + a + b, centre - a + b]), _SHAPE_TYPES[outline.kind]
 
 
+def read_outline(corners: NDArray[np.floating], kind: str, hole: bool, name: str) -> Outline:
+    """The outline that a shape of napari is.
+
+    Parameters
+    ----------
+    corners : array (n, 2 or more)
+        The last two columns count: y, x.
+    kind : str
+        napari's name of the shape.
+    hole : bool
+        What is inside does not count.
+    name : str
+    """
+    return Outline(shape_to_polygon(corners, kind), not hole, None, name, OUTLINE_KINDS.get(kind, "polygon"))
+
+
 def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
     """Corners of a shape; an ellipse, given by the corners of its box, becomes 64 of its points.
 

@@ -37,6 +37,10 @@ HINTED_MODES = ("pan_zoom", "select", "add_polygon_lasso", "add_lasso", "add_rec
 CLICK_MODES = ("pan_zoom", "select")
 
 
+#: Pixels of napari's scale bar, which it rounds down to a round length; share of the canvas that one may take.
+BAR_PX, ROOM_OF_BAR = 150, 0.5
+
+
 class CanvasInteraction:
     """Mouse and keys of a viewer, turned into acts on a `Session`.
 
@@ -85,6 +89,7 @@ class CanvasInteraction:
         viewer.events.mouse_over_canvas.connect(self._left)
         viewer.events.help.connect(self._say_hint, position="last")  # after napari's status bar
         viewer.events.reset_view.connect(self._frame)
+        viewer.scene.camera.events.zoom.connect(self._size_bar, position="first")  # before the bar itself
 
     def glyph_steps(self) -> list[Callable[[], None]]:
         """Steps that let a window make its letters, painted unseen; all at the first text, they block it."""
@@ -103,6 +108,14 @@ class CanvasInteraction:
         set_north_up(self._viewer)
         self._viewer.canvas.overlays.scale_bar.visible = True
         self.axes.touch()
+
+    def _size_bar(self, _: object = None) -> None:
+        """A bar below an arcsec is one long, if there is room: napari would write 500 mas."""
+        bar, pixels_arcsec = self._viewer.canvas.overlays.scale_bar, float(self._viewer.scene.camera.zoom)
+        room = ROOM_OF_BAR * float(self._viewer.canvas.size[1])
+        length = 1.0 if BAR_PX < pixels_arcsec < room and self._session.has_sky else None
+        if bar.length in (None, 1.0) and bar.length != length:
+            bar.length = length
 
     def _frame(self, event: Any) -> None:
         """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
@@ -130,6 +143,7 @@ class CanvasInteraction:
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
         self._viewer.events.help.disconnect(self._say_hint)
         self._viewer.events.reset_view.disconnect(self._frame)
+        self._viewer.scene.camera.events.zoom.disconnect(self._size_bar)
         self.axes.release()
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)

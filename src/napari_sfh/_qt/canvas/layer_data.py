@@ -81,7 +81,7 @@ def format_layer_title(layer_name: str, link: LayerLink | None) -> str:
         What is known of a layer of ours.
     """
     unit = "" if link is None else link.unit
-    return f"{layer_name} [{unit}]" if unit and not layer_name.endswith(f"[{unit}]") else layer_name
+    return f"{layer_name} [{unit}]" if unit and f"[{unit}]" not in layer_name else layer_name  # napari appends [1]
 
 
 def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str, link: LayerLink) -> LayerTuple:

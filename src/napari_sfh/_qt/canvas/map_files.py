@@ -93,7 +93,7 @@ def _find_title(layer_name: str, link: LayerLink) -> str:
         title = maps.MAPS[link.name].title
         steps = {f"{title} {maps.format_age_range(link.name, k)}" for k in range(N_AGE)}
         layer_name = format_map_title(link.name) if layer_name in steps else layer_name
-    return layer_name.removesuffix(f"[{link.unit}]")
+    return layer_name.replace(f" [{link.unit}]", "")
 
 
 def _make_age_table(name: str) -> fits.BinTableHDU:

@@ -13,7 +13,7 @@ from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_sfh._qt.canvas.drawn_shapes import OUTLINE_KINDS, SHAPES, outline_to_shape, shape_to_polygon
+from napari_sfh._qt.canvas.drawn_shapes import SHAPES, outline_to_shape, read_outline
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.session import PLOT_REGION, Session
@@ -93,7 +93,7 @@ class RegionLayer:
         for put, outline in self._put:
             if outline.include != hole and put.shape == corners.shape and np.allclose(put, corners, rtol=0, atol=1e-4):
                 return replace(outline, name=name)
-        return Outline(shape_to_polygon(corners, kind), not hole, None, name, OUTLINE_KINDS.get(kind, "polygon"))
+        return read_outline(corners, kind, hole, name)
 
     def _read_feature(self, name: str) -> list[Any]:
         layer = self._layer
@@ -261,6 +261,7 @@ class RegionLayer:
         link = get_layer_link(layer.metadata)
         if link is None or self._session.result is None:
             return
+        link.result = self._session.result
         if str(layer.mode).startswith("add") and len(layer.data):
             layer.mode = "pan_zoom"
         rows = list(self._session.find_rows(self._group(self.outlines())).values())

@@ -26,7 +26,7 @@ from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, choose_color
+from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
 from napari_sfh.types import Result
 
 _EMPTY = (
@@ -85,12 +85,13 @@ class PropertyTable(QScrollArea):
         self._grid.setHorizontalSpacing(_BRIEF_GAP if brief else _COLUMN_GAP)
         self._corner.setText("± in tips" if brief else "")
         self._corner.setVisible(several)
+        colors = list_view_colors(shown)
         for k, head in enumerate(self._heads):
             self._grid.setColumnStretch(k + 1, int(k < len(shown)))  # columns that are empty take no room
             head.setVisible(several and k < len(shown))
             if several and k < len(shown):
                 name = escape(shown[k].name.removeprefix("bin "))
-                head.setText(f'<span style="color:{choose_color(k)}">■</span>&nbsp;{name}')
+                head.setText(f'<span style="color:{colors[k]}">■</span>&nbsp;{name}')
         told = [{number.label: number for number in view.numbers} for view in shown]
         for head, numbers in zip(self._heads, told):
             head.setToolTip(f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
@@ -357,7 +358,7 @@ class BinPanel(QWidget):
         if views:
             self.plots.draw(views)
             if not views[0].has_history:
-                self.estimates.draw([view.estimates for view in views])
+                self.estimates.draw([view.estimates for view in views], list_view_colors(views))
             self.numbers.show_numbers(views)
 
     def release(self) -> None:
@@ -376,7 +377,7 @@ class BinPanel(QWidget):
 def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
     """The shown bins in their colours; a dot marks those that are pinned."""
     parts = []
-    for k, view in enumerate(views):
+    for color, view in zip(list_view_colors(views), views):
         dot = "•" if view.bin_id in pinned else ""
-        parts.append(f'<span style="color:{choose_color(k)}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
+        parts.append(f'<span style="color:{color}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
     return "&nbsp;&nbsp;".join(parts)

@@ -1,9 +1,9 @@
-"""What happens to a result that is in no file when its dock or the window is closed: the user is asked."""
+"""What is in no file is asked about: a result when its dock or the window is closed, and what was made of it."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -23,13 +23,34 @@ def propose_saving(parent: QWidget, name: str) -> str:
     name : str
         Of the galaxy.
     """
+    what = f"The result of {name} is in no file yet."
+    return _ask(parent, "The result is not saved", what, "Save it before it goes?")
+
+
+def propose_keeping(parent: QWidget, name: str, work: Sequence[str]) -> str:
+    """Ask what is to become of what was made of a result; one of `SAVE`, `DISCARD`, `CANCEL`.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The window in front of which the question stands.
+    name : str
+        Of the galaxy.
+    work : sequence of str
+        What there is.
+    """
+    what = f"In no workspace yet: {', '.join(work)} of {name}."
+    return _ask(parent, "What was made of the result is not saved", what, "Save a workspace before another comes?")
+
+
+def _ask(parent: QWidget, title: str, what: str, question: str) -> str:
     buttons = QMessageBox.StandardButton
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
-    box.setWindowTitle("The result is not saved")
+    box.setWindowTitle(title)
     box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(f"The result of {name} is in no file yet.")
-    box.setInformativeText("Save it before it goes?")
+    box.setText(what)
+    box.setInformativeText(question)
     for button in (buttons.Save, buttons.Discard, buttons.Cancel):
         box.addButton(button)
     box.setDefaultButton(buttons.Save)

@@ -11,7 +11,6 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QPushButton,
     QScrollArea,
@@ -21,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sfh._qt.forms.run_forms import align_labels
-from napari_sfh._qt.widgets.small_widgets import Section, show_text
+from napari_sfh._qt.widgets.small_widgets import MessageText, Section, show_text
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
 from napari_sfh.io.workspaces import list_recent
@@ -101,17 +100,8 @@ class ExplorerFrame(QWidget):
     def __init__(self, message: str, theme: str) -> None:
         super().__init__()
         self.is_error, self._error_color = False, get_palette(theme).error
-        self.message = QLabel(message)
-        self.message.setTextFormat(Qt.TextFormat.PlainText)
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        # Of fixed height: a sentence that is longer scrolls, and never moves the form below under the mouse.
-        self._message_area = QScrollArea()
-        self._message_area.setWidgetResizable(True)
-        self._message_area.setFrameShape(QFrame.Shape.NoFrame)
-        self._message_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._message_area.setWidget(self.message)
+        # Of fixed height: a sentence that is longer never moves the form below under the mouse.
+        self.message = MessageText(message)
         self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
         self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
         self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
@@ -141,6 +131,7 @@ class ExplorerFrame(QWidget):
         inside.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the Tab key goes from field to field
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(body)
@@ -152,7 +143,7 @@ class ExplorerFrame(QWidget):
         layout.setSpacing(3)
         top = QHBoxLayout()
         top.setSpacing(2)
-        top.addWidget(self._message_area, 1)
+        top.addWidget(self.message, 1)
         top.addWidget(self.details_button.native, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(self.file_row)
         layout.addLayout(top)
@@ -164,9 +155,8 @@ class ExplorerFrame(QWidget):
 
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock."""
-        self.message.setText(text)
+        self.message.setPlainText(text)
         self.message.setToolTip(escape_tip(text))
-        self._message_area.ensureVisible(0, 0)
         self.is_error = error
         self._color_message()
         self.details_button.visible = bool(self._details) and error
@@ -179,7 +169,7 @@ class ExplorerFrame(QWidget):
         self._color_message()
 
     def _color_message(self) -> None:
-        self.message.setStyleSheet(f"QLabel {{ color: {self._error_color}; }}" if self.is_error else "")
+        self.message.set_color(self._error_color if self.is_error else "")
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
         """Stage and count of the work; what must not vanish with the next stage stands above."""
@@ -220,7 +210,7 @@ class ExplorerFrame(QWidget):
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
             align_labels(self._forms)
-            self._message_area.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)
+            self.message.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)
 
     def _show_details(self, _: object = None) -> None:
         show_text(self, "Details of the error", self._details, markdown=False)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_sfh.io.workspaces import recent_list_path
+from napari_sfh._qt.widgets.startup import has_marker, set_marker
 
 #: Pixels between a bubble and what it is about, or the window's edge.
 MARGIN = 18
@@ -52,17 +52,7 @@ def describe_window(files: QWidget, maps: QWidget, window: Any, plots: QWidget) 
 
 def is_tour_due() -> bool:
     """Whether nobody has seen or skipped the tour with this configuration."""
-    return not recent_list_path().with_name(_SEEN_FILE).exists()
-
-
-def mark_tour_seen() -> None:
-    """Do not show the tour again; where the folder cannot be written, it comes again."""
-    path = recent_list_path().with_name(_SEEN_FILE)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError:
-        return
+    return not has_marker(_SEEN_FILE)
 
 
 class Tour(QFrame):
@@ -155,7 +145,7 @@ class Tour(QFrame):
 
     def end(self, _: object = None) -> None:
         """It does not come again."""
-        mark_tour_seen()
+        set_marker(_SEEN_FILE)
         self.hide()
         self.arrow.hide()
         self.arrow.deleteLater()

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.plots.crosshair import PlotReader
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import name_form_labels
+from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels, shorten_words
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_band_check
@@ -179,15 +179,17 @@ class PreflightPanel(QWidget):
             self.found = found
             self.plot.draw(found)
             self.plot.setVisible(bool(found.outlines))  # a stack of images has none
-            self._say(format_preflight_html(found))
+            self._say(format_preflight_html(found), found.problems)
 
     def _failed(self, error: Exception) -> None:
         self.found = None
         self.plot.hide()
-        self._say(_bullets([explain_error(error)[0]]))
+        sentences = [explain_error(error)[0]]
+        self._say(_bullets(sentences), sentences)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, whole: Sequence[str] = ()) -> None:
         self.text.setText(text)
+        self.text.setToolTip(escape_tip("\n".join(whole)))  # paths are shortened
         self.text.show()
 
 
@@ -206,7 +208,8 @@ def format_preflight_html(found: Preflight) -> str:
 def _bullets(sentences: Sequence[str]) -> str:
     if not sentences:
         return ""
-    return '<ul style="margin:2px 0 0 -24px">' + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+    lines = "".join(f"<li>{escape(shorten_words(sentence))}</li>" for sentence in sentences)
+    return f'<ul style="margin:2px 0 0 -24px">{lines}</ul>'
 
 
 def _make_label() -> QLabel:

@@ -27,6 +27,14 @@ from napari_sfh.io.workspaces import SUFFIX, Workspace, hash_result, read_worksp
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
 
+#: Kinds of files (`io.identify.KINDS`) that belong to a galaxy and show nothing by themselves, and where they go.
+PARTS = {
+    "mosaic": "an image of a band; choose it under Data, or open the galaxy's folder",
+    "weight": "the weight map of an image; choose the image under Data",
+    "maps": "a MAPS file; choose it under Data, or open the galaxy's folder",
+    "ngist": "a table of nGIST; open the galaxy's result and choose the table under Compare",
+    "truth": "the truth of a mock galaxy; open the galaxy's result and choose this file under Compare",
+}
 #: Channels read for the white light of a cube that has not been run.
 PREVIEW_CHANNELS = 48
 #: Band images read for the picture of a stack that has not been run.
@@ -263,6 +271,8 @@ def open_path(
     kind = identify_file(path).kind
     if kind == "cube":
         return open_galaxy(progress, cancel, cube=path)
+    if kind in PARTS:
+        raise SfhInputError(f"{path}: {PARTS[kind]}")
     if kind == "unknown" and holds_estimates(path):
         report_progress(Progress("reading the table", 0, 0), progress, cancel)
         return read_estimates(path)

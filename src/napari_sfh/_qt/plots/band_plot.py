@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from qtpy.QtGui import QFontMetrics
 
-from napari_sfh._qt.plots.plot_items import pg
+from napari_sfh._qt.plots.plot_items import get_brush, get_pen, pg
 from napari_sfh._qt.plots.spectrum_plot import MAX_SPECTRA, describe_flux, make_model_pen
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import BinView, choose_color
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
 
 #: Bands whose names have room below their points.
@@ -85,9 +85,6 @@ class BandPlot:
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
-        self._errors.setData(pen=pg.mkPen(choose_color(0)))
-        self._data.setBrush(pg.mkBrush(choose_color(0)))
-        self._data.setPen(pg.mkPen(choose_color(0)))
         self._model.setBrush(pg.mkBrush(None))
         self._model.setPen(pg.mkPen(colors.text, width=1))
         self._spectrum.setPen(make_model_pen(colors))
@@ -102,8 +99,9 @@ class BandPlot:
         self._draw_others(views)
         used = np.isfinite(view.phot)
         x, y, error = self._lg_pivot_aa[used], view.phot[used], view.phot_error[used]
-        self._data.setData(x, y)
-        self._errors.setData(x=x, y=y, height=2 * error)
+        color = list_view_colors(views)[0]
+        self._data.setData(x, y, brush=get_brush(color), pen=get_pen(color))
+        self._errors.setData(x=x, y=y, height=2 * error, pen=get_pen(color))
         self._model.setData(self._lg_pivot_aa, view.phot_model)
         wave, continuum = view.continuum()
         self._spectrum.setData(np.log10(wave), continuum)
@@ -117,8 +115,8 @@ class BandPlot:
 
     def _draw_others(self, views: Sequence[BinView]) -> None:
         """The points of compared bins, from the second of ``views`` on."""
-        shown = list(views)[1 : MAX_SPECTRA + 1]
-        brushes = [pg.mkBrush(choose_color(k + 1)) for k, each in enumerate(shown) for _ in each.phot]
+        shown, colors = list(views)[1 : MAX_SPECTRA + 1], list_view_colors(views)[1:]
+        brushes = [get_brush(color) for color, each in zip(colors, shown) for _ in each.phot]
         y = np.concatenate([each.phot for each in shown]) if shown else np.empty(0)
         x = np.tile(self._lg_pivot_aa, len(shown))
         good = np.isfinite(x) & np.isfinite(y)

@@ -39,6 +39,7 @@ from napari_sfh.analysis.bin_view import (
     BinView,
     CredibleBand,
     format_flux_label,
+    list_view_colors,
 )
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_WIDTH_YR
@@ -323,9 +324,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.scene().prepareForPaint()
 
     def _draw_histories(self, views: Sequence[BinView]) -> None:
-        histories = [v.sfh(self.kind) for v in views]
-        self.curves["sfh"].draw(self.time.edges, histories, histogram=True)
-        self.curves["cumulative"].draw(self.time.edges, [v.cumulative_share(self.kind) for v in views], histogram=False)
+        histories, shares = [v.sfh(self.kind) for v in views], [v.cumulative_share(self.kind) for v in views]
+        colors = list_view_colors(views)
+        self.curves["sfh"].draw(self.time.edges, histories, colors, histogram=True)
+        self.curves["cumulative"].draw(self.time.edges, shares, colors, histogram=False)
         self._draw_times(views)
         self._draw_metallicity(views)
         self._draw_priors(views)
@@ -365,13 +367,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
                 line.label.updatePosition()
 
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
+        colors = list_view_colors(views)
         if self.metallicity == "age":
-            self.curves["mh"].draw(self.time.edges, [v.mh for v in views], histogram=True)
+            self.curves["mh"].draw(self.time.edges, [v.mh for v in views], colors, histogram=True)
             low, high = _range_of_bands([v.mh for v in views])
         else:
             shares = [v.metallicity_distribution(self.kind) for v in views]
             nothing = np.full(MH_EDGES.size - 1, np.nan)
-            self.curves["mh"].draw(MH_EDGES, [CredibleBand(s, nothing, nothing) for s in shares], histogram=True)
+            bands = [CredibleBand(share, nothing, nothing) for share in shares]
+            self.curves["mh"].draw(MH_EDGES, bands, colors, histogram=True)
             low, high = 0.0, 1.08 * max([float(np.nanmax(s, initial=1e-3)) for s in shares], default=1.0)
         self.mh.setYRange(low, high, padding=0)
 

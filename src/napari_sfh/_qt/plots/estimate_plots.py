@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
 from napari_sfh.physics.quantities import QUANTITIES
@@ -77,13 +77,14 @@ class EstimatePlots(pg.GraphicsLayoutWidget):
         if self._curve is not None:
             self._curve.set_colors(colors)
 
-    def draw(self, shown: Sequence[Sequence[ScalarEstimate]]) -> None:
-        """Show objects: what was estimated of each, in the order of their colours."""
+    def draw(self, shown: Sequence[Sequence[ScalarEstimate]], colors: Sequence[str] = ()) -> None:
+        """Show objects: what was estimated of each, in ``colors`` or those of their places."""
+        colors = [*colors, *map(choose_color, range(len(colors), MAX_OBJECTS))]
         told = [{one.name: one for one in estimates} for estimates in list(shown)[:MAX_OBJECTS]]
         for name, panel in self._panels.items():
-            panel.draw([each.get(name) for each in told])
+            panel.draw([each.get(name) for each in told], colors)
         if self._curve is not None:
-            self._curve.draw(told)
+            self._curve.draw(told, colors)
 
     def release(self) -> None:
         """Empty the scene before Python ends."""
@@ -106,9 +107,7 @@ class _EstimatePanel:
         plot.addItem(self._bars, ignoreBounds=True)
         self._bands = [Ribbon(80 if k == 0 else 40) for k in range(MAX_OBJECTS)]
         self._lines = [pg.InfiniteLine(0, angle=90) for _ in self._bands]
-        for k, (band, line) in enumerate(zip(self._bands, self._lines)):
-            band.set_color(choose_color(k))
-            line.setPen(pg.mkPen(choose_color(k), width=2))
+        for band, line in zip(self._bands, self._lines):
             band.setZValue(5)
             line.setZValue(6)
             plot.addItem(band, ignoreBounds=True)
@@ -124,7 +123,7 @@ class _EstimatePanel:
         self._bars.setPen(pg.mkPen(colors.faint))
         self._bars.setBrush(pg.mkBrush(colors.faint + "60"))
 
-    def draw(self, estimates: Sequence[ScalarEstimate | None]) -> None:
+    def draw(self, estimates: Sequence[ScalarEstimate | None], colors: Sequence[str]) -> None:
         seen = [self._edges[0], self._edges[-1]]
         for k, (band, line) in enumerate(zip(self._bands, self._lines)):
             one = estimates[k] if k < len(estimates) else None
@@ -133,6 +132,8 @@ class _EstimatePanel:
             line.setVisible(known)
             if one is not None and known:
                 line.setValue(one.value)
+                line.setPen(get_pen(colors[k], 2))
+                band.set_color(colors[k])
                 band.spans([(one.low, one.high)], 0.0, self._top)
                 seen += [one.low, one.high]
         self.plot.setXRange(min(seen), max(seen), padding=0)
@@ -147,9 +148,7 @@ class _FormationPanel:
         self._shares = np.array([int(name[1:]) / 100 for name in self._names])
         self._curves = [pg.PlotCurveItem() for _ in range(MAX_OBJECTS)]
         self._bands = [Ribbon(70 if k == 0 else 25) for k in range(MAX_OBJECTS)]
-        for k, (curve, band) in enumerate(zip(self._curves, self._bands)):
-            curve.setPen(pg.mkPen(choose_color(k), width=2))
-            band.set_color(choose_color(k))
+        for curve, band in zip(self._curves, self._bands):
             plot.addItem(band, ignoreBounds=True)
             plot.addItem(curve, ignoreBounds=True)
         plot.setXRange(0, 14, padding=0)
@@ -160,9 +159,11 @@ class _FormationPanel:
     def set_colors(self, colors: Palette) -> None:
         style_axes(self.plot, colors, bottom="lookback time (Gyr)", left="formed", points=POINTS)
 
-    def draw(self, told: Sequence[Mapping[str, ScalarEstimate]]) -> None:
+    def draw(self, told: Sequence[Mapping[str, ScalarEstimate]], colors: Sequence[str]) -> None:
         latest = 0.0
         for k, (curve, band) in enumerate(zip(self._curves, self._bands)):
+            curve.setPen(get_pen(colors[k], 2))
+            band.set_color(colors[k])
             some = [told[k].get(name) for name in self._names] if k < len(told) else []
             known = bool(some) and all(one is not None and np.isfinite(one.value) for one in some)
             curve.setVisible(known)

@@ -144,7 +144,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
             if name == "bpt":
                 counts = [int((self._classes == k).sum()) for k in range(1, len(BPT_CLASSES))]
                 words = (
-                    f'<span style="color:{color}">{text} {n}</span>'
+                    f'<span style="color:{color}">■</span> {text} {n}'
                     for color, text, n in zip(BPT_COLORS, BPT_CLASSES[1:], counts)
                 )
                 text = " · ".join(words)

@@ -16,7 +16,7 @@ from qtpy.QtGui import QFont, QFontMetrics, QPainterPath
 from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import COLORS, CredibleBand, choose_color
+from napari_sfh.analysis.bin_view import COLORS, CredibleBand
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
@@ -153,9 +153,17 @@ def get_brush(color: str) -> Any:
 
 
 @cache
-def get_pen(color: str | None) -> Any:
-    """The pen of a colour, always the same one; None: it draws nothing."""
-    return pg.mkPen(color)
+def get_pen(color: str | None, width: float = 1) -> Any:
+    """The pen of a colour, always the same one.
+
+    Parameters
+    ----------
+    color : str or None
+        None: it draws nothing.
+    width : float
+        Pixels.
+    """
+    return pg.mkPen(color, width=width)
 
 
 def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:
@@ -260,15 +268,15 @@ class BandCurves:
     def _add_curve(self) -> None:
         place = len(self.curves)
         curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25)
-        curve.setPen(pg.mkPen(choose_color(place), width=2))
-        ribbon.set_color(choose_color(place))
         self._plot.addItem(ribbon, ignoreBounds=True)
         self._plot.addItem(curve)
         self.curves.append(curve)
         self.ribbons.append(ribbon)
 
-    def draw(self, x: NDArray[np.floating], bands: Sequence[CredibleBand], histogram: bool) -> None:
-        """Show one band per bin; further curves are hidden."""
+    def draw(
+        self, x: NDArray[np.floating], bands: Sequence[CredibleBand], colors: Sequence[str], histogram: bool
+    ) -> None:
+        """Show one band per bin, in its colour; further curves are hidden."""
         while len(self.curves) < len(bands):
             self._add_curve()
         for i, (curve, ribbon) in enumerate(zip(self.curves, self.ribbons)):
@@ -277,6 +285,8 @@ class BandCurves:
             ribbon.setVisible(shown)
             if not shown:
                 continue
+            curve.setPen(get_pen(colors[i], 2))
+            ribbon.set_color(colors[i])
             band = bands[i]
             if histogram:
                 xs, value = histogram_corners(x, band.value)

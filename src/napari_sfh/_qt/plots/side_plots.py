@@ -50,7 +50,7 @@ class OneToOne(BrushPlot):
         """Follow napari's theme."""
         self.setBackground(colors.background)
         self._colors = colors
-        self._points.setBrush(pg.mkBrush(COLORS[0]))
+        self._points.setBrush(pg.mkBrush(colors.data + "a0"))
         self._errors.setData(pen=pg.mkPen(colors.faint))
         self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
         self.box.set_color(colors.text)

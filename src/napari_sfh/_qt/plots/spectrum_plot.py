@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 
-from napari_sfh._qt.plots.plot_items import Ribbon, pg
+from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, pg
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_color, choose_flux_range
+from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
@@ -78,9 +78,7 @@ class SpectrumPlot:
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
-        self._data.setPen(pg.mkPen(choose_color(0), width=1))
         self._model.setPen(make_model_pen(colors))
-        self._difference.setPen(pg.mkPen(choose_color(0), width=1))
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
             ribbon.set_color(colors.faint)
@@ -110,6 +108,8 @@ class SpectrumPlot:
             self._clear()
             return
         low, high = choose_flux_range(view.flux, view.model)
+        for curve in (self._data, self._difference):
+            curve.setPen(get_pen(*list_view_colors([view])))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
         self._fit_flux()
@@ -137,15 +137,16 @@ class SpectrumPlot:
 
     def overlay(self, views: Sequence[BinView]) -> None:
         """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
-        shown = list(views)[1 : MAX_SPECTRA + 1]
+        shown, colors = list(views)[1 : MAX_SPECTRA + 1], list_view_colors(views)[1:]
         while len(self._others) < len(shown):
-            curve = pg.PlotCurveItem(connect="finite", pen=pg.mkPen(choose_color(len(self._others) + 1), width=1))
+            curve = pg.PlotCurveItem(connect="finite")
             curve.setZValue(2)
             self.spectrum.addItem(curve, ignoreBounds=True)
             self._others.append(curve)
         for k, curve in enumerate(self._others):
             curve.setVisible(k < len(shown))
             if k < len(shown):
+                curve.setPen(get_pen(colors[k]))
                 curve.setData(shown[k].wave_aa, shown[k].flux)
 
     def _space_numbers(self, *_: object) -> None:

@@ -191,6 +191,10 @@ class Tool:
     def on_unfold(self) -> None:
         """The section was opened."""
 
+    def list_work(self) -> dict[str, object]:
+        """What was made by hand, or in long work, and is asked about before another galaxy comes: name and content."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """What a workspace keeps, as JSON types; paths as `pathlib.Path`."""
         return {}
@@ -326,6 +330,10 @@ class Toolbox:
             if tool.section is not None:
                 tool.section.setVisible(usable)
             tool.on_busy(busy)
+
+    def list_work(self) -> dict[str, object]:
+        """What would be lost with the result, of all tools."""
+        return {name: work for tool in self for name, work in tool.list_work().items()}
 
     def state(self) -> dict[str, dict[str, Any]]:
         """Of every tool that keeps something, by name; whether its section is open comes along."""

@@ -93,11 +93,11 @@ class ColourImageForm:
             tooltip="Of what lies above the HST image: map, line map or difference",
         )
         self._add_contour_fields()
-        self.note = make_note_label()
+        self.unit, self.note = make_note_label(), make_note_label()
         self.save = PushButton(
             text="Save picture…", tooltip="HST colours, the map above them and the contours, north up: PNG, PDF or SVG"
         )
-        lines = [self.typed_levels, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
+        lines = [self.typed_levels, self.unit, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
         rows = [self.show, self.brightness, self.softening, self.opacity]
         self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
 
@@ -117,7 +117,7 @@ class ColourImageForm:
         )
         self.typed_levels = LineEdit(
             label="Typed levels",
-            tooltip="Values of the contours, in the unit that stands below, separated by blanks; empty: chosen",
+            tooltip="Values of the contours, in the unit below, separated by blanks; empty: chosen",
         )
         self.typed_levels.native.setPlaceholderText("chosen")
         self.line_color = ComboBox(
@@ -362,9 +362,16 @@ class ColourImageTool(Tool):
         """Contours of all levels, corners (n, 2) as (y, x) in pixels of the maps."""
         return [] if self.contours is None else [line for level in self.contours.lines for line in level]
 
+    def _tell_unit(self, unit: str) -> None:
+        """In which unit levels are typed; nothing where no map is chosen, or it has none."""
+        self.form.unit.value = f"in {unit}" if unit else ""
+        self.form.unit.visible = bool(unit)
+
     def _take(self, drawn: MapContours | None) -> None:
         """Hold contours, and say their levels below the form's field."""
         self.contours = drawn
+        if drawn is None:
+            self._tell_unit("")
         self.form.note.value = "" if drawn is None else drawn.words
         self.form.note.visible = drawn is not None
 
@@ -396,6 +403,7 @@ class ColourImageTool(Tool):
     def _draw_levels(self) -> None:
         """Trace the form's levels in the map at hand."""
         if self._map is not None:
+            self._tell_unit(self._map[1].unit)
             n, typed = int(self.form.levels.value), parse_levels(self.form.typed_levels.value)
             self._tracer.ask(partial(_trace, of=self._map, n=n, typed=typed))
 

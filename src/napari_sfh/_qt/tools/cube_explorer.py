@@ -34,6 +34,10 @@ from napari_sfh.types import Cube, Progress, Result
 
 CUBE_DOCK = "Spectra of the cube"
 IMAGES = "FITS files (*.fits)"
+_RANGE_TIP = (
+    "Å, observed in air: 6540-6580; or drag it in the spectrum. Whole channels are taken: the image's title has their "
+    "edges"
+)
 _EMPTY = "Open a cube: the spectrum under the cursor is shown here."
 _RANGE_LABELS = {"range": "Image over", "left": "Continuum left", "right": "Continuum right"}
 
@@ -88,7 +92,7 @@ class CubeForm:
             text="Spectra and images", tooltip="The spectrum under the cursor; needs the cube: choose it under Data"
         )
         for name, label in _RANGE_LABELS.items():
-            edit = LineEdit(label=label, tooltip="Å, observed in air: 6540-6580; or drag it in the spectrum")
+            edit = LineEdit(label=label, tooltip=_RANGE_TIP)
             edit.native.setPlaceholderText("none")
             setattr(self, name, edit)
         rows: list[Any] = [self.open, narrow_combo_box(self.statistic), self.radius, narrow_combo_box(self.shape)]

@@ -185,6 +185,11 @@ class PpxfTool(DockTool):
         if self.dock is not None:
             self.dock.enable(not busy and bool(self.shown))
 
+    def list_work(self) -> dict[str, object]:
+        """The fits."""
+        n = len(self.fits)
+        return {f"pPXF's fits of {n} bins" if n > 1 else "pPXF's fit of a bin": tuple(self.fits)} if n else {}
+
     def state(self) -> dict[str, Any]:
         """The form and the fits, see `ppxf_json`; which of them is shown, and how."""
         result = self.host.session.result

@@ -197,6 +197,11 @@ class RegionTool(Tool):
         """A region that is still drawn holds for the new result, too."""
         self.region.refresh()
 
+    def list_work(self) -> dict[str, object]:
+        """The regions."""
+        drawn = self.region.state()
+        return {f"{len(drawn)} regions" if len(drawn) > 1 else "a region": drawn} if drawn else {}
+
     def state(self) -> dict[str, Any]:
         """The form, and the outlines (y, x) in pixels of the maps."""
         return {**read_form(self.form), "outlines": self.region.state()}

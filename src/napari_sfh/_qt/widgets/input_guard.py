@@ -3,7 +3,7 @@
 A wheel over a field that has no keyboard focus scrolls what the field lies in, and changes nothing. A spin box of
 superqt takes the keyboard whenever a program sets its value; it is handed back. A button that was pressed gives the
 keyboard to the canvas: Qt would give it to the next field where the button cannot be used while its work runs. A spin
-box that refuses a key says which numbers it takes.
+box that refuses a key says which numbers it takes. Enter presses buttons and folds sections, as the space bar does.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from superqt.spinbox import QLargeIntSpinBox
 
 #: Property of a spin box that says what it refuses.
 _TOLD = "napari_sfh_told"
+_ENTER = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
 
 
@@ -74,10 +75,13 @@ class InputGuard(QObject):
                 self._lines.append(line)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Let a wheel pass to what lies behind, and give the keyboard back that nobody asked for."""
+        """Let a wheel pass to what lies behind, Enter press a button; give back the keyboard that nobody asked for."""
         if event is None or not isinstance(watched, QWidget):
             return False
         if isinstance(watched, QAbstractButton):
+            if event.type() == QEvent.Type.KeyPress and getattr(event, "key", int)() in _ENTER:
+                watched.click()
+                return True
             if event.type() == QEvent.Type.MouseButtonRelease and watched.hasFocus():
                 QTimer.singleShot(0, partial(_free_keyboard, weakref.ref(watched)))
             return False

@@ -7,14 +7,50 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QPalette, QTextCharFormat, QTextCursor
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QColor, QPalette, QTextCharFormat, QTextCursor, QTextOption
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QPlainTextEdit,
+    QTextBrowser,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 #: Colours of links beside dark and beside light letters.
 LINKS = ("#1d6fa5", "#7fb8e6")
 #: A title without a frame; it is underlined while it has the keyboard.
 FLAT = """QToolButton { border: none; background: transparent; font-weight: bold; }
 QToolButton:focus { text-decoration: underline; }"""
+
+
+class MessageText(QPlainTextEdit):
+    """Sentences in a box whose height is given: what is longer scrolls, and a path without a blank is broken anywhere.
+
+    It can be copied, and never takes the keyboard.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        document: Any = self.document()
+        document.setDocumentMargin(0)
+        self.set_color("")
+
+    def text(self) -> str:
+        """What it says."""
+        return self.toPlainText()
+
+    def set_color(self, color: str) -> None:
+        """Letters of a colour; empty: of the theme."""
+        ink = f" color: {color};" if color else ""
+        self.setStyleSheet(f"QPlainTextEdit {{ background: transparent; border: none; padding: 0px;{ink} }}")
 
 
 class Section(QWidget):

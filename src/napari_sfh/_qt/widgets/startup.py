@@ -1,9 +1,11 @@
-"""A window that opens without a notice over the scale bar."""
+"""What happens at the start of a window, and what happens only once with a configuration."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
+
+from napari_sfh.io.workspaces import recent_list_path
 
 #: What napari says at every start of a window with this binding, on the terminal too.
 QT5_NOTICE = "PyQt5"
@@ -17,3 +19,18 @@ def hide_qt_notice(window: Any) -> None:
         for notice in window.findChildren(NapariQtNotification):
             if QT5_NOTICE in notice.message.text():
                 notice.close()
+
+
+def has_marker(name: str) -> bool:
+    """Whether something that happens once has happened with this configuration."""
+    return recent_list_path().with_name(name).exists()
+
+
+def set_marker(name: str) -> None:
+    """Note that it has happened; where the folder cannot be written, it comes again."""
+    path = recent_list_path().with_name(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        return

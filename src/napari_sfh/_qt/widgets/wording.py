@@ -16,6 +16,28 @@ def name_form_labels(sentence: str) -> str:
     return name_settings(sentence, SETTING_LABELS)
 
 
+def shorten_words(text: str, most: int = 40) -> str:
+    """A sentence whose words are at most so long: of a path beginning and end stay.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Letters of a word.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shorten_words("/data/phangs/muse/cubes/NGC0628_DATACUBE.fits: no such file", 24)
+    '/data/…28_DATACUBE.fits: no such file'
+    """
+    head, tail = most // 4, most // 4 + 1 - most
+    return " ".join(word if len(word) <= most else f"{word[:head]}…{word[tail:]}" for word in text.split(" "))
+
+
 def escape_tip(text: str) -> str:
     """A tooltip that shows text of a file as it stands: Qt would take it for HTML where it looks like that.
 

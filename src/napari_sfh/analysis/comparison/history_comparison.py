@@ -14,6 +14,7 @@ from napari_sfh.analysis.bin_view import BinView, CredibleBand
 from napari_sfh.analysis.comparison.map_comparison import SFH_PARTS, Comparison
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.physics.dust import CALZETTI_R_V
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import MEANS
 from napari_sfh.types import F64, Result
@@ -35,6 +36,7 @@ class BinHistory:
     model: NDArray[np.floating] | None = None  # (W,) in the unit of the bin's flux
     phot_model: NDArray[np.floating] | None = None  # (B,)
     chi2: float = float("nan")
+    ebv: tuple[float, float] = (float("nan"), float("nan"))  # of the stars, and its error, mag
 
     def sfh(self, kind: str) -> CredibleBand:
         """The SFH as ``mass`` or ``light``."""
@@ -65,6 +67,7 @@ def history_from_network(result: Result, bin_id: int) -> BinHistory:
         model=view.model,
         phot_model=view.phot_model,
         chi2=result.chi2_of(row),
+        ebv=(float(prediction.median("ebv")[row]), float(prediction.half_width("ebv")[row])),
     )
 
 
@@ -106,12 +109,15 @@ def history_from_ppxf(fit: PpxfFit) -> BinHistory:
         return CredibleBand(values, unknown, unknown)
 
     mass, light, mh = band(fit.mass_frac), band(fit.light_frac), band(fit.mh)
-    return BinHistory("pPXF", mass, light, mh, fit.means, {}, fit.model, fit.phot_model, fit.chi2)
+    ebv = fit.a_v / CALZETTI_R_V, float("nan")
+    return BinHistory("pPXF", mass, light, mh, fit.means, {}, fit.model, fit.phot_model, fit.chi2, ebv)
 
 
 def list_history_means(histories: Sequence[BinHistory]) -> list[tuple[str, list[str]]]:
-    """The four means and chi2, a row each with one text per answer."""
+    """The four means, E(B-V) and chi2, a row each with one text per answer."""
     rows = [(title, [_format_value(h.means.get(k), h.errors.get(k)) for h in histories]) for k, title in TITLES.items()]
+    if any(np.isfinite(h.ebv[0]) for h in histories):
+        rows.append(("E(B−V) (mag)", [_format_value(*h.ebv) for h in histories]))
     if any(np.isfinite(h.chi2) for h in histories):
         rows.append(("χ², reduced", [_format_value(h.chi2, None) for h in histories]))
     return rows
@@ -151,5 +157,5 @@ def build_history_table(histories: Sequence[BinHistory], bin_id: int) -> QTable:
             out[column + suffix] = np.concatenate([getattr(getattr(h, name), part) for h in histories]) * unit
     out.meta["BIN_ID"] = bin_id
     for h in histories:
-        out.meta[h.name] = {k: float(v) for k, v in h.means.items()}
+        out.meta[h.name] = {k: float(v) for k, v in h.means.items()} | {"ebv": h.ebv[0]}
     return out

@@ -78,7 +78,7 @@ def measure_scatter(found: NDArray[np.floating], reference: NDArray[np.floating]
 
 
 def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
-    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
+    """Median difference and scatter, then NMAD, correlation and number, with ``joint`` between them.
 
     Parameters
     ----------
@@ -92,8 +92,9 @@ def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; 
     -------
     str
     """
-    text = f"bias {found.bias:+z.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
-    return f"{text}{joint}r {found.correlation:z.2f}, {found.n} bins".replace("-", "−")
+    text = f"median difference {found.bias:+z.3f}, std {found.std:.3f}"
+    rest = f"NMAD {found.nmad:.3f} {unit}, r {found.correlation:z.2f}, {found.n} bins"
+    return f"{text}{joint}{rest}".replace("-", "−")
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ O3N2_RANGE: tuple[float, float] = (-1.1, 1.7)
 _ZERO, _SLOPE = 8.533, -0.214
 #: Classes of the BPT diagram; 0 = a line is too faint to say.
 BPT_CLASSES: tuple[str, ...] = ("unknown", "star formation", "composite", "AGN or LINER")
-#: Their colours but for the unknown (Okabe & Ito 2008, colour-blind safe).
-BPT_COLORS: tuple[str, ...] = ("#56b4e9", "#009e73", "#d55e00")
+#: Their colours but for the unknown, told apart by the colour-blind, and far from those of bins and regions.
+BPT_COLORS: tuple[str, ...] = ("#437070", "#afaf79", "#bb1b1b")
 #: Percentiles of a line's map between which its colours run; the upper one sets its unit's power of ten.
 SHOWN_PERCENT: tuple[float, float] = (2.0, 98.0)
 #: Beside Halpha and [N II], Angstrom: where the continuum of the equivalent width is measured.
