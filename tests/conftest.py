@@ -1,4 +1,4 @@
-"""For all tests: what takes long beside them and is not what they test (collector, settings, pages) is kept short."""
+"""For all tests: the collector sleeps while they are collected, and pages that nobody looks at are drawn small."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from napari_sfh import jobs
-from napari_sfh.jobs import run_in_process, start_process
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,61 +34,25 @@ def plain_fits_settings() -> Iterator[None]:
         yield
 
 
-class SmallPages:
-    """Summary pages drawn small, without the layout, and in this process.
-
-    The page that every run leaves beside its result takes longer than the run: a Python of its own loads Matplotlib for
-    it, and half of the rest is its layout and size.
-    """
-
-    def __init__(self) -> None:
-        self.wanted = True
-
-    def start_process(self, modules: Sequence[str]) -> AbstractContextManager[Any]:
-        """In place of `jobs.start_process`."""
-        small = self.wanted and list(modules) == ["napari_sfh.figures.summary"]
-        return nullcontext() if small else start_process(modules)
-
-    def run_in_process(self, function: Callable[..., Any], args: tuple[Any, ...], *rest: Any, **options: Any) -> Any:
-        """In place of `jobs.run_in_process`."""
-        if not self.wanted or function.__name__ != "render_page_of_file":
-            return run_in_process(function, args, *rest, **options)
-        from napari_sfh.figures.files import render_figure
-        from napari_sfh.figures.summary import draw_summary_page
-        from napari_sfh.io.results import read_result
-
-        output, page = args
-        figure = draw_summary_page(read_result(output))
-        figure.set_layout_engine("none")
-        return render_figure(figure, page, 40)
-
-
 @pytest.fixture(scope="session", autouse=True)
-def small_summary_pages() -> Iterator[SmallPages]:
-    """Summary pages, where their look and process is not what is tested: see `pages_as_users_get_them`."""
-    small = SmallPages()
+def small_summary_pages() -> Iterator[None]:
+    """The page that every run leaves beside its result takes longer than the run: half of that is its layout and size.
+
+    `test_binview` and the demo draw it as users see it.
+    """
+    module = sys.modules.get("napari_sfh.batch.many_galaxies")
+    if module is None:
+        yield
+        return
+    save_figure = module.save_figure
+
+    def save_small(figure: Any, path: Path, dpi: int) -> Path:
+        figure.set_layout_engine("none")
+        return save_figure(figure, path, dpi=min(dpi, 40))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "start_process", small.start_process)
-        patch.setattr(jobs, "run_in_process", small.run_in_process)
-        module = sys.modules.get("napari_sfh.batch.many_galaxies")
-        if module is not None:
-            save_figure = module.save_figure
-
-            def save_small(figure: Any, path: Path, dpi: int) -> Path:
-                if small.wanted:
-                    figure.set_layout_engine("none")
-                return save_figure(figure, path, dpi=min(dpi, 40) if small.wanted else dpi)
-
-            patch.setattr(module, "save_figure", save_small)
-        yield small
-
-
-@pytest.fixture(scope="module")
-def pages_as_users_get_them(small_summary_pages: SmallPages) -> Iterator[None]:
-    """For a module: summary pages of full size, drawn by a Python of their own."""
-    small_summary_pages.wanted = False
-    yield
-    small_summary_pages.wanted = True
+        patch.setattr(module, "save_figure", save_small)
+        yield
 
 
 @pytest.fixture

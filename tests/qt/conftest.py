@@ -25,6 +25,12 @@ os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
 (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a file, tests with viewers of their own come after those in the shared window: to change takes a window."""
+    first = {item.path: k for k, item in reversed(list(enumerate(items)))}
+    items.sort(key=lambda item: (first[item.path], "make_viewer" in getattr(item, "fixturenames", ())))
+
+
 @pytest.fixture(autouse=True)
 def painting_at_rest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test waits for is painted once, when it is there: to paint every turn takes longer than all else.

@@ -32,7 +32,7 @@ CONTRACT = Path(__file__).parents[3] / "shared" / "check_result.py"
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory, pages_as_users_get_them) -> Path:
+def output(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     start = time.process_time()
     assert main(["demo", "--headless", "--quiet", "--device", "cpu", "--output", str(folder)]) == 0
