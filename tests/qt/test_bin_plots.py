@@ -17,6 +17,7 @@ from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.plots.plot_items import Ribbon, pg
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView, choose_color
+from napari_sfh.instruments.bundle_header import find_bundle_file, read_bundle_header
 from napari_sfh.types import Result
 
 
@@ -160,22 +161,34 @@ def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: st
         assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"
 
 
-def test_numbers_of_time_keep_apart_where_the_plot_is_narrow(plots: BinPlots) -> None:
-    def find_numbers() -> list[tuple[float, float]]:
-        QApplication.processEvents()
-        axis = plots.mh.getAxis("bottom")
-        painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
-        _, _, numbers = axis.generateDrawSpecs(painter)
-        painter.end()
-        assert image.width() == 10
-        return sorted((rect.left(), rect.right()) for rect, _, text in numbers if text)
+def find_numbers(axis: Any) -> list[tuple[float, float]]:
+    """Left and right end of each number along an axis."""
+    QApplication.processEvents()
+    painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
+    _, _, numbers = axis.generateDrawSpecs(painter)
+    painter.end()
+    assert image.width() == 10
+    return sorted((rect.left(), rect.right()) for rect, _, text in numbers if text)
 
+
+def test_numbers_of_time_keep_apart_where_the_plot_is_narrow(plots: BinPlots) -> None:
+    axis = plots.mh.getAxis("bottom")
     plots.resize(1400, 300)
-    assert len(find_numbers()) == 4
+    assert len(find_numbers(axis)) == 4
     plots.resize(640, 240)
-    narrow = find_numbers()
+    narrow = find_numbers(axis)
     assert 2 <= len(narrow) < 4
     assert all(right < left for (_, right), (left, _) in itertools.pairwise(narrow))
+
+
+@pytest.mark.parametrize("weights", ["phangs-jwst", "narrowband-muse"])
+def test_wavelengths_of_many_bands_keep_apart(plots: BinPlots, weights: str) -> None:
+    """From 0.27 to 21 micron, and of 56 narrow bands within an octave."""
+    plots.resize(1400, 300)
+    plots.set_instrument(read_bundle_header(find_bundle_file(weights)).instrument)
+    numbers = find_numbers(plots.sed.getAxis("bottom"))
+    assert len(numbers) >= 2
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(numbers))
 
 
 def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result: Result) -> None:

@@ -65,6 +65,12 @@ def test_a_symbol_is_drawn_once_for_each_kind_of_gas(gas: Any) -> None:
         assert len(points.points()) > kinds >= len(points.fragmentAtlas)
 
 
+def test_the_three_panels_of_the_gas_have_room_in_a_window_of_1280_pixels(gas: Any) -> None:
+    gas.resize(925, 300)
+    QApplication.processEvents()
+    assert gas.plots["bpt"].sceneBoundingRect().right() <= gas.width()
+
+
 def place_of(plots: Any, box: Any, x: float, y: float) -> Any:
     """A point of a plot in the widget."""
     return plots.mapFromScene(box.mapViewToScene(QPointF(x, y)))

@@ -66,9 +66,11 @@ class BandPlot:
         beside = 0.5 * widths[-1] + NAME_GAP_PX
         before, after = 0.08 * span, max(0.08, 1.08 * beside / max(pixels - beside, 0.3 * pixels)) * span
         self.sed.setXRange(known.min() - before, known.max() + after, padding=0)
-        if known.size <= MAX_NAMED_BANDS:
-            places = [(x - known.min()) * pixels / (before + span + after) for x, _ in names]
-            lines = _stagger_names(places, widths)
+        places = [(x - known.min()) * pixels / (before + span + after) for x, _ in names]
+        lines = _stagger_names(places, widths)
+        if known.size > MAX_NAMED_BANDS:  # numbers in one line: those that have room
+            names = [name for name, line in zip(names, lines) if line == 0]
+        else:
             rows = max(lines) + 1
             axis.setHeight(rows * metrics.lineSpacing() + QFontMetrics(self.sed.font()).height() + _AXIS_PX)
             names = [(x, "\n" * line + name) for (x, name), line in zip(names, lines)]
@@ -81,7 +83,7 @@ class BandPlot:
     @property
     def axis_name(self) -> str:
         """What the bands' axis says: names, or wavelengths where there are many."""
-        return "band" if self._lg_pivot_aa.size <= MAX_NAMED_BANDS else "wavelength (Å)"
+        return "band" if self._lg_pivot_aa.size <= MAX_NAMED_BANDS else "λ (Å)"
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
@@ -133,12 +135,20 @@ def _list_band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
     """Names of the bands at log10 of their wavelengths, in the order of these; of many, round wavelengths."""
     known = instrument.pivot_aa[np.isfinite(instrument.pivot_aa)]
     if known.size > MAX_NAMED_BANDS:
-        step = 500.0 if np.ptp(known) < 4000 else 1000.0
-        rounds = np.arange(np.ceil(known.min() / step), known.max() / step + 1) * step
+        rounds = _list_round_wavelengths(float(known.min()), float(known.max()))
         return [(float(np.log10(wave)), f"{wave:.0f}") for wave in rounds]
     named = sorted((x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x))
     wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
     return [(float(np.log10(x)), text) for (x, _), text in zip(named, wide)]
+
+
+def _list_round_wavelengths(low_aa: float, high_aa: float) -> list[float]:
+    """Numbers of an axis that is logarithmic: in equal steps on a short one, else 1, 2 and 5 times powers of ten."""
+    if high_aa < 4 * low_aa:
+        step = 500.0 if high_aa - low_aa < 4000 else 1000.0
+        return [float(k * step) for k in range(int(np.ceil(low_aa / step)), int(high_aa / step) + 2)]
+    decades = range(int(np.log10(low_aa)), int(np.log10(high_aa)) + 1)
+    return [n * 10.0**k for k in decades for n in (1, 2, 5) if low_aa <= n * 10.0**k <= high_aa]
 
 
 def _stagger_names(places: Sequence[float], widths: Sequence[float]) -> list[int]:

@@ -146,6 +146,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
                 words = (
                     f'<span style="color:{color}">■</span> {text} {n}'
                     for color, text, n in zip(BPT_COLORS, BPT_CLASSES[1:], counts)
+                    if n  # a long title makes its panel wider than the window
                 )
                 text = " · ".join(words)
             else:
