@@ -27,7 +27,7 @@ AXES_OVERLAY = "sfh_sky_axes"
 #: What can be drawn, and how it is called.
 SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing"}
 #: Length of a tick and of the compass' arrows, size of letters; pixels, points.
-TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
+TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 6.5
 #: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
