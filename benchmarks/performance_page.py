@@ -134,7 +134,7 @@ def _format_catalogue(part: dict[str, Any] | None, long: dict[str, Any] | None) 
     for one in part["figures"]:
         where = f"{one['workers']} Dask workers of this machine" if one["workers"] else "in one process"
         wall, busy = one["rows"] / one["wall"], one["rows"] / one["cpu"]
-        lines.append(f"| {one['rows']} {where} | {wall:.0f} | {busy:.0f} |")
+        lines.append(f"| {one['rows']}, {where} | {wall:.0f} | {busy:.0f} |")
     if long is not None:
         (one,) = long["figures"]
         did = f"{one['rows']} rows, {one['gigabytes']} GB, {one['draws']} draws, by `{long['command']}`"
@@ -146,7 +146,12 @@ def _format_catalogue(part: dict[str, Any] | None, long: dict[str, Any] | None) 
 
 
 def _format_rate(seconds: float, work: int) -> str:
-    return f"{1e3 * seconds / work:.3g} ms each, {work / seconds:.3g} a second"
+    return f"{_round_plainly(1e3 * seconds / work)} ms each, {_round_plainly(work / seconds)} a second"
+
+
+def _round_plainly(value: float) -> str:
+    """Three figures, never as a power of ten."""
+    return f"{value:.3g}" if value < 1000 else f"{float(f'{value:.3g}'):.0f}"
 
 
 def _format_gpu(gpu: dict[str, Any] | None) -> str:

@@ -24,6 +24,17 @@ def pytest_collection() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def plain_fits_settings() -> Iterator[None]:
+    """Astropy looks its settings up, and checks them, at each card of a header: a sixth of all work on FITS files."""
+    from astropy.io import fits
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, setting in fits.conf.items():
+            patch.setattr(type(fits.conf), name, setting())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def small_summary_pages() -> Iterator[None]:
     """The page that every run leaves beside its result takes longer than the run: half of that is its layout and size.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
 import itertools
 import os
@@ -21,6 +23,45 @@ from napari_sfh.types import Result
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
 os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
 (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In a file, tests with viewers of their own come after those in the shared window: to change takes a window."""
+    first = {item.path: k for k, item in reversed(list(enumerate(items)))}
+    items.sort(key=lambda item: (first[item.path], "make_viewer" in getattr(item, "fixturenames", ())))
+
+
+@pytest.fixture(autouse=True)
+def painting_at_rest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test waits for is painted once, when it is there: to paint every turn takes longer than all else.
+
+    A test marked ``painted`` sees each turn.
+    """
+    if "painted" in request.keywords or "shared_window" not in request.fixturenames:
+        return
+    request.getfixturevalue("imported")
+    from pytestqt.qtbot import QtBot
+
+    from napari_sfh._qt.explorer import Explorer
+
+    for owner, name in ((Explorer, "wait"), (QtBot, "waitUntil")):
+        monkeypatch.setattr(owner, name, paint_after(getattr(owner, name)))
+
+
+def paint_after(wait: Callable[..., Any]) -> Callable[..., Any]:
+    """A wait during which no window that is there is painted; afterwards, all are."""
+
+    @functools.wraps(wait)
+    def wait_unpainted(*args: Any, **kwargs: Any) -> Any:
+        from qtpy.QtWidgets import QApplication
+
+        with contextlib.ExitStack() as stack:
+            for each in QApplication.topLevelWidgets():
+                if each.isVisible():
+                    stack.enter_context(painting_once(each))
+            return wait(*args, **kwargs)
+
+    return wait_unpainted
 
 
 @pytest.fixture(scope="session")
@@ -119,9 +160,8 @@ def pytest_sessionfinish() -> None:
 
 
 def idle(dock: Any) -> None:
-    """Wait until nothing runs and all layers are there; the window is painted then, and not in every turn."""
-    with painting_once(dock.window()):
-        assert dock.wait(200)
+    """Wait until nothing runs and all layers are there."""
+    assert dock.wait(200)
 
 
 def open_viewer(width: int, height: int) -> Any:

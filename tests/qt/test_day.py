@@ -20,7 +20,7 @@ from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.painted]
 
 
 def square(y: float, x: float, half: float) -> Outline:

@@ -52,6 +52,7 @@ def test_the_ellipse_of_a_disc_and_back(result: Result) -> None:
     assert sides == pytest.approx([3.0, 3.0 * np.cos(np.radians(50))], rel=1e-4)
 
 
+@pytest.mark.painted
 def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     tool = dock.tools["gradient"]
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):

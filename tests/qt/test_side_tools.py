@@ -211,6 +211,7 @@ def test_contours_of_a_line_say_its_unit_in_the_picture(result: Result, tmp_path
     assert figure.get_supxlabel() == f"Contours of {drawn.words}"
 
 
+@pytest.mark.painted  # a legend is written with the next painting
 def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     shifted = make_result()
     quantiles = {k: v + np.float32(0.1) if k == "lg_age_lw" else v for k, v in shifted.prediction.quantiles.items()}

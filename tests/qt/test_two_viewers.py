@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from io_mocks import write_cube
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -13,6 +14,8 @@ from smooth_result import make_result
 from vispy.gloo.context import get_current_canvas
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point, window
+
+pytestmark = pytest.mark.painted
 
 
 def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from walk import Walk
 from conftest import open_explorer
 from napari_sfh.types import Result
 
+pytestmark = pytest.mark.painted
+
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:

@@ -17,7 +17,7 @@ from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import read_result
 from napari_sfh.physics.extinction import milky_way_transmission
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("page_at_once")]
 DEMO = Path(napari_sfh.__file__).parent / "data" / "demo"
 
 

@@ -7,6 +7,8 @@ preparation of the data has changed.
 After new weights: ``python tests/unit/test_golden_results.py NAME...`` writes their numbers anew.
 """
 
+import atexit
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -65,9 +67,17 @@ def write_catalogue(folder, instrument):
     return (folder / "catalogue.fits",)
 
 
-def run_on_cube(name, folder):
+@functools.cache
+def write_piece():
+    """The piece of the mock galaxy that every bundle for cubes sees, in a folder that ends with the process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return demo.write_demo_cutout(Path(folder.name) / "galaxy", WINDOW)
+
+
+def run_on_cube(name):
     """Numbers of a result: bins, what the network was shown, what it said, what follows from it."""
-    galaxy = demo.write_demo_cutout(folder / "galaxy", WINDOW)
+    galaxy = write_piece()
     config = napari_sfh.configure_run(
         galaxy, model=name, ebv_mw=0.02, binning="vorbin", target_snr=60.0, device="cpu", draws=DRAWS
     )
@@ -96,7 +106,7 @@ def compute_result(name):
     instrument = load_bundle(name).instrument
     has_cubes = name in CUT_FROM_CUBES or (instrument.spectrum is not None and instrument.n_bands)
     with tempfile.TemporaryDirectory() as folder:
-        made = run_on_cube(name, Path(folder)) if has_cubes else run_on_objects(name, instrument, Path(folder))
+        made = run_on_cube(name) if has_cubes else run_on_objects(name, instrument, Path(folder))
     return {f"{name} {k}": v.astype(v.dtype.newbyteorder("=")) for k, v in made.items()}
 
 

@@ -8,6 +8,8 @@ from napari_sfh.cli import main
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Flag
 
+pytestmark = pytest.mark.usefixtures("page_at_once")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

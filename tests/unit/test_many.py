@@ -281,6 +281,7 @@ def test_command_over_several_folders(
     assert "ngc1: predicting" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("page_at_once")
 def test_one_folder_and_a_file_is_one_galaxy(
     folders: list[Path], tmp_path: Path, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

@@ -47,36 +47,50 @@ COMMANDS = {
     "view": (["nothing.fits"], set()),
     "doctor": (["--no-run"], NETWORKS),
 }
+#: Commands that one interpreter does after each other. Each may load what those before it may: what is loaded after it
+#: beyond what it may load, it has loaded itself.
+CHAINS = (
+    ("view", "models", "instruments", "run", "info", "compare", "estimate"),
+    ("gradient", "smooth", "demo", "doctor", "refine"),
+)
 CODE = """
 import contextlib, io, sys
 from napari_sfh.cli import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-    main(sys.argv[2:])
-print(*[m for m in sys.argv[1].split(",") if m in sys.modules])
+for line in sys.stdin.read().splitlines():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(line.split("\\t"))
+    print(*[m for m in sys.argv[1].split(",") if m in sys.modules])
 """
 
 
-def list_heavy_imports(*arguments):
-    command = [sys.executable, "-c", CODE, ",".join(HEAVY), *arguments]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+def list_heavy_imports(*lines):
+    """The heavy modules that are there after each command line, done by one interpreter."""
+    command = [sys.executable, "-c", CODE, ",".join(HEAVY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, input="\n".join(map("\t".join, lines)))
+    return [set(line.split()) for line in done.stdout.split("\n")[: len(lines)]]
 
 
 def test_every_command_is_in_the_list(capsys):
     with pytest.raises(SystemExit):
         build_command_parser().parse_args(["no such command"])
     assert set(re.findall(r"'(\w+)'", capsys.readouterr().err.split("choose from")[1])) == set(COMMANDS)
+    assert sorted(sum(CHAINS, ())) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
-def test_help_loads_nothing_heavy(arguments):
-    assert list_heavy_imports(*arguments) == set()
+def test_help_loads_nothing_heavy():
+    assert list_heavy_imports(["--help"], ["run", "--help"]) == [set(), set()]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_loads_what_it_needs_and_no_more(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("chain", CHAINS, ids=" ".join)
+def test_a_command_loads_what_it_needs_and_no_more(chain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments, allowed = COMMANDS[command]
-    assert list_heavy_imports(command, *arguments) <= allowed
+    loaded = list_heavy_imports(*([name, *COMMANDS[name][0]] for name in chain))
+    before = set()
+    for name, modules in zip(chain, loaded, strict=True):
+        allowed = COMMANDS[name][1]
+        assert before <= allowed, f"{name} comes too late in its chain"
+        assert modules <= allowed, name
+        before = allowed
 
 
 def test_the_explorer_comes_without_what_only_single_acts_need():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from napari._vispy.overlays.base import ViewerOverlayMixin, VispyCanvasOverlay
+from napari._vispy.utils.qt_font import FontInfo
 from napari._vispy.utils.visual import overlay_to_visual
 from napari._vispy.visuals.text import Text
 from napari.components.overlays import CanvasOverlay
@@ -26,7 +27,7 @@ AXES_OVERLAY = "sfh_sky_axes"
 #: What can be drawn, and how it is called.
 SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing"}
 #: Length of a tick and of the compass' arrows, size of letters; pixels, points.
-TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
+TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 6.5
 #: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
@@ -80,10 +81,11 @@ class SkyAxes(CanvasOverlay):
 
 
 class _LinesAndWords(Compound):
-    def __init__(self) -> None:
+    def __init__(self, font_info: FontInfo) -> None:
         self.lines = Line(np.zeros((2, 2), np.float32), connect="segments", method="gl", width=1.5)
         self.shadow, self.text = (
-            Text(text="", font_size=LETTER_POINTS, anchor_x="center", anchor_y="center") for _ in range(2)
+            Text(text="", font_size=LETTER_POINTS, anchor_x="center", anchor_y="center", font_info=font_info)
+            for _ in range(2)  # with the letters of the scale bar, which take long to make
         )
         super().__init__([self.lines, self.shadow, self.text])
 
@@ -94,8 +96,8 @@ class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
     overlay: SkyAxes
     node: _LinesAndWords
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(node=_LinesAndWords(), **kwargs)
+    def __init__(self, *, font_info: FontInfo, **kwargs: Any) -> None:
+        super().__init__(node=_LinesAndWords(font_info), font_info=font_info, **kwargs)
         self.overlay.events.version.connect(self._on_axes_change)
         self.viewer.canvas.events.background_color.connect(self._on_axes_change)
         self.reset()
