@@ -74,7 +74,7 @@ def explain_action(action: argparse.Action, parser: argparse.ArgumentParser) -> 
     """The help of an argument, its default put in."""
     about = dict(vars(action), prog=parser.prog)
     text = (action.help or "") % about
-    shown = action.default not in (None, False, argparse.SUPPRESS, []) and "default" not in text
+    shown = action.default not in (None, False, "", argparse.SUPPRESS, []) and "default" not in text
     return sentence(f"{text} (default {action.default})" if shown else text)
 
 

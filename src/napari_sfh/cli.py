@@ -92,7 +92,7 @@ def _add_look_parsers(commands: argparse._SubParsersAction[argparse.ArgumentPars
     instruments.set_defaults(command=_instruments_command)
 
     view = commands.add_parser("view", help="the viewer on a saved result or workspace")
-    view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json")
+    view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json", help="what is opened")
     view.set_defaults(command=_view_command)
 
     doctor = commands.add_parser("doctor", help="check the installation; a text for bug reports")

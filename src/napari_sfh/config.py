@@ -166,7 +166,7 @@ class RunConfig:
     binning: str = _setting(
         "auto",
         label="Method",
-        help="how spaxels are binned: automatic is Voronoi up to 40 000 spaxels, PowerBin above",
+        help="how spaxels are binned: automatic is as the MAPS file, else Voronoi to 40 000 spaxels, PowerBin above",
         choices={
             "auto": "Automatic",
             "vorbin": "Voronoi (vorbin)",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_object_parsers(commands: Subparsers) -> None:
     """Add ``estimate``, ``gradient``, ``compare``, ``smooth`` and ``refine``."""
     estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
-    estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
+    estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM", help="a catalogue, or spectra")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
     estimate.add_argument(
         "--columns", nargs="+", default=[], metavar="BAND=COLUMN", help="also BAND=COLUMN:UNIT,ERROR_COLUMN"
@@ -44,17 +44,19 @@ def add_object_parsers(commands: Subparsers) -> None:
         "--lsf", metavar="FWHM|FILE", help="resolution of the spectra: FWHM in A, or a table by wavelength"
     )
     estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
-    estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
+    estimate.add_argument(
+        "--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot", help="the table that is made"
+    )
     estimate.add_argument("--scheduler", metavar="local|ADDRESS", help="a Dask scheduler for the rows of a catalogue")
     estimate.add_argument("--workers", type=int, metavar="N", help="processes of a local one (default 1)")
     _add_common_arguments(estimate)
     estimate.set_defaults(command=run_estimate_command)
 
     gradient = commands.add_parser("gradient", help="radial gradients of a result, with bootstrap errors")
-    gradient.add_argument("result", type=Path, metavar="OUT.fits")
+    gradient.add_argument("result", type=Path, metavar="OUT.fits", help="a result file")
     gradient.add_argument("--centre", metavar="RA,DEC", help="degrees; the disc is guessed from the light unless given")
     gradient.add_argument("--pa", type=float, metavar="DEG", help="position angle of the disc, north through east")
-    gradient.add_argument("--inclination", type=float, metavar="DEG")
+    gradient.add_argument("--inclination", type=float, metavar="DEG", help="of the disc; 0 is face-on")
     gradient.add_argument("--re", type=float, metavar="ARCSEC", help="effective radius")
     gradient.add_argument("--r-max", type=float, default=1.0, metavar="RE", help="of the fit (default %(default)s R_e)")
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
@@ -62,8 +64,8 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.set_defaults(command=run_gradient_command)
     _add_compare_parser(commands)
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
-    smooth.add_argument("result", type=Path, metavar="OUT.fits")
-    smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
+    smooth.add_argument("result", type=Path, metavar="OUT.fits", help="a result file")
+    smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits", help="the maps that are made")
     smooth.add_argument("--quiet", action="store_true", help="nothing but the name of the file")
     smooth.set_defaults(command=run_smooth_command)
     _add_refine_parser(commands)
@@ -76,7 +78,7 @@ def _add_refine_parser(commands: Subparsers) -> None:
         description="The forward model itself is sampled, with the network's prior, not from its answer: stars off the "
         "gas lines, a smooth calibration and the size of the errors free. Ten seconds of processor a bin, or more.",
     )
-    refine.add_argument("result", type=Path, metavar="OUT.fits")
+    refine.add_argument("result", type=Path, metavar="OUT.fits", help="a result file")
     which = refine.add_mutually_exclusive_group(required=True)
     which.add_argument("--bin", type=int, nargs="+", metavar="N", dest="bins", help="1..N")
     which.add_argument("--region", type=Path, metavar="FILE.reg", help="the bins inside regions of DS9")
@@ -99,7 +101,9 @@ def _add_compare_parser(commands: Subparsers) -> None:
         "ages, a folder or file of GIST/nGIST, another result, a mock's truth. With --others all files are results, "
         "each compared with the file that the pattern names for its galaxy.",
     )
-    compare.add_argument("files", nargs="+", type=Path, metavar="RESULT OTHER...")
+    compare.add_argument(
+        "files", nargs="+", type=Path, metavar="RESULT OTHER...", help="a result file, and what it is compared with"
+    )
     compare.add_argument("--others", metavar="PATTERN", help="for instance 'maps/{name}_MAPS.fits'")
     compare.add_argument(
         "--min-snr", type=float, default=0.0, metavar="S", help="leave bins below it out of the offsets"
@@ -111,7 +115,7 @@ def _add_compare_parser(commands: Subparsers) -> None:
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"], help="where it is computed")
     parser.add_argument("--quiet", action="store_true", help="no progress; notes and warnings stay")
 
 

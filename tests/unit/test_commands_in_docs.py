@@ -63,3 +63,14 @@ def test_there_are_commands_to_look_at() -> None:
     found = [call for page in PAGES for call in find_commands(quoted(page.read_text(encoding="utf8")))]
     assert len(found) > 100
     assert {program for program, *_ in found} == set(KNOWN)
+
+
+@pytest.mark.parametrize("program", sorted(_PARSERS))
+def test_every_argument_says_what_it_is(program: str) -> None:
+    silent = [
+        f"{program} {name} {action.option_strings or action.dest}"
+        for name, parser in list_subparsers(_PARSERS[program]()).items()
+        for action in parser._actions
+        if not action.help
+    ]
+    assert silent == []

@@ -32,7 +32,7 @@ Figures = Iterable[tuple[str, "Figure"]]
 def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("paper-systems", help="published systems on their own terms", description=__doc__)
-    parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
+    parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"), help="which of the papers' systems")
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
     parser.add_argument("--like-stacks", action="store_true", help="percentiles: of spectra at 320 km/s, 4023-6000 AA")
     parser.add_argument(
