@@ -365,13 +365,15 @@ def test_regions_of_a_map_go_through_napari_to_ds9_and_back(
 
 
 def test_a_part_of_a_galaxy_that_is_dropped_says_where_it_goes(
-    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shown: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_sfh.demo import find_demo_folder
 
     mosaic = next(path for path in Path(find_demo_folder()).iterdir() if "drc-sci" in path.name)
     monkeypatch.setattr("napari.current_viewer", lambda: shown.viewer)
     shown.viewer.open(str(mosaic), plugin="napari-sfh")
+    # The explorer opens it once napari is done with it.
+    qtbot.waitUntil(lambda: "choose it under Data" in shown.message.text(), timeout=60_000)
     with pytest.raises(SfhInputError, match="choose it under Data"):
         shown.finish(60)
     assert shown.session.result is not None

@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPainter, QTextCursor
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDoubleSpinBox, QLabel, QTextBrowser, QToolTip, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDoubleSpinBox,
+    QLabel,
+    QScrollArea,
+    QTextBrowser,
+    QToolTip,
+    QVBoxLayout,
+    QWidget,
+)
 from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
@@ -19,7 +29,7 @@ from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
-from napari_sfh._qt.widgets.small_widgets import show_text
+from napari_sfh._qt.widgets.small_widgets import Section, show_text
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.types import Progress, Result
@@ -74,6 +84,29 @@ def test_a_spin_box_that_refuses_a_key_says_what_it_takes(qtbot: Any) -> None:
     QTest.keyClicks(box, "-")
     assert "1 to 1000" in QToolTip.text()
     QToolTip.hideText()
+
+
+def test_a_section_that_is_unfolded_comes_into_sight(qtbot: Any) -> None:
+    area, column = QScrollArea(), QWidget()
+    qtbot.addWidget(area)
+    layout = QVBoxLayout(column)
+    sections = [Section(f"part {n}", QLabel("text"), False) for n in range(12)]
+    for section in sections:
+        section.body.setFixedHeight(150)
+        layout.addWidget(section)
+    area.setWidgetResizable(True)
+    area.setWidget(column)
+    area.resize(300, 260)
+    area.show()
+    qtbot.waitExposed(area)
+    last = sections[-1]
+    area.ensureWidgetVisible(last.toggle)
+    QTest.mouseClick(last.toggle, Qt.MouseButton.LeftButton)
+    shown = area.viewport().rect()
+    qtbot.waitUntil(
+        lambda: shown.contains(last.body.mapTo(area.viewport(), last.body.rect().bottomLeft())), timeout=5000
+    )
+    assert shown.contains(last.toggle.mapTo(area.viewport(), last.toggle.rect().topLeft()))
 
 
 def test_outlines_contrast_with_whatever_lies_beneath() -> None:

@@ -6,13 +6,14 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor, QPalette, QTextCharFormat, QTextCursor, QTextOption
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFrame,
     QPlainTextEdit,
+    QScrollArea,
     QTextBrowser,
     QToolButton,
     QVBoxLayout,
@@ -54,16 +55,20 @@ class MessageText(QPlainTextEdit):
 
 
 class Section(QWidget):
-    """A titled part of the dock that folds away."""
+    """A titled part of the dock that folds away; what the user unfolds is scrolled into view."""
 
     def __init__(self, title: str, body: QWidget, expanded: bool) -> None:
         super().__init__()
+        self._laid_out = QTimer(self)
+        self._laid_out.setSingleShot(True)
+        self._laid_out.timeout.connect(self._scroll_into_view)
         self.toggle = QToolButton()
         self.toggle.setText(title)
         self.toggle.setCheckable(True)
         self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.toggle.setStyleSheet(FLAT)
         self.toggle.toggled.connect(self._fold)
+        self.toggle.clicked.connect(lambda _: self._laid_out.start())
         self.body = body
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -92,6 +97,15 @@ class Section(QWidget):
     def expand(self, expanded: bool) -> None:
         """Fold out or away."""
         self.toggle.setChecked(expanded)
+
+    def _scroll_into_view(self) -> None:
+        """The part as far as there is room for it, its title in any case."""
+        area: Any = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None and self.expanded:
+            area.ensureWidgetVisible(self.body, 0, 0)
+            area.ensureWidgetVisible(self.toggle, 0, 0)
 
     def _fold(self, expanded: bool) -> None:
         self.body.setVisible(expanded)
