@@ -10,10 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QMessageBox, QScrollBar, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QMessageBox,
+    QScrollBar,
+    QWidget,
+)
 from smooth_result import make_result
 
 from conftest import click, native_canvas, open_explorer, window
@@ -476,6 +486,19 @@ def test_naparis_menu_asks_before_the_window_goes(opened: Any, monkeypatch: pyte
     opened.window().close(quit_app=False, confirm_need=True)  # what Ctrl+W calls where the window has the keys
     assert len(asked) == 2
     assert opened.window().isVisible()
+
+
+def test_a_result_is_kept_where_the_window_stays_after_all(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discard, then Cancel of napari's own question: the result is in no file as before."""
+    asked: list[object] = []
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda *_: closing.DISCARD)
+    monkeypatch.setattr(get_settings().application, "confirm_close_window", True)
+    monkeypatch.setattr(QDialog, "exec_", lambda dialog: asked.append(dialog) or QDialog.DialogCode.Rejected)
+    opened.files.unsaved = True
+    opened.window().close(quit_app=False, confirm_need=True)
+    assert len(asked) == 1
+    assert opened.window().isVisible()
+    assert opened.files.unsaved
 
 
 def test_what_was_given_for_one_galaxy_is_not_used_for_the_next(

@@ -158,5 +158,5 @@ def test_settings_survive_json_and_refuse_others():
 
 def test_arcsinh_is_that_of_torch_near_zero_and_far_out():
     x = torch.tensor([0.0, 1e-30, -1e-6, 0.3, -0.3, 2.0, -50.0, 1e15, -1e15])
-    np.testing.assert_allclose(compute_arcsinh(x), torch.asinh(x.double()).float(), rtol=2e-7, atol=1e-7)
+    np.testing.assert_allclose(compute_arcsinh(x), torch.asinh(x.double()).float(), rtol=2e-7)
     assert torch.isfinite(compute_arcsinh(torch.tensor([1e30, -3e38]))).all()

@@ -120,7 +120,7 @@ class Explorer(ExplorerFrame):
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
         self.guard = InputGuard(self)
-        self._close_guard = CloseGuard(self, self.may_close, self._leave_window)
+        self._close_guard = CloseGuard(self, self.may_close, self._leave_window, self.files.regret_discarding)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
         for root in (self, self.panel):

@@ -245,13 +245,14 @@ def keep_freed_memory(largest: int, most: int) -> bool:
         False where the C library is not glibc: nothing is changed there.
     """
     global kept_bytes
+    if most <= kept_bytes:
+        return True
     if platform.libc_ver()[0] != "glibc":
         return False
-    if most > kept_bytes:
-        library = ctypes.CDLL(None)
-        library.mallopt(_GLIBC_MMAP_THRESHOLD, largest)
-        library.mallopt(_GLIBC_TRIM_THRESHOLD, most)
-        kept_bytes = most
+    library = ctypes.CDLL(None)
+    library.mallopt(_GLIBC_MMAP_THRESHOLD, largest)
+    library.mallopt(_GLIBC_TRIM_THRESHOLD, most)
+    kept_bytes = most
     return True
 
 

@@ -269,11 +269,12 @@ def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
 
 
 def _take_arcsinh(x: torch.Tensor) -> torch.Tensor:
-    """`compute_arcsinh` in place, within 1e-7 of 1 or of the value: memory is what a processor waits for."""
+    """`compute_arcsinh` in place: memory is what a processor waits for."""
     size = x.abs().clamp_(max=_LARGEST_SINH)
-    # ln(|x| + sqrt(1 + x^2))
-    root = torch.mul(size, size).add_(1.0).sqrt_().add_(size).log_()
-    return torch.copysign(root, x, out=x)
+    square = size * size
+    # ln(|x| + sqrt(1 + x^2)), with sqrt(1 + x^2) - 1 = x^2 / (1 + sqrt(1 + x^2)): exact near 0.
+    root = (square + 1.0).sqrt_().add_(1.0)
+    return torch.copysign(torch.div(square, root, out=root).add_(size).log1p_(), x, out=x)
 
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QWidget
+
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 
 #: Answers of `propose_saving`.
 SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
@@ -73,10 +76,19 @@ class CloseGuard(QObject):
         Bound method; False keeps the dock or window open.
     on_close : callable
         Bound method, called when the window closes: its canvas goes before its docks do.
+    on_stay : callable
+        Bound method, called when the window stays after all: napari's own question comes second.
     """
 
-    def __init__(self, widget: QWidget, may_close: Callable[[], bool], on_close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        widget: QWidget,
+        may_close: Callable[[], bool],
+        on_close: Callable[[], None],
+        on_stay: Callable[[], None],
+    ) -> None:
         super().__init__(widget)
+        self._on_stay = weakref.WeakMethod(on_stay)
         self._on_close = weakref.WeakMethod(on_close)
         self._may_close = weakref.WeakMethod(may_close)
         self._window: QMainWindow | None = None
@@ -89,6 +101,12 @@ class CloseGuard(QObject):
             return True
         return may_close()
 
+    def stay(self) -> None:
+        """The window has not closed."""
+        on_stay = self._on_stay()
+        if self._window is not None and self._window.isVisible() and on_stay is not None:
+            on_stay()
+
     def watch(self, widget: QWidget) -> None:
         """Watch the dock and the window that the widget has come into."""
         dock = _find_parent(widget, QDockWidget)
@@ -98,7 +116,8 @@ class CloseGuard(QObject):
         if isinstance(window, QMainWindow) and window is not self._window:
             self._window = window
             window.installEventFilter(self)
-            if hasattr(window, "_quit_app"):
+            window.destroyed.connect(make_weak_slot(self._forget_window))
+            if "confirm_need" in inspect.signature(type(window).close).parameters:  # a window of napari
                 _ask_before_menu(window)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -109,9 +128,15 @@ class CloseGuard(QObject):
         if event.spontaneous() and may_close is not None and not may_close():
             event.ignore()
             return True
+        if event.spontaneous():
+            QTimer.singleShot(0, self.stay)
         if on_close is not None:
             on_close()
         return False
+
+    def _forget_window(self, _: object = None) -> None:
+        """Qt has ended it without a word to the explorer."""
+        self._window = None
 
     def release(self) -> None:
         """Watch no longer."""
@@ -152,6 +177,10 @@ def _ask_before_menu(window: Any) -> None:
         asked = list(_guards) if confirm_need else []
         if not all(guard.asks_in(None if quit_app else here) for guard in asked):
             return False
-        return close(here, quit_app=quit_app, confirm_need=confirm_need)
+        closed = close(here, quit_app=quit_app, confirm_need=confirm_need)
+        if not closed:
+            for guard in asked:
+                guard.stay()
+        return closed
 
     window.close = ask_and_close
