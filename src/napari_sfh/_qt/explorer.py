@@ -22,6 +22,7 @@ from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
+from napari_sfh._qt.docks.late_controls import delay_layer_controls
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.docks.tour import Tour, describe_window, is_tour_due
 from napari_sfh._qt.docks.undo_keys import UndoKeys
@@ -181,7 +182,7 @@ class Explorer(ExplorerFrame):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(RegionMeans.abandon, self._means))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
-        self._rest.watch(self.viewer.layers)
+        self._rest.watch(self.viewer.layers, self.stack.scene)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -535,6 +536,7 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
+            delay_layer_controls(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:
