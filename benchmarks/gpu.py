@@ -24,7 +24,11 @@ from machine import machine
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 #: Tests that compare a device with the processor.
-TESTS = ("tests/unit/test_cuda.py", "tests/unit/test_arrays.py")
+TESTS = (
+    "tests/unit/test_cuda.py",
+    "tests/unit/test_arrays.py",
+    "tests/unit/test_train.py::test_a_graph_on_the_device_descends_as_plain_steps_on_the_processor",
+)
 #: Spectra that the timed training of `wide` is cut to, and its epochs: a part of the recipe, scaled by what is printed.
 TRAINING = ("--n", "40000", "--epochs", "3")
 
