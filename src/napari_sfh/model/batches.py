@@ -140,9 +140,7 @@ class SentPart(NamedTuple):
         return self.data
 
 
-def make_sender(
-    data: Observation, where: torch.device, readers: Executor | None = None
-) -> Callable[[I64], SentPart]:
+def make_sender(data: Observation, where: torch.device, readers: Executor | None = None) -> Callable[[I64], SentPart]:
     """A function that sends rows of an observation to a device.
 
     Parameters
