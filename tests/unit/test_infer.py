@@ -196,7 +196,7 @@ def short_of_memory(patch, limit, device_type=None):
         return predict(data, truly_placed)
 
     patch.setattr(inference, "place_on_device", lambda bundle, base, where: (where.type, place(bundle, base, cpu)))
-    patch.setattr(batches, "make_sender", lambda data, where: send(data, cpu))
+    patch.setattr(batches, "make_sender", lambda data, where, readers: send(data, cpu, readers))
     patch.setattr(inference, "predict_batch", step)
     return tried
 
