@@ -50,7 +50,7 @@ def run_train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.model.batches import keep_freed_memory
+    from napari_sfh.arrays import keep_freed_memory
     from napari_sfh.training.fitting.recipe import load_recipe, validate_network
     from napari_sfh.training.fitting.training_run import TrainingOptions, train_bundle
 

@@ -8,8 +8,6 @@ the caller stores the last: the device waits for nobody.
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.arrays import keep_freed_memory
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F32, I64, Observation
 
@@ -232,42 +231,6 @@ class _Outputs(NamedTuple):
         widths = [int(np.prod(shape[1:], dtype=int)) for shape in self.shapes.values()]
         parts = self.host.split(widths, dim=1)
         return {k: part.numpy().reshape(shape) for (k, shape), part in zip(self.shapes.items(), parts, strict=True)}
-
-
-#: Parameters of glibc's ``mallopt``.
-_GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_THRESHOLD = -1, -3
-#: Bytes that this process keeps by `keep_freed_memory`.
-kept_bytes = 0
-
-
-def keep_freed_memory(largest: int, most: int) -> bool:
-    """Let this process keep arrays that it frees, for the next batch.
-
-    Else the C library gives each back to the system, and the page faults of new ones cost a tenth of a batch's time,
-    a fifth of a training step's. A later call keeps more, never less.
-
-    Parameters
-    ----------
-    largest : int
-        Bytes of the largest array that is kept.
-    most : int
-        Bytes that are kept in all, by each thread.
-
-    Returns
-    -------
-    bool
-        False where the C library is not glibc: nothing is changed there.
-    """
-    global kept_bytes
-    if most <= kept_bytes:
-        return True
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    library.mallopt(_GLIBC_MMAP_THRESHOLD, largest)
-    library.mallopt(_GLIBC_TRIM_THRESHOLD, most)
-    kept_bytes = most
-    return True
 
 
 #: Number of batch pools that are open, the intra-op threads that torch had before the first, and their lock.
