@@ -8,8 +8,8 @@ import pytest
 from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
+from window_acts import native_canvas, window
 
-from conftest import native_canvas, window
 from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
 from napari_sfh.types import Result
 
