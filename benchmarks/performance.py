@@ -34,11 +34,11 @@ from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
 from napari_sfh import demo
+from napari_sfh.arrays import keep_freed_memory
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.model import encoding, layers, posterior
-from napari_sfh.model.batches import keep_freed_memory
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values

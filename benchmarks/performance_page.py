@@ -157,8 +157,11 @@ def _round_plainly(value: float) -> str:
 def _format_gpu(gpu: dict[str, Any] | None) -> str:
     if gpu is None:
         return "Not measured: no GPU was at hand. `make gpu` measures there in ten minutes.\n"
-    rows = "\n".join(f"| {one['what']} | {one['value']:g} {one['unit']} |" for one in gpu["figures"])
-    return f"Measured on {gpu['machine']}.\n\n| what | figure |\n|---|---|\n{rows}\n"
+    rows = "\n".join(
+        f"| {one['what']} | {one['value']:g} {one['unit']} | {format(one['goal'], 'g') if 'goal' in one else ''} |"
+        for one in gpu["figures"]
+    )
+    return f"Measured on {gpu['machine']}.\n\n| what | figure | goal |\n|---|---|---|\n{rows}\n"
 
 
 def _format_window(figures: Path) -> str:

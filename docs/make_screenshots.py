@@ -49,8 +49,7 @@ def shoot(viewer: Any, name: str) -> None:
     """Write one screenshot without napari's notices."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
     from PIL import Image
-
-    from conftest import window
+    from window_acts import window
 
     for notice in window(viewer).findChildren(NapariQtNotification):
         notice.close()
@@ -114,7 +113,7 @@ def run_states(viewer: Any, dock: Any) -> None:
 
 def result_states(viewer: Any, dock: Any, result: Path | None) -> None:
     """The result, a clicked bin, bins compared, four maps, hidden bins, a small screen, a light theme."""
-    from conftest import click, window
+    from window_acts import click, window
 
     if result is not None:
         dock.open(result)
@@ -164,7 +163,8 @@ def unfold(dock: Any, *names: str) -> None:
 
 def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     """The tools, each with its section open."""
-    from conftest import window
+    from window_acts import window
+
     from napari_sfh.analysis.regions import Outline
 
     tools, session = dock.tools, dock.session
@@ -256,8 +256,7 @@ def workspace_states(viewer: Any, dock: Any, folder: Path) -> None:
 def main() -> None:
     """Write all screenshots; a result of the mock spiral as first argument spares its run, and the pictures of it."""
     import napari
-
-    from conftest import open_explorer, window
+    from window_acts import open_explorer, window
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer(show=True)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from shared_window import SharedViewer, SharedWindow, collecting_seldom, painting_once
 from smooth_result import make_result
+from window_acts import open_explorer, open_viewer, window
 
 from napari_sfh.types import Result
 
@@ -157,135 +157,3 @@ def pytest_sessionfinish() -> None:
             QCoreApplication.processEvents()
             QCoreApplication.sendPostedEvents(None, int(getattr(ends, "value", ends)))
             gc.collect()
-
-
-def idle(dock: Any) -> None:
-    """Wait until nothing runs and all layers are there."""
-    assert dock.wait(200)
-
-
-def open_viewer(width: int, height: int) -> Any:
-    """A viewer whose window is shown in a size."""
-    import napari
-
-    viewer = napari.Viewer(show=True)
-    window(viewer).resize(width, height)
-    return viewer
-
-
-def window(viewer: Any) -> Any:
-    """The Qt main window of a viewer."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return viewer.window._qt_window
-
-
-def native_canvas(viewer: Any) -> Any:
-    """The widget that gets the mouse."""
-    return window(viewer)._qt_viewer.canvas.native
-
-
-def screen_point(viewer: Any, world: Any) -> Any:
-    """Where an offset (Dec, RA) lies on the canvas, as a QPoint: north up, east left."""
-    from qtpy.QtCore import QPoint
-
-    native, camera = native_canvas(viewer), viewer.scene.camera
-    dec, ra = (float(w - c) * camera.zoom for w, c in zip(world, camera.center[-2:]))
-    return QPoint(round(native.width() / 2 - ra), round(native.height() / 2 - dec))
-
-
-def watch_orientation(viewer: Any) -> list[tuple[str, str]]:
-    """A list that fills with the directions of the axes whenever the canvas is painted with layers."""
-    seen: list[tuple[str, str]] = []
-
-    def painted(_: Any) -> None:
-        if any(layer.visible for layer in viewer.layers):
-            seen.append(tuple(viewer.scene.camera.orientation2d))
-
-    window(viewer)._qt_viewer.canvas._scene_canvas.events.draw.connect(painted)
-    return seen
-
-
-def bin_world(session: Any, bin_id: int) -> Any:
-    """Offset (Dec, RA) of the spaxel of a bin that is nearest to the bin's centre."""
-    bins = session.result.bins
-    spaxels = np.argwhere(bins.bin_id == bin_id)
-    centre = np.array([bins.y[bin_id - 1], bins.x[bin_id - 1]])
-    nearest = spaxels[np.argmin(np.hypot(*(spaxels - centre).T))]
-    return session.sky.to_world(nearest[None, :].astype(float))[0]
-
-
-def click(viewer: Any, session: Any, bin_id: int, shift: bool = False) -> None:
-    """A real click on a bin."""
-    from qtpy.QtCore import Qt
-    from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication
-
-    modifier = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
-    point = screen_point(viewer, bin_world(session, bin_id))
-    QTest.mouseMove(native_canvas(viewer), point)
-    QTest.mouseClick(native_canvas(viewer), Qt.MouseButton.LeftButton, modifier, point)
-    QApplication.processEvents()
-
-
-def send_mouse(native: Any, kind: str, point: Any, modifiers: Any = None) -> None:
-    """One event of the left button (``MouseButtonPress``, ``MouseMove`` with it held, ``MouseButtonRelease``).
-
-    `QTest.mouseMove` moves the cursor of the screen: what the widget then hears comes from the display server, which
-    knows of no pressed button, and which Qt 6 delivers as it is. So the events are sent as a mouse would send them.
-    """
-    from qtpy.QtCore import QEvent, QPointF, Qt
-    from qtpy.QtGui import QMouseEvent
-    from qtpy.QtWidgets import QApplication
-
-    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-    button, buttons = {
-        "MouseMove": (none, left),
-        "MouseButtonPress": (left, left),
-        "MouseButtonRelease": (left, none),
-    }[kind]
-    places = QPointF(point), QPointF(native.mapToGlobal(point))
-    modifiers = Qt.KeyboardModifier.NoModifier if modifiers is None else modifiers
-    QApplication.sendEvent(native, QMouseEvent(getattr(QEvent.Type, kind), *places, button, buttons, modifiers))
-    QApplication.processEvents()
-
-
-def drag(native: Any, points: list[Any], steps: int = 5, release: bool = True, modifier: Any = None) -> None:
-    """A drag with the left button along points (QPoint) of a widget."""
-    send_mouse(native, "MouseButtonPress", points[0], modifier)
-    for start, stop in itertools.pairwise(points):
-        for step in range(1, steps + 1):
-            send_mouse(native, "MouseMove", start + (stop - start) * step / steps, modifier)
-    if release:
-        send_mouse(native, "MouseButtonRelease", points[-1], modifier)
-
-
-def lasso(plots: Any, box: Any, corners: list[tuple[float, float]]) -> None:
-    """A lasso with the left button in a plot of pyqtgraph; ``corners`` are shares of its box from the upper left."""
-    from qtpy.QtTest import QTest
-
-    area = box.sceneBoundingRect()
-    points = [plots.mapFromScene(area.left() + a * area.width(), area.top() + b * area.height()) for a, b in corners]
-    send_mouse(plots.viewport(), "MouseButtonPress", points[0])
-    for start, stop in itertools.pairwise(points):
-        for step in (1, 2):
-            QTest.qWait(15)  # pyqtgraph hears a hundred moves a second
-            send_mouse(plots.viewport(), "MouseMove", start + (stop - start) * step / 2)
-    QTest.qWait(15)
-    send_mouse(plots.viewport(), "MouseButtonRelease", points[-1])
-
-
-def at_once(value: Any) -> Callable[..., Any]:
-    """In place of `jobs.run_in_process`: work that has its answer ready."""
-
-    def work(*_: object) -> Any:
-        return value
-
-    return work
-
-
-def open_explorer(viewer: Any) -> Any:
-    """The explorer, docked as the menu does it."""
-    return viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")[1]

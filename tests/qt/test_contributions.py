@@ -15,8 +15,8 @@ from astropy.nddata import CCDData
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from smooth_result import make_wcs
+from window_acts import click, open_explorer, watch_orientation
 
-from conftest import click, open_explorer, watch_orientation
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
 from napari_sfh.analysis import maps

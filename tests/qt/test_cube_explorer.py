@@ -12,8 +12,8 @@ from astropy.table import QTable
 from io_mocks import write_cube
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from window_acts import drag, native_canvas, open_explorer, screen_point, send_mouse
 
-from conftest import drag, native_canvas, open_explorer, screen_point, send_mouse
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.plots.plot_items import pg
 from napari_sfh.analysis.bin_view import LINES_AA

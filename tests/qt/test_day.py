@@ -12,8 +12,8 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, QRect, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QTextBrowser
+from window_acts import click, lasso, native_canvas, open_explorer
 
-from conftest import click, lasso, native_canvas, open_explorer
 from napari_sfh._qt.session import PLOT_REGION
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.regions import Outline

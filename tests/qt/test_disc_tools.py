@@ -13,8 +13,8 @@ from astropy.table import QTable
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from window_acts import click, drag, idle, native_canvas, screen_point
 
-from conftest import click, drag, idle, native_canvas, screen_point
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors

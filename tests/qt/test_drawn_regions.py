@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from vispy.color import ColorArray
+from window_acts import drag, native_canvas, screen_point
 
-from conftest import drag, native_canvas, screen_point
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import PLOT_REGION
 from napari_sfh._qt.tools.region import describe_found, join_names, split_names

@@ -17,8 +17,8 @@ from qtpy.QtGui import QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QTextBrowser
 from smooth_result import make_result
+from window_acts import bin_world, click, idle, native_canvas, open_explorer, screen_point, watch_orientation, window
 
-from conftest import bin_world, click, idle, native_canvas, open_explorer, screen_point, watch_orientation, window
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze

@@ -25,8 +25,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from smooth_result import make_result
+from window_acts import click, native_canvas, open_explorer, window
 
-from conftest import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks

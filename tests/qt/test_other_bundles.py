@@ -17,8 +17,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from window_acts import click, lasso, native_canvas, open_explorer, window
 
-from conftest import click, lasso, native_canvas, open_explorer, window
 from napari_sfh import demo
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps

@@ -10,8 +10,8 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from window_acts import lasso
 
-from conftest import lasso
 from napari_sfh._qt.forms.preflight_panel import SkyPlot
 from napari_sfh._qt.plots.bin_plots import BinPlots
 from napari_sfh._qt.plots.brush import INSIDE_PX, SHOWN_PX, BrushPoints, MarkedPoints

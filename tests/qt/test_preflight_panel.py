@@ -17,8 +17,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QGraphicsPolygonItem
 from smooth_result import make_wcs
+from window_acts import open_explorer
 
-from conftest import open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from smooth_result import make_result
+from window_acts import bin_world, drag, idle, native_canvas, open_explorer, screen_point
 
-from conftest import bin_world, drag, idle, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.canvas.drawn_shapes import shape_to_polygon
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import Session

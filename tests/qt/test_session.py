@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from window_acts import bin_world
 
-from conftest import bin_world
 from napari_sfh._qt import session as session_module
 from napari_sfh._qt.jobs import region_means
 from napari_sfh._qt.plots.brush import BrushBox, BrushLink

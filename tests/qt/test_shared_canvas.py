@@ -8,8 +8,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from window_acts import bin_world, click, drag, native_canvas, screen_point
 
-from conftest import bin_world, click, drag, native_canvas, screen_point
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from shared_window import SharedWindow, describe_window, name_differences
 from smooth_result import make_result
+from window_acts import click
 
-from conftest import click
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.types import Result

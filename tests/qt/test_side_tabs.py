@@ -13,8 +13,8 @@ from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControl
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
+from window_acts import native_canvas, window
 
-from conftest import native_canvas, window
 from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
 from napari_sfh.types import Result
 

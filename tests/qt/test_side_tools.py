@@ -12,8 +12,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from qtpy.QtCore import Qt
 from smooth_result import make_result
+from window_acts import at_once, bin_world
 
-from conftest import at_once, bin_world
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments

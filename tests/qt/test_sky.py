@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from smooth_result import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
+from window_acts import native_canvas, open_explorer
 
-from conftest import native_canvas, open_explorer
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
 SHAPE = (40, 30)

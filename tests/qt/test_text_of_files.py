@@ -12,8 +12,8 @@ import pytest
 from astropy.table import Table
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsTextItem, QGraphicsView, QLabel, QWidget
+from window_acts import idle, open_explorer, window
 
-from conftest import idle, open_explorer, window
 from napari_sfh._qt.catalogue.catalogue_panel import format_row_words
 from napari_sfh._qt.catalogue.table_model import EstimateTableModel
 from napari_sfh._qt.jobs.tasks import open_path

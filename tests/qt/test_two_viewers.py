@@ -12,8 +12,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from smooth_result import make_result
 from vispy.gloo.context import get_current_canvas
-
-from conftest import click, drag, native_canvas, open_explorer, screen_point, window
+from window_acts import click, drag, native_canvas, open_explorer, screen_point, window
 
 pytestmark = pytest.mark.painted
 

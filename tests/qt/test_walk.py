@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from smooth_result import make_result
 from walk import Walk
+from window_acts import open_explorer
 
-from conftest import open_explorer
 from napari_sfh.types import Result
 
 pytestmark = pytest.mark.painted

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from smooth_result import make_result
+from window_acts import at_once, open_explorer
 
-from conftest import at_once, open_explorer
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.comparison import ppxf_fit, ppxf_json
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit

@@ -15,8 +15,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QSlider
-
-from conftest import bin_world, click, drag, lasso, native_canvas, screen_point, window
+from window_acts import bin_world, click, drag, lasso, native_canvas, screen_point, window
 
 ALT, NONE = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.NoModifier
 

@@ -88,11 +88,14 @@ def test_parts_are_timed_once_where_they_call_themselves(monkeypatch):
 
 def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
     page = load_benchmark("performance_page", monkeypatch)
-    gpu = {"machine": "NVIDIA X", "figures": [{"what": "throughput, point", "value": 1e5, "unit": "bins/s"}]}
+    gpu = {
+        "machine": "NVIDIA X",
+        "figures": [{"what": "throughput, point", "value": 1e5, "unit": "bins/s", "goal": 3e5}],
+    }
     page.write_page(make_figures(gpu), tmp_path / "p.md")
     text = (tmp_path / "p.md").read_text()
     assert "Measured on NVIDIA X." in text
-    assert "| throughput, point | 100000 bins/s |" in text
+    assert "| throughput, point | 100000 bins/s | 300000 |" in text
     assert "Not measured" not in text
 
 
@@ -131,16 +134,24 @@ cpu, 2 threads
 
 
 @pytest.mark.parametrize(
-    ("line", "what", "value", "unit"),
+    ("name", "line", "what", "value", "unit", "goal"),
     [
-        ("  point: 9300 bins/s (median), 9800 (best)", "point", 9300.0, "bins/s"),
-        ("torch-cuda, one thread: 81000 spectra/s (70 per s)", "torch-cuda, one thread", 81000.0, "spectra/s"),
-        ("disk: 165000 objects, 2 workers: 13.1 s (20.0 s of processor)", "disk: 165000 objects, 2 workers", 13.1, "s"),
+        ("throughput", "  point: 9300 bins/s (median), 9800 (best)", "point", 9300.0, "bins/s", 300000),
+        (
+            "x",
+            "torch-cuda, one thread: 81000 spectra/s (70 per s)",
+            "torch-cuda, one thread",
+            81000.0,
+            "spectra/s",
+            None,
+        ),
+        ("x", "disk: 165000 objects, 2 workers: 13.1 s (20 s)", "disk: 165000 objects, 2 workers", 13.1, "s", 2),
     ],
 )
-def test_gpu_script_reads_what_the_benchmarks_print(monkeypatch, line, what, value, unit):
+def test_gpu_script_reads_what_the_benchmarks_print(monkeypatch, name, line, what, value, unit, goal):
     gpu = load_benchmark("gpu", monkeypatch)
-    assert gpu.read_figures("x", line) == [{"what": f"x, {what}", "value": value, "unit": unit}]
+    expected = {"what": f"{name}, {what}", "value": value, "unit": unit} | ({"goal": goal} if goal else {})
+    assert gpu.read_figures(name, line) == [expected]
 
 
 def test_gpu_script_measures_nothing_without_a_gpu(monkeypatch, capsys):

@@ -391,9 +391,9 @@ def test_documented_types_are_those_of_the_signature():
 #: Private names that tests use, and why there is no public road; a name of this package is made public instead.
 _NAPARI = "napari has no public road to its Qt window and canvas"
 PRIVATE_READS = {
-    ("conftest.py", "_qt_window"): _NAPARI,
-    ("conftest.py", "_qt_viewer"): _NAPARI,
-    ("conftest.py", "_scene_canvas"): _NAPARI,
+    ("window_acts.py", "_qt_window"): _NAPARI,
+    ("window_acts.py", "_qt_viewer"): _NAPARI,
+    ("window_acts.py", "_scene_canvas"): _NAPARI,
     ("test_side_tabs.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
     ("test_handling.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
     ("test_emptied_titles.py", "_sizeHint"): "what the garbage collector takes from a title of pyqtgraph",

@@ -12,6 +12,7 @@ from histories import SCALARS, VECTORS
 from muse_hst import BANDS, MUSE_HST
 from toy_universe import make_toy_data, write_toy_bundle
 
+from napari_sfh import arrays
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model import batches, inference
 from napari_sfh.model.bundle import load_bundle
@@ -196,7 +197,7 @@ def short_of_memory(patch, limit, device_type=None):
         return predict(data, truly_placed)
 
     patch.setattr(inference, "place_on_device", lambda bundle, base, where: (where.type, place(bundle, base, cpu)))
-    patch.setattr(batches, "make_sender", lambda data, where: send(data, cpu))
+    patch.setattr(batches, "make_sender", lambda data, where, readers: send(data, cpu, readers))
     patch.setattr(inference, "predict_batch", step)
     return tried
 
@@ -329,11 +330,11 @@ def test_threads_do_not_disturb_each_other(prediction, data, bundle):
 def test_memory_is_kept_where_the_c_library_is_glibc_and_never_less(monkeypatch):
     calls = []
     library = SimpleNamespace(mallopt=lambda parameter, value: calls.append((parameter, value)))
-    monkeypatch.setattr(batches, "kept_bytes", 0)
-    monkeypatch.setattr(batches.ctypes, "CDLL", lambda name: library)
-    monkeypatch.setattr(batches.platform, "libc_ver", lambda: ("", ""))
-    assert not batches.keep_freed_memory(100, 400)
-    monkeypatch.setattr(batches.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(arrays, "kept_bytes", 0)
+    monkeypatch.setattr(arrays.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(arrays.platform, "libc_ver", lambda: ("", ""))
+    assert not arrays.keep_freed_memory(100, 400)
+    monkeypatch.setattr(arrays.platform, "libc_ver", lambda: ("glibc", "2.36"))
     for largest, most in ((100, 400), (50, 200), (200, 800)):
-        assert batches.keep_freed_memory(largest, most)
+        assert arrays.keep_freed_memory(largest, most)
     assert calls == [(-3, 100), (-1, 400), (-3, 200), (-1, 800)]

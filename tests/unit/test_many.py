@@ -395,7 +395,6 @@ def test_ctrl_c_ends_in_order_and_leaves_nothing_half_written(galaxy: Path, tmp_
         assert process.wait(timeout=120) == 1
     assert "Traceback" not in said
     assert "stopping" in said
-    assert {p.name for p in out.iterdir()} <= {"run.json", "run.ecsv", "toy_sfh.fits", "toy_sfh.png"}
+    assert {p.name for p in out.iterdir()} == {"run.json", "run.ecsv"}
     counts = json.loads((out / "run.json").read_text())["counts"]
-    assert counts["interrupted"] >= 1
-    assert counts["failed"] == 0
+    assert counts == {"done": 0, "skipped": 0, "failed": 0, "interrupted": 2}, "the worker stops at its next stage"

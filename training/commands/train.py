@@ -49,8 +49,8 @@ def run_train(args: argparse.Namespace) -> int:
     say(f"train {args.config} in {args.output}: loading PyTorch")
     from dataclasses import replace
 
+    from napari_sfh.arrays import keep_freed_memory
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.model.batches import keep_freed_memory
     from napari_sfh.training.fitting.recipe import load_recipe, validate_network
     from napari_sfh.training.fitting.training_run import TrainingOptions, train_bundle
 

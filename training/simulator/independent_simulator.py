@@ -212,12 +212,16 @@ def _stars(t: Templates, mass: F64, mh: F64, screens: list[F64]) -> tuple[F64, F
     low = np.minimum(place.astype(int), t.mh.size - 2)
     share = place - low
     s = np.arange(t.n_sub)
-    out = []
-    for grid, screen in ((t.spectrum, screens[0]), (t.sed, screens[1]), (t.sed, np.ones(t.sed_wave_aa.size))):
-        per_sub = grid[low, s] * (mass * (1 - share))[:, None] + grid[low + 1, s] * (mass * share)[:, None]
-        young = per_sub[: t.n_young].sum(0) * screen
-        out.append((young + per_sub[t.n_young :].sum(0)) * screen)
-    return out[0], out[1], out[2]
+    young, old = slice(None, t.n_young), slice(t.n_young, None)
+
+    def add(grid: NDArray[np.floating], part: slice) -> F64:
+        """Light of the ages of a part, without dust."""
+        lower, upper = grid[low[part], s[part]], grid[low[part] + 1, s[part]]
+        return np.asarray((mass * (1 - share))[part] @ lower + (mass * share)[part] @ upper, float)
+
+    spectrum = (add(t.spectrum, young) * screens[0] + add(t.spectrum, old)) * screens[0]
+    fresh, aged = add(t.sed, young), add(t.sed, old)
+    return spectrum, (fresh * screens[1] + aged) * screens[1], fresh + aged
 
 
 def _gas(

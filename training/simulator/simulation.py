@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import napari_sfh
+from napari_sfh.arrays import keep_freed_memory
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
@@ -41,6 +42,8 @@ from napari_sfh.types import Bool, Observation, Progress
 #: Objects of a shard.
 CHUNK_SIZE = 2048
 MANIFEST = "manifest.json"
+#: Largest array, and arrays in all, whose memory is kept from chunk to chunk.
+_KEPT_FOR_CHUNKS = 1 << 25, 1 << 29
 #: Array fields of `types.Observation`; ``redshift`` is None where the network is not told it.
 OBSERVATION_ARRAYS: tuple[str, ...] = tuple(f.name for f in fields(Observation) if f.name != "instrument")
 #: Bumped when the meaning of a shard changes. 2: lines of one ion scatter together.
@@ -279,10 +282,10 @@ def pack_shard(data: Observation, labels: Labels) -> dict[str, np.ndarray]:
         Columns ``data.*`` and ``labels.*``, N rows each.
     """
     wanted = [k for k in OBSERVATION_ARRAYS if k not in ("norm_cgs", "v_kms") and getattr(data, k) is not None]
-    stored = {k: getattr(data, k) for k in wanted}
+    stored: dict[str, Any] = {k: getattr(data, k) for k in wanted}
+    for k, limits in (("flux", (-6e4, 6e4)), ("error", (1e-6, 6e4))):
+        stored[k] = array_backend.find_backend(stored[k]).half(stored[k].clip(*limits))
     out = {f"data.{k}": array_backend.find_backend(v).take(v) for k, v in stored.items()}
-    out["data.flux"] = np.clip(out["data.flux"], -6e4, 6e4).astype(np.float16)
-    out["data.error"] = np.clip(out["data.error"], 1e-6, 6e4).astype(np.float16)
     out["data.mask"] = np.packbits(out["data.mask"], axis=1)
     out |= {f"labels.{k}": getattr(labels, k) for k in Labels.array_names()}
     return {k: np.ascontiguousarray(v) for k, v in out.items()}
@@ -459,6 +462,7 @@ def _run_jobs(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) 
 
     # One core per chunk: numpy releases the lock in products, exponentials and random numbers, and the rounding of a
     # product would depend on how many threads shared it.
+    keep_freed_memory(*_KEPT_FOR_CHUNKS)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         pending: dict[Future[dict[str, Any]], int] = {}
         queue = iter(jobs)

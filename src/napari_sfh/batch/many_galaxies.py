@@ -178,8 +178,8 @@ def _cancel_event(token: str) -> threading.Event:
     return _cancels.setdefault(token, threading.Event())
 
 
-def _request_stop(token: str) -> None:
-    """On every worker: ask the galaxies of a run to stop."""
+async def _request_stop(token: str) -> None:
+    """On every worker: ask the galaxies of a run to stop. Workers refuse a plain function that is not waited for."""
     _cancel_event(token).set()
 
 
@@ -350,7 +350,7 @@ class _GalaxyScheduler:
         self.finished(outcome)
 
     def _ask_to_stop(self) -> None:
-        _request_stop(self.token)
+        _cancel_event(self.token).set()
         self.client.run(_request_stop, self.token, wait=False, on_error="ignore")
         for index in self.waiting:
             self._end(index, self._not_done(index, "interrupted", "not begun"))
@@ -359,7 +359,7 @@ class _GalaxyScheduler:
     def _give_up(self) -> None:
         """What still runs is let go: after a cancel it had its time."""
         if self.running:
-            _request_stop(self.token)
+            _cancel_event(self.token).set()
             self.client.cancel(list(self.running.values()), force=True)
         for index in [*self.running, *self.waiting]:
             self._end(index, self._not_done(index, "interrupted", "stopped"))

@@ -8,12 +8,10 @@ the caller stores the last: the device waits for nobody.
 
 from __future__ import annotations
 
-import ctypes
-import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.arrays import keep_freed_memory
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F32, I64, Observation
 
@@ -31,6 +30,8 @@ BatchStep = Callable[[Observation], dict[str, torch.Tensor]]
 
 #: Batches on their way through a device: one is read, one computed, one sent.
 _ON_THE_WAY = 3
+#: Threads that gather a device's batches, and bytes that one gathers at a time.
+_READERS, _PIECE = 4, 1 << 22
 #: Largest array, and arrays in all, whose memory is kept from batch to batch: those of a batch on a processor.
 _KEPT_FOR_BATCHES = 1 << 25, 1 << 27
 #: What the network is shown.
@@ -99,13 +100,13 @@ def _compute_on_device(
     batches: Sequence[I64], data: Observation, where: torch.device, compute: _Compute
 ) -> Iterator[tuple[I64, dict[str, F32]]]:
     """One after the other, with the next on its way; any device, also the CPU."""
-    send = make_sender(data, where)
     left, running = iter(batches), deque[tuple[I64, Future[_Outputs]]]()
 
     def work(sent: Future[SentPart]) -> _Outputs:
         return _Outputs.fetch(compute(lambda: sent.result().receive()))
 
-    with _open_batch_pool(1) as sender, _open_batch_pool(1) as computer:
+    with _open_batch_pool(_READERS) as readers, _open_batch_pool(1) as sender, _open_batch_pool(1) as computer:
+        send = make_sender(data, where, readers)
 
         def begin_next() -> None:
             rows = next(left, None)
@@ -138,7 +139,7 @@ class SentPart(NamedTuple):
         return self.data
 
 
-def make_sender(data: Observation, where: torch.device) -> Callable[[I64], SentPart]:
+def make_sender(data: Observation, where: torch.device, readers: Executor | None = None) -> Callable[[I64], SentPart]:
     """A function that sends rows of an observation to a device.
 
     Parameters
@@ -146,6 +147,8 @@ def make_sender(data: Observation, where: torch.device) -> Callable[[I64], SentP
     data : Observation
         On the host.
     where : torch device
+    readers : Executor, optional
+        Threads that gather pieces of the rows side by side: one alone reads slower than a GPU computes.
 
     Returns
     -------
@@ -159,7 +162,8 @@ def make_sender(data: Observation, where: torch.device) -> Callable[[I64], SentP
 
     def send(rows: I64) -> SentPart:
         with torch.cuda.stream(stream) if stream is not None else nullcontext():
-            tensors = {k: collect_rows(v, rows, cuda).to(where, non_blocking=True) for k, v in arrays.items()}
+            collected = {k: collect_rows(v, rows, cuda, readers) for k, v in arrays.items()}
+            tensors = {k: v.to(where, non_blocking=True) for k, v in collected.items()}
             arrival = stream.record_event() if stream is not None else None
         fields: dict[str, Any] = {k: v[rows] for k, v in kept.items()} | tensors
         return SentPart(replace(data, **fields), tensors, arrival)
@@ -167,7 +171,7 @@ def make_sender(data: Observation, where: torch.device) -> Callable[[I64], SentP
     return send
 
 
-def collect_rows(array: NDArray[Any], rows: I64, pinned: bool) -> torch.Tensor:
+def collect_rows(array: NDArray[Any], rows: I64, pinned: bool, readers: Executor | None = None) -> torch.Tensor:
     """Rows of an array as a tensor, float32 or boolean.
 
     Parameters
@@ -177,6 +181,8 @@ def collect_rows(array: NDArray[Any], rows: I64, pinned: bool) -> torch.Tensor:
     rows : array (n,)
     pinned : bool
         In memory from which a device can fetch by itself.
+    readers : Executor, optional
+        Threads among which large arrays are divided.
 
     Returns
     -------
@@ -185,10 +191,17 @@ def collect_rows(array: NDArray[Any], rows: I64, pinned: bool) -> torch.Tensor:
     dtype = torch.bool if array.dtype == np.bool_ else torch.float32
     out = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=pinned)
     view = out.numpy()
-    if array.dtype == view.dtype:
-        np.take(array, rows, axis=0, out=view, mode="clip")  # other modes would copy once more
-    else:
-        view[...] = array[rows]
+
+    def collect(part: slice) -> None:
+        if array.dtype == view.dtype:
+            np.take(array, rows[part], axis=0, out=view[part], mode="clip")  # other modes would copy once more
+        else:
+            view[part] = array[rows[part]]
+
+    step = max(1, _PIECE * len(rows) // max(1, out.nbytes))
+    pieces = [slice(lo, lo + step) for lo in range(0, len(rows), step)]
+    # A list: what went wrong in a piece is raised here.
+    list(map(collect, pieces) if readers is None else readers.map(collect, pieces))
     return out
 
 
@@ -218,42 +231,6 @@ class _Outputs(NamedTuple):
         widths = [int(np.prod(shape[1:], dtype=int)) for shape in self.shapes.values()]
         parts = self.host.split(widths, dim=1)
         return {k: part.numpy().reshape(shape) for (k, shape), part in zip(self.shapes.items(), parts, strict=True)}
-
-
-#: Parameters of glibc's ``mallopt``.
-_GLIBC_TRIM_THRESHOLD, _GLIBC_MMAP_THRESHOLD = -1, -3
-#: Bytes that this process keeps by `keep_freed_memory`.
-kept_bytes = 0
-
-
-def keep_freed_memory(largest: int, most: int) -> bool:
-    """Let this process keep arrays that it frees, for the next batch.
-
-    Else the C library gives each back to the system, and the page faults of new ones cost a tenth of a batch's time,
-    a fifth of a training step's. A later call keeps more, never less.
-
-    Parameters
-    ----------
-    largest : int
-        Bytes of the largest array that is kept.
-    most : int
-        Bytes that are kept in all, by each thread.
-
-    Returns
-    -------
-    bool
-        False where the C library is not glibc: nothing is changed there.
-    """
-    global kept_bytes
-    if most <= kept_bytes:
-        return True
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    library = ctypes.CDLL(None)
-    library.mallopt(_GLIBC_MMAP_THRESHOLD, largest)
-    library.mallopt(_GLIBC_TRIM_THRESHOLD, most)
-    kept_bytes = most
-    return True
 
 
 #: Number of batch pools that are open, the intra-op threads that torch had before the first, and their lock.

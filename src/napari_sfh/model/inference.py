@@ -47,7 +47,7 @@ DRAWS: int = SETTINGS["draws"].default
 INFERENCE_BATCH = 64
 POINT_BATCH = 256
 #: Bins, and draws of all of them, that fill a GPU: larger batches gain nothing.
-_DEVICE_BATCH, _DEVICE_DRAWS = 4096, 1 << 19
+_DEVICE_BATCH, _DEVICE_DRAWS = 16384, 1 << 20
 #: Bytes that a bin takes while it is computed, whatever its spectrum; and float32 arrays of the size of its draws.
 _BYTES_PER_BIN, _ARRAYS_OF_DRAWS = 4 << 20, 24
 

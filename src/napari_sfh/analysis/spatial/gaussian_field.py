@@ -130,7 +130,7 @@ def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
     rng = np.random.default_rng(_SEED)
     order = rng.permutation(len(value))[:MAX_MEASURED]
     place, value, error = place[order], np.asarray(value[order], float), np.asarray(error[order], float)
-    neighbours = _find_earlier_neighbours(place)
+    nearby = _measure_neighbourhood(place, place, _find_earlier_neighbours(place))
     spread, size = float(np.std(value)), float(np.ptp(place, axis=0).max())
     spacing = float(np.median(cKDTree(place).query(place, k=2)[0][:, 1]))
     mean = float(np.average(value, weights=1 / (error**2 + spread**2 / 4)))
@@ -142,7 +142,7 @@ def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
     def loss(x: F64) -> float:
         # Weak priors keep the parameters where the data say nothing; errors are known to a factor of about two.
         penalty = 0.5 * ((x[2] / 0.7) ** 2 + (max(x[1] - np.log(size), 0.0) / 0.3) ** 2)
-        return penalty - _vecchia_log_likelihood(unpack(x), place, value, error, neighbours)
+        return penalty - _vecchia_log_likelihood(unpack(x), nearby, value, error)
 
     starts = [np.log([max(spread, 1e-6), length, 1.0]) for length in (2 * spacing, 0.2 * size)]
     options = {"maxiter": 120, "xatol": 0.02, "fatol": 0.05}
@@ -171,26 +171,42 @@ def _find_earlier_neighbours(place: F64) -> I64:
     return out
 
 
-def _vecchia_log_likelihood(field: GaussianField, place: F64, value: F64, error: F64, neighbours: I64) -> float:
-    mean, variance = _condition_on_neighbours(field, place, place, value, error, neighbours)
+@dataclass(frozen=True)
+class _Neighbourhood:
+    """What of places (n,) and their neighbours (n, k) does not depend on the field: it is fitted in many steps."""
+
+    index: I64  # (n, k) the neighbours; 0 where there are fewer
+    there: Bool  # (n, k)
+    both: Bool  # (n, k, k) pairs of neighbours that are there
+    between: F64  # (n, k, k) distances among the neighbours
+    apart: F64  # (n, k) distances of the neighbours from the place
+
+
+def _measure_neighbourhood(at: F64, place: F64, neighbours: I64) -> _Neighbourhood:
+    """Distances among places (n, 2) and their neighbours (n, k), which are rows of ``place``, or -1."""
+    there = neighbours >= 0
+    index = np.where(there, neighbours, 0)
+    points = place[index]
+    between = np.sqrt(((points[:, :, None] - points[:, None, :]) ** 2).sum(-1))
+    apart = np.sqrt(((points - at[:, None]) ** 2).sum(-1))
+    return _Neighbourhood(index, there, there[:, :, None] & there[:, None, :], between, apart)
+
+
+def _vecchia_log_likelihood(field: GaussianField, nearby: _Neighbourhood, value: F64, error: F64) -> float:
+    mean, variance = _condition_on_neighbours(field, nearby, value, error)
     variance = variance + (field.error_factor * error) ** 2
     away = value - mean
     return float(-0.5 * (away**2 / variance + np.log(2 * np.pi * variance)).sum())
 
 
-def _condition_on_neighbours(
-    field: GaussianField, at: F64, place: F64, value: F64, error: F64, neighbours: I64
-) -> tuple[F64, F64]:
-    """Mean and variance of the field at places (n, 2), given noisy values of their neighbours (n, k)."""
-    there = neighbours >= 0
-    index = np.where(there, neighbours, 0)
-    points = place[index]
-    between = np.sqrt(((points[:, :, None] - points[:, None, :]) ** 2).sum(-1))
-    covariance = field.covariance(between) * (there[:, :, None] & there[:, None, :])
-    k = neighbours.shape[1]
+def _condition_on_neighbours(field: GaussianField, nearby: _Neighbourhood, value: F64, error: F64) -> tuple[F64, F64]:
+    """Mean and variance of the field at places (n,), given noisy values of their neighbours."""
+    there, index = nearby.there, nearby.index
+    covariance = field.covariance(nearby.between) * nearby.both
+    k = index.shape[1]
     noise = np.where(there, (field.error_factor * error[index]) ** 2, 1.0)
     covariance[:, np.arange(k), np.arange(k)] += noise
-    cross = field.covariance(np.sqrt(((points - at[:, None]) ** 2).sum(-1))) * there
+    cross = field.covariance(nearby.apart) * there
     weights = np.linalg.solve(covariance, cross[..., None])[..., 0]
     mean = field.mean + (weights * np.where(there, value[index] - field.mean, 0.0)).sum(1)
     variance = np.maximum(field.amplitude**2 - (weights * cross).sum(1), 1e-12)
@@ -204,8 +220,9 @@ def _krige(field: GaussianField, place: F64, value: F64, error: F64) -> tuple[F6
     out, variance = np.empty(len(value)), np.empty(len(value))
     for lo in range(0, len(value), 1024):
         part = slice(lo, lo + 1024)
+        nearby = _measure_neighbourhood(place[part], place, neighbours[part])
         out[part], variance[part] = _condition_on_neighbours(
-            field, place[part], place, np.asarray(value, float), np.asarray(error, float), neighbours[part]
+            field, nearby, np.asarray(value, float), np.asarray(error, float)
         )
     return out, np.sqrt(variance)
 
