@@ -73,9 +73,7 @@ def test_a_layer_that_is_clicked_in_the_list_has_its_controls_and_others_wait_fo
     assert layer not in made, "nobody has looked at it: it would have cost the window half of what the layer did"
     assert set(controls.widgets) == set(viewer.layers)
     win.findChild(QDockWidget, LAYERS).raise_()
-    row = next(
-        index for k in range(len(viewer.layers)) if (index := rows.model().index(k, 0)).data() == layer.name
-    )
+    row = next(index for k in range(len(viewer.layers)) if (index := rows.model().index(k, 0)).data() == layer.name)
     place = rows.visualRect(row).center()
     QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert viewer.layers.selection.active == layer
