@@ -22,7 +22,7 @@ from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
-from napari_sfh._qt.docks.late_controls import delay_layer_controls
+from napari_sfh._qt.docks.late_controls import make_late_controls
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.docks.tour import Tour, describe_window, is_tour_due
 from napari_sfh._qt.docks.undo_keys import UndoKeys
@@ -536,7 +536,7 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
-            delay_layer_controls(window)
+            make_late_controls(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

@@ -66,7 +66,7 @@ class LateControls(QObject):
             unmade.deleteLater()
 
 
-def delay_layer_controls(window: QMainWindow) -> None:
+def make_late_controls(window: QMainWindow) -> None:
     """Have layers of ours that come into a napari window get their controls late, from now on."""
     with suppress(ImportError):
         from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
