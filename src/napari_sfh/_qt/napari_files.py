@@ -11,10 +11,10 @@ from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDialog, QMainWindow, QRadioButton, QWidget
 
 from napari_sfh._qt.canvas.map_files import holds_map_image
-from napari_sfh._qt.contributions import get_reader
 from napari_sfh._qt.forms.settings import PLUGIN
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.startup import has_marker, set_marker
+from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.io.fits_access import is_fits_name
 from napari_sfh.io.identify import KINDS, identify_file
 
@@ -62,9 +62,9 @@ class ReaderTick(QObject):
 
     def _tick(self, _: Any = None) -> None:
         for dialog in self.parent().findChildren(QDialog, _READER_DIALOG):
-            path = str(getattr(dialog, "_current_file", ""))
+            path = Path(str(getattr(dialog, "_current_file", "")))
             for button in dialog.findChildren(QRadioButton):
-                if button.text() == PLUGIN and path and get_reader(path) is not None:
+                if button.text() == PLUGIN and describe_own_file(path):
                     button.setChecked(True)
 
 
@@ -117,15 +117,17 @@ class ForeignLayers:
 
 
 def describe_own_file(path: Path) -> str:
-    """What the explorer would open a FITS file as; nothing where it would not.
+    """What the explorer would open a FITS file or a table as; nothing where it would not.
 
     Parameters
     ----------
     path : Path
     """
-    if not (is_fits_name(path) and path.is_file()):
+    if not path.is_file():
         return ""
-    if holds_map_image(path):
+    kind = identify_file(path).kind if is_fits_name(path) else "unknown"
+    if kind == "unknown" and holds_estimates(path):
+        return "a table of estimates"
+    if is_fits_name(path) and holds_map_image(path):
         return "a saved map"
-    kind = identify_file(path).kind
     return KINDS[kind] if kind in ("cube", "result") else ""
