@@ -52,6 +52,7 @@ class ReaderTick(QObject):
 
     def __init__(self, asker: QWidget) -> None:
         super().__init__(asker)
+        self._asker = asker
         asker.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
@@ -61,7 +62,7 @@ class ReaderTick(QObject):
         return False
 
     def _tick(self, _: Any = None) -> None:
-        for dialog in self.parent().findChildren(QDialog, _READER_DIALOG):
+        for dialog in self._asker.findChildren(QDialog, _READER_DIALOG):
             path = Path(str(getattr(dialog, "_current_file", "")))
             for button in dialog.findChildren(QRadioButton):
                 if button.text() == PLUGIN and describe_own_file(path):
