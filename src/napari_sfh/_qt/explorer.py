@@ -47,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import ForeignLayers, set_reader_preset, tick_own_reader
+from napari_sfh._qt.napari_files import ForeignLayers, set_reader_preset, set_own_reader
 from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -537,7 +537,7 @@ class Explorer(ExplorerFrame):
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
             make_late_controls(window)
-            tick_own_reader(window)
+            set_own_reader(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

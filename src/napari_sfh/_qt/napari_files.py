@@ -69,7 +69,7 @@ class ReaderTick(QObject):
                     button.setChecked(True)
 
 
-def tick_own_reader(window: QMainWindow) -> None:
+def set_own_reader(window: QMainWindow) -> None:
     """Have `ReaderTick` watch a napari window, once."""
     asker = getattr(window, "_qt_viewer", None)
     if asker is not None and asker.findChild(ReaderTick) is None:
