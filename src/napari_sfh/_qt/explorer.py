@@ -22,7 +22,7 @@ from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
-from napari_sfh._qt.docks.late_controls import make_late_controls
+from napari_sfh._qt.docks.late_controls import LateControls, make_late_controls
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.docks.tour import Tour, describe_window, is_tour_due
 from napari_sfh._qt.docks.undo_keys import UndoKeys
@@ -47,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import ForeignLayers, set_own_reader, set_reader_preset
+from napari_sfh._qt.napari_files import ForeignLayers, ReaderTick, set_own_reader, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -124,6 +124,7 @@ class Explorer(ExplorerFrame):
         self._close_guard = CloseGuard(self, self.may_close, self._leave_window, self.files.regret_discarding)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
+        self._lent: tuple[LateControls | None, ReaderTick | None] = None, None  # to napari's own parts
         for root in (self, self.panel):
             self.guard.protect_fields(root)
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
@@ -536,8 +537,7 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
-            make_late_controls(window)
-            set_own_reader(window)
+            self._lent = make_late_controls(window), set_own_reader(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:
@@ -583,7 +583,7 @@ class Explorer(ExplorerFrame):
         self.catalogue.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
         self.docks.release()
-        for part in (self._tabs, self._fit):
+        for part in (self._tabs, self._fit, *self._lent):
             if part is not None:
                 part.release()
         self.panel.deleteLater()
