@@ -14,8 +14,13 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from napari.components import ViewerModel
 from npe2 import PluginManager
+from qtpy import QT6
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDropEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
 from smooth_result import make_wcs
-from window_acts import click, open_explorer, watch_orientation
+from window_acts import click, native_canvas, open_explorer, watch_orientation
 
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
@@ -338,6 +343,44 @@ def test_a_result_that_another_reader_has_opened_is_told_until_it_goes(shown: An
     shown.viewer.layers.remove(layer)
     assert not shown.is_error
     assert "bins" in shown.message.text()
+
+
+def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
+    """Drop a file on the canvas; in napari's question press OK. What was ticked there."""
+    ticked: list[str] = []
+
+    def answer() -> None:
+        dialog: Any = QApplication.activeModalWidget()
+        ticked.extend(button.text() for button in dialog.findChildren(QRadioButton) if button.isChecked())
+        ok = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Ok)
+        QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
+
+    widget: Any = native_canvas(viewer)
+    while not widget.acceptDrops():
+        widget = widget.parentWidget()
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    none = Qt.KeyboardModifier.NoModifier
+    at = QPointF(5, 5) if QT6 else QPoint(5, 5)
+    event = QDropEvent(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
+    QTimer.singleShot(300, answer)
+    widget.dropEvent(event)
+    return ticked
+
+
+def test_our_reader_is_ticked_for_a_file_that_is_ours_by_its_content(
+    qtbot: Any, shown: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, picture = tmp_path / "mygalaxy.fits", tmp_path / "picture.fits"
+    write_result(result, path)
+    fits.PrimaryHDU(np.zeros((4, 4), np.float32)).writeto(picture)
+    monkeypatch.setattr("napari.current_viewer", lambda: shown.viewer)
+    viewer, before = shown.viewer, shown.session.result
+    assert drop_and_press_ok(viewer, path) == ["napari-sfh"]
+    qtbot.waitUntil(lambda: shown.session.result is not before, timeout=60_000)
+    shown.finish(60)
+    assert shown.stack.find("map", "AGE_LW").visible
+    assert drop_and_press_ok(viewer, picture) != ["napari-sfh"], "a picture is napari's own"
 
 
 def test_regions_of_a_map_go_through_napari_to_ds9_and_back(

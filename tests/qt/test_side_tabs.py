@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QListView, QSlider, QStackedWidget
 from window_acts import native_canvas, window
 
 from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
@@ -56,6 +58,34 @@ def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(qtbot: Any, show
     layers.raise_()
     press_menu()
     assert not dock.visibleRegion().isEmpty()
+
+
+def test_a_layer_that_is_clicked_in_the_list_has_its_controls_and_others_wait_for_theirs(
+    qtbot: Any, shown: Any
+) -> None:
+    win, viewer = window(shown.viewer), shown.viewer
+    rows = win.findChild(QDockWidget, LAYERS).findChild(QListView)
+    controls = next(stack for stack in win.findChildren(QStackedWidget) if hasattr(stack, "empty_widget"))
+    layer = next(each for each in viewer.layers if each.name.startswith("MW [M/H]"))
+    made = [each for each, widget in controls.widgets.items() if hasattr(widget, "layer")]
+    assert layer not in made, "nobody has looked at it: it would have cost the window half of what the layer did"
+    assert set(controls.widgets) == set(viewer.layers)
+    win.findChild(QDockWidget, LAYERS).raise_()
+    row = next(index for k in range(len(viewer.layers)) if (index := rows.model().index(k, 0)).data() == layer.name)
+    place = rows.visualRect(row).center()
+    QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert viewer.layers.selection.active == layer
+    qtbot.waitUntil(lambda: hasattr(controls.currentWidget(), "layer"))
+    assert controls.currentWidget().layer == layer
+    assert controls.widgets[layer] is controls.currentWidget()
+    win.findChild(QDockWidget, CONTROLS).raise_()
+    qtbot.wait(50)
+    assert not controls.currentWidget().visibleRegion().isEmpty()
+    own = viewer.add_image(np.zeros((4, 4)), name="of the user")
+    assert hasattr(controls.widgets[own], "layer"), "another's layer has them at once"
+    for each in (own, layer):
+        viewer.layers.remove(each)
+        assert each not in controls.widgets
 
 
 def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(qtbot: Any, shown: Any) -> None:

@@ -22,6 +22,7 @@ from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
+from napari_sfh._qt.docks.late_controls import make_late_controls
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.docks.tour import Tour, describe_window, is_tour_due
 from napari_sfh._qt.docks.undo_keys import UndoKeys
@@ -46,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import ForeignLayers, set_reader_preset
+from napari_sfh._qt.napari_files import ForeignLayers, set_own_reader, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -181,7 +182,7 @@ class Explorer(ExplorerFrame):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(RegionMeans.abandon, self._means))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
-        self._rest.watch(self.viewer.layers)
+        self._rest.watch(self.viewer.layers, self.stack.scene)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -535,6 +536,8 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
+            make_late_controls(window)
+            set_own_reader(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

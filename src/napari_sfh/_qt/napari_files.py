@@ -1,4 +1,5 @@
-"""What napari opens by itself: our reader is the preset for our results; what another one made of ours is told."""
+"""What napari opens: our reader is the preset for our results by their names, and is ticked in napari's dialog for
+whatever is ours by its content; what another reader made of a file of ours is told."""
 
 from __future__ import annotations
 
@@ -6,10 +7,14 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QDialog, QMainWindow, QRadioButton, QWidget
+
 from napari_sfh._qt.canvas.map_files import holds_map_image
 from napari_sfh._qt.forms.settings import PLUGIN
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.startup import has_marker, set_marker
+from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.io.fits_access import is_fits_name
 from napari_sfh.io.identify import KINDS, identify_file
 
@@ -17,6 +22,8 @@ from napari_sfh.io.identify import KINDS, identify_file
 RESULT_PATTERN = "*_sfh.fits"
 #: Says that the preset was made; who takes it out of the preferences does not find it there again.
 _PRESET = "reader-preset"
+#: Name that napari gives to the dialog that asks for a reader.
+_READER_DIALOG = "Choose reader"
 
 
 def set_reader_preset() -> None:
@@ -29,6 +36,44 @@ def set_reader_preset() -> None:
         return
     plugins.extension2reader = {**plugins.extension2reader, RESULT_PATTERN: PLUGIN}
     set_marker(_PRESET)
+
+
+class ReaderTick(QObject):
+    """Ticks our reader where napari asks which one shall take a file that is ours by its content.
+
+    napari knows readers by patterns of names alone, and ticks the first in the alphabet: its own, which would make bare
+    numbers of a result.
+
+    Parameters
+    ----------
+    asker : QWidget
+        The parent of napari's dialogs. With its end this ends.
+    """
+
+    def __init__(self, asker: QWidget) -> None:
+        super().__init__(asker)
+        self._asker = asker
+        asker.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """A child that has come may be the dialog: it is when it has been made."""
+        if event is not None and event.type() == QEvent.Type.ChildAdded:
+            QTimer.singleShot(0, make_weak_slot(self._tick))
+        return False
+
+    def _tick(self, _: Any = None) -> None:
+        for dialog in self._asker.findChildren(QDialog, _READER_DIALOG):
+            path = Path(str(getattr(dialog, "_current_file", "")))
+            for button in dialog.findChildren(QRadioButton):
+                if button.text() == PLUGIN and describe_own_file(path):
+                    button.setChecked(True)
+
+
+def set_own_reader(window: QMainWindow) -> None:
+    """Have `ReaderTick` watch a napari window, once."""
+    asker = getattr(window, "_qt_viewer", None)
+    if asker is not None and asker.findChild(ReaderTick) is None:
+        ReaderTick(asker)
 
 
 class ForeignLayers:
@@ -73,15 +118,17 @@ class ForeignLayers:
 
 
 def describe_own_file(path: Path) -> str:
-    """What the explorer would open a FITS file as; nothing where it would not.
+    """What the explorer would open a FITS file or a table as; nothing where it would not.
 
     Parameters
     ----------
     path : Path
     """
-    if not (is_fits_name(path) and path.is_file()):
+    if not path.is_file():
         return ""
-    if holds_map_image(path):
+    kind = identify_file(path).kind if is_fits_name(path) else "unknown"
+    if kind == "unknown" and holds_estimates(path):
+        return "a table of estimates"
+    if is_fits_name(path) and holds_map_image(path):
         return "a saved map"
-    kind = identify_file(path).kind
     return KINDS[kind] if kind in ("cube", "result") else ""

@@ -150,7 +150,7 @@ class LayerLegends:
         self._viewer = viewer
         self._layers: list[Any] = []
         self.overlay = MapLegend(visible=True)
-        viewer.canvas.overlays[LEGEND_OVERLAY] = self.overlay
+        self.set_attached(True)
 
     def follow(self, layers: Sequence[Any]) -> None:
         """Describe these layers, in the order of the grid's cells, and their changes."""
@@ -167,12 +167,19 @@ class LayerLegends:
     def _refresh(self, _: Any = None) -> None:
         self.overlay.set_contents([describe_layer(layer) for layer in self._layers])
 
+    def set_attached(self, on: bool) -> None:
+        """Put the overlay on the canvas, or take it off while there is much else to do."""
+        if on:
+            self._viewer.canvas.overlays[LEGEND_OVERLAY] = self.overlay
+        else:
+            self._viewer.canvas.overlays.pop(LEGEND_OVERLAY, None)
+
     def release(self) -> None:
         """Take the overlay out of the viewer; napari's own title and colorbar take its place on what is shown."""
         left = self._layers
         self.follow([])
         self.overlay.visible = False
-        self._viewer.canvas.overlays.pop(LEGEND_OVERLAY, None)
+        self.set_attached(False)
         for layer in left:
             layer.colorbar.visible = layer.name_overlay.visible = True
 

@@ -83,6 +83,11 @@ class LayerStack:
                 return layer
         return None
 
+    def needs_layer(self, data: LayerTuple) -> bool:
+        """Whether `put` will add a layer: there is none of its role and name."""
+        link = get_layer_link(data[1]["metadata"])
+        return link is None or self.find(link.role, link.name) is None
+
     def put(self, data: LayerTuple) -> None:
         """Add a layer, or refresh the one of the same role in place when it has the same shape."""
         link = get_layer_link(data[1]["metadata"])
@@ -220,6 +225,15 @@ class LayerStack:
     def _put_unseen(self, data: LayerTuple) -> None:
         with self.display.hold():
             self.put(data)
+
+    def list_grid_steps(self, make_views: Callable[[], None] | None = None) -> list[Callable[[], object]]:
+        """The grid of maps in steps: legends and outlines of four cells cost as much as their maps.
+
+        ``make_views`` is called when there are cells: see `make_grid_views`.
+        """
+        parts = self.legends.set_attached, self.marks.set_attached
+        without, with_them = ([partial(attach, on) for attach in parts] for on in (False, True))
+        return [*without, *self.display.list_grid_steps(make_views), *with_them]
 
     def remove_layers(self, role: str, keep: str | None = None) -> None:
         """Take the layers of a role away, but the one named ``keep``."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from psygnal import Signal
+
 
 class SceneBatch:
     """napari's batched update of layers, which may be asked for inside itself: the outermost one counts.
@@ -13,7 +15,14 @@ class SceneBatch:
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
+
+    Attributes
+    ----------
+    ending : Signal
+        Emitted before the canvas takes the changes over: napari calls its own listeners first, whatever their order.
     """
+
+    ending = Signal()
 
     def __init__(self, viewer: Any) -> None:
         self._dims, self._layers = viewer.dims, viewer.layers
@@ -30,6 +39,7 @@ class SceneBatch:
         finally:
             self._depth -= 1
             if not self._depth:
+                self.ending.emit()
                 self._layers.events.end_batch()
 
     @contextmanager
@@ -44,3 +54,15 @@ class SceneBatch:
             return
         with self.hold():
             yield
+
+
+def make_grid_views(window: Any) -> None:
+    """Have napari make the views of a grid now, where the canvas takes its change over later.
+
+    Both in one turn of the event loop would block it: the views cost as much as all else of four maps. A napari
+    without these names makes them as ever.
+    """
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    make = getattr(canvas, "_init_or_update_grid", None)
+    if make is not None:
+        make()

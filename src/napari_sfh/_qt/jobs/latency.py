@@ -98,6 +98,7 @@ class GarbageRest:
         self._garbage, self._is_busy = garbage, weakref.WeakMethod(is_busy)
         self.due, self._looks, self._still, self._place = 0, 0, 0, QCursor.pos()
         self._layers: Any = None
+        self._scene: Any = None
         self._timer = QTimer(parent)
         self._timer.setInterval(TIDY_MS)
         self._timer.timeout.connect(self.look)
@@ -108,7 +109,7 @@ class GarbageRest:
         self.due += 1
         self.spare()
 
-    def spare(self, _: object = None) -> None:
+    def spare(self) -> None:
         """The canvas is about to take changes over, or to let a layer go: napari asks for a full pass then."""
         self._garbage.tidy()
 
@@ -125,19 +126,19 @@ class GarbageRest:
         else:
             self._garbage.tidy()
 
-    def watch(self, layers: Any) -> None:
-        """Follow the changes of a viewer's layers, before napari does."""
-        self._layers = layers
+    def watch(self, layers: Any, scene: Any) -> None:
+        """Follow the changes of a viewer's layers, and those of many at once (a `SceneBatch`), before napari does."""
+        self._layers, self._scene = layers, scene
         layers.events.removing.connect(self.note_layer)
-        layers.events.end_batch.connect(self.spare, position="first")
+        scene.ending.connect(self.spare)
 
     def release(self) -> None:
         """Look no more."""
         self._timer.stop()
         if self._layers is not None:
             self._layers.events.removing.disconnect(self.note_layer)
-            self._layers.events.end_batch.disconnect(self.spare)
-            self._layers = None
+            self._scene.ending.disconnect(self.spare)
+            self._layers = self._scene = None
 
 
 _lock = threading.Lock()

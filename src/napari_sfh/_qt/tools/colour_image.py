@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -473,10 +473,17 @@ class ColourImageTool(Tool):
     def _describe_contours(result: Result, name: str, drawn: MapContours) -> dict[str, Any]:
         return {KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit}
 
+    def _list_layers(self, role: str) -> Iterator[Any]:
+        links = ((layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers)
+        return (layer for layer, link in links if link is not None and link.role == role)
+
     def _remove(self, role: str) -> None:
-        for layer in list(self.host.viewer.layers):
-            link = get_layer_link(layer.metadata)
-            if link is not None and link.role == role:
+        self._remove_layers(list(self._list_layers(role)))
+
+    def _remove_layers(self, layers: list[Any]) -> None:
+        """Take layers away, unless the user has."""
+        for layer in layers:
+            if layer in self.host.viewer.layers:
                 self.host.viewer.layers.remove(layer)
 
     # -- the host's calls --------------------------------------------------------------------------------------
@@ -489,12 +496,11 @@ class ColourImageTool(Tool):
         self.field, self.paths, self._map = None, {}, None
         self._take(None)
         # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
-        for role in ("contours", "composite"):
-            self._remove(role)
+        gone = [layer for role in ("contours", "composite") for layer in self._list_layers(role)]
+        self.do_unpainted(*(partial(self._remove_layers, [layer]) for layer in gone), self._fade)
         with self.form.contours.changed.blocked():
             self.form.offer_contours([] if result is None else maps.list_result_maps(result))
             self.form.contours.value = _NO_CONTOURS
-        self._fade()
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
