@@ -126,7 +126,7 @@ def test_it_leaves_a_short_run_alone_and_looks_beside_a_long_one(
     dock.data.psf.value = "0.7"
     qtbot.wait(2 * preflight_panel.SETTLE_MS)
     assert dock.preflight.found is first
-    monkeypatch.setattr(preflight_panel, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(preflight_panel, "LOOK_PATIENCE_S", 0.0)
     looked(qtbot, dock)
     assert dock.preflight.found.facts["psf"] == "0.70 arcsec (given)"
     assert not shown

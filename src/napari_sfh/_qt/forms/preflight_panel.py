@@ -24,7 +24,7 @@ from napari_sfh.types import F64, Progress
 #: Milliseconds without a change of the forms after which the files are looked at again.
 SETTLE_MS = 400
 #: Seconds for which work that goes on is waited for: a short run is over then, a long one goes on beside the look.
-PATIENCE_S = 30.0
+LOOK_PATIENCE_S = 30.0
 _HEIGHT = 190
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
@@ -161,7 +161,7 @@ class PreflightPanel(QWidget):
         self._settle.start()
 
     def _start(self) -> None:
-        if self._is_busy() and time.monotonic() < self._asked + PATIENCE_S:
+        if self._is_busy() and time.monotonic() < self._asked + LOOK_PATIENCE_S:
             self._settle.start()
             return
         if self.job.running:
