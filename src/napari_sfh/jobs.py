@@ -9,6 +9,7 @@ does not. ``python -m napari_sfh.jobs`` is its other end.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import pickle
@@ -17,16 +18,21 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.types import Progress
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 ReportProgress = Callable[[Progress], None]
 #: Seconds between two looks at the cancel event while a library computes.
 POLL_SECONDS = 0.2
+#: Modules with which a linear algebra of their own is loaded.
+_ALGEBRAS = ("numpy._core._multiarray_umath", "scipy.linalg._fblas", "torch._C")
 
 
 def format_duration(seconds: float) -> str:
@@ -130,6 +136,19 @@ def count_cores() -> int:
     return max(1, min(cores, int(asked)) if asked.isdigit() else cores)
 
 
+def limit_algebra_threads() -> AbstractContextManager[object]:
+    """One thread for linear algebra as long as the context lasts: where matrices are small, others cost time."""
+    return _find_algebras(tuple(name in sys.modules for name in _ALGEBRAS)).limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _find_algebras(loaded: tuple[bool, ...]) -> ThreadpoolController:
+    """The libraries are looked for among all that are loaded, which takes longer than many a small piece of work."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 def compute_blocks(step: Callable[[slice], T], n: int, size: int) -> Iterator[tuple[slice, T]]:
     """Apply a step to blocks of rows, one thread a block, as many at a time as there are cores.
 
@@ -157,11 +176,9 @@ def compute_blocks(step: Callable[[slice], T], n: int, size: int) -> Iterator[tu
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    from threadpoolctl import threadpool_limits
-
     pool = ThreadPoolExecutor(cores, "napari-sfh blocks")
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with limit_algebra_threads():
             for block, value in zip(blocks, [pool.submit(step, block) for block in blocks]):
                 yield block, value.result()
     finally:

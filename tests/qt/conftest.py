@@ -7,9 +7,11 @@ import functools
 import gc
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,9 +28,17 @@ os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In a file, tests with viewers of their own come after those in the shared window: to change takes a window."""
-    first = {item.path: k for k, item in reversed(list(enumerate(items)))}
-    items.sort(key=lambda item: (first[item.path], "make_viewer" in getattr(item, "fixturenames", ())))
+    """Tests with viewers of their own come after those in the shared window, which is closed for them.
+
+    So do, in a file, the former after the latter, and in this folder the files with many of the former.
+    """
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    own = {item: "make_viewer" in getattr(item, "fixturenames", ()) for item in here}
+    kinds = {item.path: {own[other] for other in here if other.path == item.path} for item in here}
+    ranks = {path: len(kind) if False in kind else 3 for path, kind in kinds.items()}  # none, some or all are of those
+    first = {item.path: k for k, item in reversed(list(enumerate(here)))}
+    ordered = iter(sorted(here, key=lambda item: (ranks[item.path], first[item.path], own[item])))
+    items[:] = [next(ordered) if item in own else item for item in items]
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +89,20 @@ def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def imported() -> None:
-    """The modules of the window, set aside from the garbage collection with which napari drops a layer."""
+def imported() -> Iterator[None]:
+    """The modules of the window, set aside from the garbage collection with which napari drops a layer.
+
+    VisPy takes the comments out of the same few shaders whenever something is drawn for the first time: once will do.
+    """
+    from vispy.gloo import program
 
     import napari_sfh._qt.explorer  # noqa: F401
 
     gc.collect()
     gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "re", SimpleNamespace(**{**vars(re), "sub": functools.cache(re.sub)}))
+        yield
 
 
 @pytest.fixture(scope="session")

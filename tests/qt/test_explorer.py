@@ -324,24 +324,16 @@ def ours() -> list[Any]:
     return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_sfh")]
 
 
-def watch_rest(qtbot: Any, dock: Any) -> None:
-    """Wait until nothing runs and all layers are there, without a call of the explorer's own."""
-    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120_000)
-    qtbot.wait(50)
+def use_and_close(qtbot: Any, viewer: Any, result: Result, stopped: threading.Event) -> dict[str, weakref.ref[Any]]:
+    """Dock an explorer, use it, close it in the midst of work; references to its parts.
 
-
-def test_closing_the_dock_leaves_nothing(
-    qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result
-) -> None:
-    viewer = make_viewer()
-    drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
-    keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}
-    docks = set(viewer.window.dock_widgets)
+    In a function of its own: where a layer is fitted into view, app-model reads the variables of all callers, and
+    Python keeps what it read, a deleted ``dock`` too, until the caller returns.
+    """
     dock = open_explorer(viewer)
     started = threading.Event()
-    stopped = threading.Event()
     dock.show_result(result)
-    watch_rest(qtbot, dock)
+    assert dock.wait(120)
     for tool in dock.tools:
         tool.section.expand(True)
     dock.session.select(3)
@@ -355,15 +347,24 @@ def test_closing_the_dock_leaves_nothing(
         stopped.set()
 
     # A tool that unfolds may have work of its own.
-    watch_rest(qtbot, dock)
+    assert dock.wait(120)
     dock.start(endless, lambda _: None)
     qtbot.waitUntil(started.is_set, timeout=120_000)
     parts = (dock, dock.session, dock.panel, dock.canvas, dock.stack, dock.files, dock.exports, *dock.tools)
     gone = {type(o).__name__: weakref.ref(o) for o in parts}
-    del parts, tool
-    holder = dock.parentWidget()
-    holder.destroyOnClose()  # what the dock's x does
-    del dock, holder
+    dock.parentWidget().destroyOnClose()  # what the dock's x does
+    return gone
+
+
+def test_closing_the_dock_leaves_nothing(
+    qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result
+) -> None:
+    viewer = make_viewer()
+    drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
+    keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}
+    docks = set(viewer.window.dock_widgets)
+    stopped = threading.Event()
+    gone = use_and_close(qtbot, viewer, result, stopped)
     qtbot.waitUntil(stopped.is_set, timeout=120_000)
     assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == (drag, move)
     assert viewer.keymap == keys

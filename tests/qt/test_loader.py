@@ -126,9 +126,14 @@ def test_steps_with_layers_have_their_context_until_the_canvas_is_painted(qtbot:
     loader.run([UnpaintedStep(lambda: canvas.seen.append("step"))] * 2)
     qtbot.waitUntil(lambda: not loader.active, timeout=5000)
     assert canvas.seen == ["begin", "hold", "step", "end", "paint"] * 2
+    canvas.seen.clear()
+    loader.run([UnpaintedStep(lambda: canvas.seen.append("step"), lambda: False)])
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert canvas.seen == ["hold", "step", "paint"], "no layer comes or goes: the scene stays"
+    canvas.seen.clear()
     loader.run([UnpaintedStep(loader.release)])
     qtbot.waitUntil(lambda: not loader.active, timeout=5000)
-    assert canvas.seen.count("begin") == canvas.seen.count("end") == 3
+    assert canvas.seen.count("begin") == canvas.seen.count("end") == 1
 
 
 def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any, canvas: Any) -> None:

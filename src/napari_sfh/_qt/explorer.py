@@ -97,7 +97,7 @@ class Explorer(ExplorerFrame):
         self.session = Session()
         self._means = RegionMeans(self.session)
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
-        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
+        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme, lambda: self.work.pending)
         self.stack = LayerStack(viewer, self.session)
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sfh._qt.canvas.layer_data import KEY, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, LayerTuple, get_layer_link
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep, UnpaintedStep
 from napari_sfh._qt.widgets.wording import name_form_labels
@@ -148,13 +148,13 @@ class Presenter:
             explorer.session.look_at(galaxy.sky)
             # North is up from the first picture on.
             steps = [
-                explorer.canvas.orient,
-                partial(explorer.stack.put, galaxy.white),
-                explorer.viewer.reset_view,
-                explorer.stack.activate,
+                _leave_scene(explorer.canvas.orient),
+                self._put_unpainted(galaxy.white),
+                _leave_scene(explorer.viewer.reset_view),
+                _leave_scene(explorer.stack.activate),
             ]
             explore = [] if galaxy.opened is None else [partial(explorer.tools["cube"].show_cube, galaxy.opened)]
-            explorer.in_turns([*(UnpaintedStep(step) for step in steps), *explore, explorer.fit_view])
+            explorer.in_turns([*steps, *explore, explorer.fit_view])
         explorer.refresh()
         emptied, self.forgotten = self.forgotten, []
         told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
@@ -208,15 +208,19 @@ class Presenter:
         explorer.tools["maps"].hold()
         away = explorer.stack.begin(shown.result)
         explorer.session.set_result(shown.result)
-        layers = [partial(explorer.stack.put, layer) for layer in shown.layers]
         for _, attributes, _ in shown.layers:
             attributes["metadata"][KEY].path = shown.path
-        unseen: list[PaintStep] = [*away, explorer.canvas.orient, *layers, *explorer.stack.finish()]
-        steps: list[PaintStep] = [UnpaintedStep(step) for step in unseen]
+        steps: list[PaintStep] = [*map(UnpaintedStep, away), _leave_scene(explorer.canvas.orient)]
+        show, *rest = explorer.stack.finish()
+        steps += [*map(self._put_unpainted, shown.layers), UnpaintedStep(show), *map(_leave_scene, rest)]
         steps += [explorer.show_panel, self._unfold]
         # After the docks have found their sizes.
         steps += [explorer.fit_view, self._select_brightest, self._end_result]
         explorer.work.steps.run([*steps, *explorer.tools.result_steps(shown.result), *then])
+
+    def _put_unpainted(self, layer: LayerTuple) -> UnpaintedStep:
+        stack = self._explorer.stack
+        return UnpaintedStep(partial(stack.put, layer), partial(stack.needs_layer, layer))
 
     def adopt_layers(self) -> None:
         """Take over the result that an explorer before this one has left on the canvas."""
@@ -255,6 +259,11 @@ class Presenter:
         explorer.undo.history.note()
         explorer.refresh()
         explorer.show_message(" ".join(notes) or summarise_result(explorer.session.result), error=bool(notes))
+
+
+def _leave_scene(step: PaintStep) -> UnpaintedStep:
+    """A step by which no layer comes or goes."""
+    return UnpaintedStep(step, lambda: False)
 
 
 def _is_cube_of(result: Result, cube: Path | None) -> bool:

@@ -19,10 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from napari_sfh.arrays import keep_freed_memory
-from napari_sfh.jobs import raise_if_cancelled
+from napari_sfh.jobs import limit_algebra_threads, raise_if_cancelled
 from napari_sfh.types import F32, I64, Observation
 
 #: Turns a part of the observation, on the device, into outputs there, tensors (n, ...).
@@ -250,7 +249,7 @@ def _open_batch_pool(most: int) -> Iterator[ThreadPoolExecutor]:
     # torch gives a thread that is new the number of threads that was set last, in whichever thread.
     pool = ThreadPoolExecutor(workers, "napari-sfh inference", initializer=lambda: torch.set_num_threads(1))
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with limit_algebra_threads():
             yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -83,6 +83,11 @@ class LayerStack:
                 return layer
         return None
 
+    def needs_layer(self, data: LayerTuple) -> bool:
+        """Whether `put` will add a layer: there is none of its role and name."""
+        link = get_layer_link(data[1]["metadata"])
+        return link is None or self.find(link.role, link.name) is None
+
     def put(self, data: LayerTuple) -> None:
         """Add a layer, or refresh the one of the same role in place when it has the same shape."""
         link = get_layer_link(data[1]["metadata"])

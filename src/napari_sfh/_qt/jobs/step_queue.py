@@ -23,10 +23,16 @@ class UnpaintedStep:
 
     A layer that is added asks for a scene that is put together anew, and for a painting, at once: all together would
     block the window for the sum of their times.
+
+    Parameters
+    ----------
+    step : callable
+    changes_scene : callable, optional
+        Asked when the step's turn comes: False where no layer will come or go, and the scene stays as it is.
     """
 
-    def __init__(self, step: PaintStep) -> None:
-        self._step = step
+    def __init__(self, step: PaintStep, changes_scene: Callable[[], bool] = lambda: True) -> None:
+        self._step, self.changes_scene = step, changes_scene
 
     def __call__(self) -> None:
         self._step()
@@ -44,7 +50,7 @@ class StepQueue:
     on_rest : callable, optional
         Bound method, called after the last step; it is not kept alive.
     pause : callable, optional
-        Makes a context for an `UnpaintedStep`, which ends when the canvas is painted again.
+        Makes a context for an `UnpaintedStep` that changes the scene; it ends when the canvas is painted again.
     """
 
     def __init__(
@@ -98,7 +104,7 @@ class StepQueue:
         if not self._steps:
             self._timer.stop()
         if isinstance(step, UnpaintedStep):
-            self._paint(False)
+            self._paint(False, step.changes_scene())
             self._timer.start()
         self.stepping = True
         try:
@@ -106,13 +112,13 @@ class StepQueue:
         finally:
             self.stepping = False
 
-    def _paint(self, on: bool) -> None:
+    def _paint(self, on: bool, changes_scene: bool = True) -> None:
         parent = self._timer.parent()
         window = parent.window() if isinstance(parent, QWidget) else None
         canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
         if on:
             self._paused.close()
-        elif not self._dark and self._pause is not None:
+        elif changes_scene and not self._dark and self._pause is not None:
             self._paused.enter_context(self._pause())
         if canvas is not None:
             canvas.setUpdatesEnabled(on)

@@ -25,10 +25,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS
-from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.jobs import ReportProgress, limit_algebra_threads, report_progress
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra
 from napari_sfh.prep.kinematics.stellar_kinematics import StellarKinematics, fill_unfitted_bins
@@ -95,7 +94,7 @@ def fit_fast_kinematics(
     """
     shared, rows = _prepare_basis(data), np.flatnonzero(data.fittable)
     found = np.full((4, data.observed.n_bins), np.nan)
-    with threadpool_limits(1, user_api="blas"):
+    with limit_algebra_threads():
         for start in range(0, rows.size, SPECTRA_AT_ONCE):
             report_progress(Progress("stellar kinematics", start, rows.size), progress, cancel)
             batch = rows[start : start + SPECTRA_AT_ONCE]

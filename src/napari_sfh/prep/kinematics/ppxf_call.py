@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import limit_algebra_threads
 
 #: What to do where pPXF cannot be imported.
 NOT_INSTALLED = "pPXF is not installed: run  pip install ppxf  and start again"
@@ -43,7 +43,7 @@ def run_ppxf(arguments: dict[str, Any], what: str) -> Any:
     from ppxf.ppxf import ppxf
 
     try:
-        with threadpool_limits(1, user_api="blas"):
+        with limit_algebra_threads():
             return ppxf(**arguments)
     except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
         raise ComputeError(f"pPXF failed on {what}: {error}") from error

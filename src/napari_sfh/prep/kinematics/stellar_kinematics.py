@@ -14,11 +14,10 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.jobs import ReportProgress, format_duration, report_progress
+from napari_sfh.jobs import ReportProgress, format_duration, limit_algebra_threads, report_progress
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
 from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra
@@ -185,7 +184,7 @@ def fit_ppxf_kinematics(
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
-    with threadpool_limits(1, user_api="blas"):
+    with limit_algebra_threads():
         for b in range(n):
             report_progress(Progress(stage, b, n), progress, cancel)
             v[b], sigma[b] = fit_row_with_ppxf(data, b)
