@@ -90,7 +90,7 @@ class LateControls(QObject):
 
 
 def make_late_controls(window: QMainWindow) -> LateControls | None:
-    """Have layers of ours that come into a napari window get their controls late; None where it has no such controls."""
+    """Have layers of ours that come into a napari window get their controls late; None where it has none."""
     with suppress(ImportError):
         from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 
