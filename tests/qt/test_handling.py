@@ -458,7 +458,9 @@ def test_a_comparison_and_contours_in_no_workspace_are_asked_about(
     shown: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("napari_sfh._qt.files.propose_keeping", lambda _, __, work: asked.extend(work) or closing.CANCEL)
+    monkeypatch.setattr(
+        "napari_sfh._qt.files.propose_keeping", lambda _, __, work: asked.extend(work) or closing.CANCEL
+    )
     path = write_result(replace(result, name="NGC0001"), tmp_path / "other_sfh.fits")
     shown.tools["composite"].show_contours("AGE_MW")
     shown.tools["compare"].load(path)
