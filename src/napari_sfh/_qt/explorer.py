@@ -90,6 +90,9 @@ class Explorer(ExplorerFrame):
         Given by napari.
     """
 
+    #: Lent to napari's own parts.
+    _lent: tuple[LateControls | None, ReaderTick | None] = None, None
+
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(_EMPTY, viewer.theme)
         self._released = True  # until all is there
@@ -124,7 +127,6 @@ class Explorer(ExplorerFrame):
         self._close_guard = CloseGuard(self, self.may_close, self._leave_window, self.files.regret_discarding)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
-        self._lent: tuple[LateControls | None, ReaderTick | None] = None, None  # to napari's own parts
         for root in (self, self.panel):
             self.guard.protect_fields(root)
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
