@@ -23,6 +23,15 @@ from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_
 
 #: Where a headless run of the mock galaxy writes.
 DEMO_FOLDER = Path("demo-output")
+#: What the drawing of a result's page loads, when it draws at the latest.
+_PAGE_MODULES = (
+    "napari_sfh.batch.result_files",
+    "napari_sfh.figures.files",
+    "napari_sfh.figures.summary",
+    "astropy.visualization.wcsaxes",
+    "matplotlib.backends.backend_agg",
+    "pydantic",
+)
 
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
@@ -311,7 +320,7 @@ def _run_and_save(
     with (
         print_progress(quiet) as progress,
         ThreadPoolExecutor(1) as pool,
-        start_process(["napari_sfh.figures.summary"]) as child,
+        start_process(_PAGE_MODULES) as child,
     ):
         from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
         from napari_sfh.batch.result_files import render_page_of_file, write_galaxy_result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -451,6 +452,30 @@ def test_the_form_names_the_weights_of_a_result_that_is_opened(opened: Any, resu
     opened.open_result(path)
     opened.finish(120)
     assert opened.network.chosen_model == result.model_name
+
+
+def test_a_comparison_and_contours_in_no_workspace_are_asked_about(
+    shown: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "napari_sfh._qt.files.propose_keeping", lambda _, __, work: asked.extend(work) or closing.CANCEL
+    )
+    path = write_result(replace(result, name="NGC0001"), tmp_path / "other_sfh.fits")
+    shown.tools["composite"].show_contours("AGE_MW")
+    shown.tools["compare"].load(path)
+    shown.finish(60)
+    shown.files.open_chosen(path)
+    shown.finish(60)
+    assert [line.split(" of ")[0].split(" with ")[0] for line in asked] == ["contours", "the comparison"]
+    assert shown.session.result is result, "Cancel: nothing was opened"
+    shown.save_workspace(tmp_path / "work.json")
+    shown.finish(60)
+    asked.clear()
+    shown.files.open_chosen(path)
+    shown.finish(60)
+    assert not asked
+    assert shown.session.result.name == "NGC0001"
 
 
 @pytest.mark.parametrize("answer", [closing.CANCEL, closing.DISCARD])

@@ -20,6 +20,7 @@ from smooth_result import make_wcs
 from window_acts import open_explorer
 
 from napari_sfh._qt import contributions
+from napari_sfh._qt.forms import preflight_panel
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
@@ -112,6 +113,25 @@ def test_it_looks_again_when_a_field_changes(qtbot: Any, dock: Any, galaxy: Path
     qtbot.waitUntil(lambda: dock.preflight.found is None, timeout=120_000)
     assert "Redshift: 'fast' is not a number" in dock.preflight.text.text().replace("&#x27;", "'")
     assert dock.preflight.plot.isHidden()
+
+
+def test_it_leaves_a_short_run_alone_and_looks_beside_a_long_one(
+    qtbot: Any, dock: Any, galaxy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock.open_folder(galaxy)
+    looked(qtbot, dock)
+    go_on, shown = threading.Event(), []
+    dock.start(lambda progress, cancel: go_on.wait(120), shown.append, "Run")
+    first = dock.preflight.found
+    dock.data.psf.value = "0.7"
+    qtbot.wait(2 * preflight_panel.SETTLE_MS)
+    assert dock.preflight.found is first
+    monkeypatch.setattr(preflight_panel, "LOOK_PATIENCE_S", 0.0)
+    looked(qtbot, dock)
+    assert dock.preflight.found.facts["psf"] == "0.70 arcsec (given)"
+    assert not shown
+    go_on.set()
+    qtbot.waitUntil(lambda: shown == [True], timeout=60_000)
 
 
 def test_a_bad_cube_is_told(qtbot: Any, dock: Any, galaxy: Path) -> None:

@@ -70,6 +70,9 @@ def test_another_image_is_placed_by_its_own_wcs(sky: SkyGrid) -> None:
 def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from napari_sfh._qt.canvas.sky_axes import LETTER_PX
 
     viewer = make_viewer()
     dock = open_explorer(viewer)
@@ -94,7 +97,19 @@ def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
     before = [word for word in axes.words if word[0] not in "NE"]
     camera.zoom *= 3
     qtbot.waitUntil(lambda: [word for word in axes.words if word[0] not in "NE"] != before)
+    # Far in, the bar is an arcsec long: numbers of RA keep away from it. napari leaves 10 pixels beside it.
     few = len(axes.lines)
+    bar = viewer.canvas.overlays.scale_bar
+    centre, zoom = camera.center, camera.zoom
+    camera.zoom = 0.3 * width
+    qtbot.waitUntil(lambda: bar.length == 1.0)
+    for shift in np.arange(-0.5, 0.5, 0.02):
+        camera.center = (*centre[:-1], centre[-1] + shift)
+        QApplication.processEvents()
+        ends = [x + 0.5 * LETTER_PX * len(text) for text, x, y in axes.words if "h" in text and y > height / 2]
+        assert all(end < width - 10 - camera.zoom for end in ends)
+    camera.center, camera.zoom = centre, zoom
+    QApplication.processEvents()
     QTest.keyClick(native_canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
     assert len(axes.lines) > few, "a grid"
     dock.map.grid.value = True

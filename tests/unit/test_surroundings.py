@@ -45,6 +45,17 @@ def test_a_full_log_ends_no_work(tmp_path: Path) -> None:
     assert (full.returncode, "space" in full.stderr, "Traceback" in full.stderr) == (1, True, False)
 
 
+def test_cycles_are_looked_for_seldom_and_not_at_the_end() -> None:
+    script = (
+        "import atexit, gc; from napari_sfh.console import run_command; usual = gc.get_threshold(); "
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000)); "
+        "run_command(lambda: print(gc.get_threshold()[0] > 10 * usual[0], gc.isenabled()), 'prog', ''); "
+        "print(gc.get_threshold() == usual, gc.get_freeze_count())"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["True", "True", "True", "0", "True"]
+
+
 def test_a_reader_that_has_gone_is_told() -> None:
     command = "lambda: [print('x' * 1000) for _ in range(1000)] and None"
     ended = run_python(command, '"$@" | true; exit ${PIPESTATUS[0]}')

@@ -22,7 +22,7 @@ from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
-from napari_sfh._qt.docks.late_controls import make_late_controls
+from napari_sfh._qt.docks.late_controls import LateControls, make_late_controls
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.docks.tour import Tour, describe_window, is_tour_due
 from napari_sfh._qt.docks.undo_keys import UndoKeys
@@ -47,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import ForeignLayers, set_own_reader, set_reader_preset
+from napari_sfh._qt.napari_files import ForeignLayers, ReaderTick, set_own_reader, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -92,6 +92,9 @@ class Explorer(ExplorerFrame):
         Given by napari.
     """
 
+    #: Lent to napari's own parts.
+    _lent: tuple[LateControls | None, ReaderTick | None] = None, None
+
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(_EMPTY, viewer.theme)
         self._released = True  # until all is there
@@ -99,7 +102,7 @@ class Explorer(ExplorerFrame):
         self.session = Session()
         self._means = RegionMeans(self.session)
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
-        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
+        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme, lambda: self.work.pending)
         self.stack = LayerStack(viewer, self.session)
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
@@ -539,8 +542,7 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
-            make_late_controls(window)
-            set_own_reader(window)
+            self._lent = make_late_controls(window), set_own_reader(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:
@@ -586,7 +588,7 @@ class Explorer(ExplorerFrame):
         self.catalogue.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
         self.docks.release()
-        for part in (self._tabs, self._fit):
+        for part in (self._tabs, self._fit, *self._lent):
             if part is not None:
                 part.release()
         self.panel.deleteLater()

@@ -4,6 +4,7 @@ whatever is ours by its content; what another reader made of a file of ours is t
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,17 @@ class ReaderTick(QObject):
                 if button.text() == PLUGIN and describe_own_file(path):
                     button.setChecked(True)
 
+    def release(self) -> None:
+        """Leave the questions as they are."""
+        with suppress(RuntimeError):  # it may have gone with its window
+            self._asker.removeEventFilter(self)
+            self.deleteLater()
 
-def set_own_reader(window: QMainWindow) -> None:
-    """Have `ReaderTick` watch a napari window, once."""
+
+def set_own_reader(window: QMainWindow) -> ReaderTick | None:
+    """Have `ReaderTick` watch a napari window; None where it has no such questions."""
     asker = getattr(window, "_qt_viewer", None)
-    if asker is not None and asker.findChild(ReaderTick) is None:
-        ReaderTick(asker)
+    return None if asker is None else ReaderTick(asker)
 
 
 class ForeignLayers:

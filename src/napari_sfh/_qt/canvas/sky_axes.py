@@ -32,6 +32,8 @@ TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 6.5
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
 _COMPASS_PX, _LEGEND_PX, LETTER_PX = 110.0, 230.0, 7.0
+#: From the right edge to the scale bar, and from there to the next number; pixels.
+BAR_GAP_PX = 45.0
 #: Shifts of the halo behind the words.
 _HALO_PX = ((-1.2, -1.2), (-1.2, 1.2), (1.2, -1.2), (1.2, 1.2))
 #: A text and its middle (x, y).
@@ -196,6 +198,8 @@ class SkyFrame:
         centre, zoom = np.array(camera.center[-2:]), float(camera.zoom)
         half = np.array([height, width]) / 2 / zoom
         most = max(2, int(width / _APART_PX[0])), max(2, int(height / _APART_PX[1]))
+        # The scale bar is as wide as napari likes, or has a length of its own.
+        right = max(_RIGHT_PX, float(self._viewer.canvas.overlays.scale_bar.length or 0.0) * zoom + BAR_GAP_PX)
         lines, faint = [], []
         numbers: dict[str, list[list[Word | None]]] = {"RA": [], "Dec": []}
         for tick in list_sky_ticks(self._session.sky, centre - half, centre + half, most):
@@ -204,7 +208,7 @@ class SkyFrame:
             if self.style == "grid":
                 lines += list(np.stack([path[:-1], path[1:]], axis=1))
                 faint += [True] * (len(path) - 1)
-            ticks, at_edges = _draw_ticks(tick.axis, tick.text, path, width, height)
+            ticks, at_edges = _draw_ticks(tick.axis, tick.text, path, width, height, right)
             lines += ticks
             faint += [False] * len(ticks)
             numbers[tick.axis].append(at_edges)
@@ -214,14 +218,14 @@ class SkyFrame:
 
 
 def _draw_ticks(
-    axis: str, text: str, path: NDArray[np.float64], width: float, height: float
+    axis: str, text: str, path: NDArray[np.float64], width: float, height: float, right: float
 ) -> tuple[list[NDArray[np.float64]], list[Word | None]]:
     """Ticks of a line of the sky (m, 2) at both edges that it meets; its number at each, None where it has no room."""
     ticks: list[NDArray[np.float64]] = []
     words: list[Word | None] = []
     half, is_dec = 0.5 * LETTER_PX * len(text), axis == "Dec"
     # Each edge with the way inwards, and the ends of what other overlays leave of it: left and right, bottom and top.
-    edges = [(height, -1, _LEFT_PX + half, width - _RIGHT_PX - half), (0.0, 1, _LEGEND_PX + half, width - 4.0 - half)]
+    edges = [(height, -1, _LEFT_PX + half, width - right - half), (0.0, 1, _LEGEND_PX + half, width - 4.0 - half)]
     if is_dec:
         edges = [(0.0, 1, _TOP_PX, height - _BOTTOM_PX - 10), (width, -1, 14.0, height - _COMPASS_PX)]
     order = slice(None) if is_dec else slice(None, None, -1)

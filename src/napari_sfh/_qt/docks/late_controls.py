@@ -56,21 +56,44 @@ class LateControls(QObject):
             self._timer.start()
 
     def _make_selected(self) -> None:
+        self._make(self._container.viewer.layers.selection.active)
+
+    def _make(self, layer: Any) -> None:
         container = self._container
-        layer = container.viewer.layers.selection.active
         unmade = container.widgets.get(layer)
         if isinstance(unmade, _Unmade):
             container._add(Event("inserted", value=layer))
-            container.setCurrentWidget(container.widgets.get(layer, container.empty_widget))
+            if container.currentWidget() is unmade:
+                container.setCurrentWidget(container.widgets.get(layer, container.empty_widget))
             container.removeWidget(unmade)
             unmade.deleteLater()
 
+    def release(self) -> None:
+        """Leave the layers to napari, whose controls are made for all that have none, one a turn."""
+        layers = self._container.viewer.layers
+        layers.events.inserted.disconnect(self._add)
+        layers.selection.events.changed.disconnect(self._look)
+        layers.events.inserted.connect(self._container._add)
+        with suppress(RuntimeError):  # it may have gone with its window
+            self._timer.timeout.disconnect(self._make_selected)
+            self._timer.timeout.connect(self._make_next)
+            self._timer.setSingleShot(False)
+            self._timer.start()
 
-def make_late_controls(window: QMainWindow) -> None:
-    """Have layers of ours that come into a napari window get their controls late, from now on."""
+    def _make_next(self) -> None:
+        for layer, widget in self._container.widgets.items():
+            if isinstance(widget, _Unmade):
+                self._make(layer)
+                return
+        self._timer.stop()
+        self.deleteLater()
+
+
+def make_late_controls(window: QMainWindow) -> LateControls | None:
+    """Have layers of ours that come into a napari window get their controls late; None where it has none."""
     with suppress(ImportError):
         from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 
         for container in window.findChildren(QtLayerControlsContainer):
-            if container.findChild(LateControls) is None:
-                LateControls(container)
+            return LateControls(container)
+    return None

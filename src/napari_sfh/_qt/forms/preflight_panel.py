@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -22,6 +23,8 @@ from napari_sfh.types import F64, Progress
 
 #: Milliseconds without a change of the forms after which the files are looked at again.
 SETTLE_MS = 400
+#: Seconds for which work that goes on is waited for: a short run is over then, a long one goes on beside the look.
+LOOK_PATIENCE_S = 30.0
 _HEIGHT = 190
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
@@ -89,10 +92,15 @@ class PreflightPanel(QWidget):
         With ``container`` and ``values()``.
     theme : str
         Id of napari's theme.
+    is_busy : callable
+        Whether work goes on that is over sooner if it is left alone; it is waited for, a while.
     """
 
-    def __init__(self, data: Any, binning: Any, network: Any, theme: str) -> None:
+    def __init__(
+        self, data: Any, binning: Any, network: Any, theme: str, is_busy: Callable[[], bool] = lambda: False
+    ) -> None:
         super().__init__()
+        self._is_busy, self._asked = is_busy, 0.0
         self._forms = (data, binning, network)
         self._problems: tuple[str, ...] = ()
         self._again = False
@@ -123,7 +131,7 @@ class PreflightPanel(QWidget):
             What was found when the folder was searched; shown as long as these files are in the forms.
         """
         self._problems = tuple(problems)
-        self._settle.start()
+        self._look_soon()
 
     @property
     def up_to_date(self) -> bool:
@@ -146,9 +154,16 @@ class PreflightPanel(QWidget):
     def _changed(self, _: object = None) -> None:
         # A search's findings hold for the files that it found.
         self._problems = ()
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        self._asked = time.monotonic()
         self._settle.start()
 
     def _start(self) -> None:
+        if self._is_busy() and time.monotonic() < self._asked + LOOK_PATIENCE_S:
+            self._settle.start()
+            return
         if self.job.running:
             self._again = True
             self.job.stop()

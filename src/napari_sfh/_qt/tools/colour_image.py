@@ -509,6 +509,11 @@ class ColourImageTool(Tool):
         for widget in (self.form.show, self.form.contours, self.form.levels, self.form.save):
             widget.enabled = not busy
 
+    def list_work(self) -> dict[str, object]:
+        """The contours, with the levels that were chosen for them."""
+        drawn = self.contours
+        return {} if drawn is None else {f"contours of {drawn.title}": tuple(drawn.levels)}
+
     def state(self) -> dict[str, Any]:
         """The form, and the mosaics that are shown."""
         layer = self.layer

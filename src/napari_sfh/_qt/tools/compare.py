@@ -345,6 +345,12 @@ class ComparisonTool(DockTool):
         if self.dock is not None:
             self.dock.enable(not busy and self.comparison is not None)
 
+    def list_work(self) -> dict[str, object]:
+        """The comparison: a large answer takes a while to match."""
+        if self.comparison is None:
+            return {}
+        return {f"the comparison with {self.comparison.other.name}": str(self.source or TRUTH)}
+
     def state(self) -> dict[str, Any]:
         """The form; what is compared (None: nothing), and how its SFHs are drawn."""
         loaded = None if self.comparison is None else self.source or TRUTH
