@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
@@ -73,6 +73,8 @@ _EMPTY = (
 )
 #: Milliseconds after the dock came into the window until the weights are read.
 FIRST_PAINT_MS = 150
+#: Milliseconds between two looks of a script that waits, where no event wakes it.
+_LOOK_MS = 20
 WORKING = "Working; the window stays usable."
 #: What the dock says while there is nothing else to say.
 _STATES = (_EMPTY, READY, READY_NOTED, WORKING)
@@ -265,11 +267,12 @@ class Explorer(ExplorerFrame):
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
+        waker = QTimer()  # what ends in a thread may send no event
+        waker.start(_LOOK_MS)
         while self.work.pending or self.tools.working or self._means.running:
             if time.monotonic() > end:
                 return False
-            QApplication.processEvents()
-            time.sleep(0.005)
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
         QApplication.processEvents()
         return True
 
