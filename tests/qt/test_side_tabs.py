@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
+from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QListView, QSlider, QStackedWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QListView, QMainWindow, QSlider, QStackedWidget
 from window_acts import native_canvas, window
 
+from napari_sfh._qt.docks.late_controls import make_late_controls
 from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
 from napari_sfh.types import Result
 
@@ -86,6 +89,17 @@ def test_a_layer_that_is_clicked_in_the_list_has_its_controls_and_others_wait_fo
     for each in (own, layer):
         viewer.layers.remove(each)
         assert each not in controls.widgets
+
+
+def test_controls_come_as_ever_where_napari_has_other_names(qtbot: Any) -> None:
+    win, model = QMainWindow(), ViewerModel()
+    qtbot.addWidget(win)
+    controls = QtLayerControlsContainer(model)
+    win.setCentralWidget(controls)
+    del controls.empty_widget
+    assert make_late_controls(win) is None
+    layer = model.add_image(np.zeros((4, 4)))
+    assert controls.widgets[layer].layer == layer
 
 
 def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(qtbot: Any, shown: Any) -> None:

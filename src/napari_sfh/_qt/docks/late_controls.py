@@ -33,6 +33,7 @@ class LateControls(QObject):
         super().__init__(container)
         self._container = container
         layers = container.viewer.layers
+        _ = container.widgets, container.empty_widget
         layers.events.inserted.disconnect(container._add)
         layers.events.inserted.connect(self._add)
         layers.selection.events.changed.connect(self._look)
@@ -91,7 +92,8 @@ class LateControls(QObject):
 
 def make_late_controls(window: QMainWindow) -> LateControls | None:
     """Have layers of ours that come into a napari window get their controls late; None where it has none."""
-    with suppress(ImportError):
+    # Names that napari keeps to itself: where another version lacks them, controls come as ever.
+    with suppress(ImportError, AttributeError, TypeError, ValueError):
         from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 
         for container in window.findChildren(QtLayerControlsContainer):
