@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari._app_model import get_app_model
-from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -91,10 +90,11 @@ def test_a_layer_that_is_clicked_in_the_list_has_its_controls_and_others_wait_fo
         assert each not in controls.widgets
 
 
-def test_controls_come_as_ever_where_napari_has_other_names(qtbot: Any) -> None:
+def test_controls_come_as_ever_where_napari_has_other_names(qtbot: Any, shown: Any) -> None:
+    theirs = next(s for s in window(shown.viewer).findChildren(QStackedWidget) if hasattr(s, "empty_widget"))
     win, model = QMainWindow(), ViewerModel()
     qtbot.addWidget(win)
-    controls = QtLayerControlsContainer(model)
+    controls = type(theirs)(model)
     win.setCentralWidget(controls)
     del controls.empty_widget
     assert make_late_controls(win) is None
