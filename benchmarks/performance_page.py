@@ -120,7 +120,8 @@ def _format_goals(figures: Path) -> str:
 
 
 def _name_measurement(part: dict[str, Any]) -> str:
-    return f"Measured on {part['machine']}; code at {part['commit']}; load when it ended: {part['load_after']}."
+    pace = f"; {part['pace']} products of 512 x 512 matrices a second, one thread" if "pace" in part else ""
+    return f"Measured on {part['machine']}{pace}; code at {part['commit']}; load when it ended: {part['load_after']}."
 
 
 def _format_profiles(part: dict[str, Any] | None) -> str:

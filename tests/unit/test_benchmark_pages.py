@@ -101,7 +101,7 @@ def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
 
 def test_page_tells_which_goals_are_reached(monkeypatch, tmp_path):
     page = load_benchmark("performance_page", monkeypatch)
-    about = {"machine": "a machine", "commit": "abc", "load_after": 0.1}
+    about = {"machine": "a machine", "commit": "abc", "load_after": 0.1, "pace": 480}
     rate = {"what": "points", "goal": 100.0, "unit": "bins/s", "more_is_better": True, "values": [90.0]}
     wait = {"what": "start", "goal": 3.0, "unit": "s", "more_is_better": False, "values": [4.0, 2.5, 2.0]}
     slow = wait | {"what": "maps", "values": [6.0]}
@@ -110,6 +110,7 @@ def test_page_tells_which_goals_are_reached(monkeypatch, tmp_path):
     (tmp_path / "results").mkdir()
     page.write_page(make_figures(), tmp_path / "results" / "p.md")
     text = (tmp_path / "results" / "p.md").read_text()
+    assert "Measured on a machine; 480 products of 512 x 512 matrices a second, one thread; code at abc;" in text
     assert "| points | 100 bins/s | 90 bins/s | no, 0.90 of it |" in text
     assert "| start | 3 s | 2.5 s (best of 3: 2) | yes |" in text
     assert "| maps | 3 s | 6 s | no, 2.00 of it |" in text
