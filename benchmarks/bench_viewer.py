@@ -63,7 +63,7 @@ def timed_click(viewer: Any, dock: Any, painted: Painted, bin_id: int) -> tuple[
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
 
-    from conftest import bin_world, native_canvas, screen_point
+    from window_acts import bin_world, native_canvas, screen_point
 
     point = screen_point(viewer, bin_world(dock.session, bin_id))
     QTest.mouseMove(native_canvas(viewer), point)
@@ -175,7 +175,7 @@ def timed(act: Any, done: Any) -> tuple[float, float]:
 
 def timed_lasso(viewer: Any, dock: Any, painted: Painted, size: float) -> tuple[float, float]:
     """Of a square lasso, from its release until the plots show the region's mean."""
-    from conftest import drag, native_canvas, screen_point, send_mouse
+    from window_acts import drag, native_canvas, screen_point, send_mouse
 
     ny, nx = dock.session.result.bins.bin_id.shape
     corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -0.9]]) * size
@@ -278,7 +278,7 @@ def main() -> None:
     import napari
     from big_result import big_result
 
-    from conftest import open_explorer, window
+    from window_acts import open_explorer, window
     from napari_sfh.io.results import read_result
 
     viewer = napari.Viewer(show=True)

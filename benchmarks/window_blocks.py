@@ -75,7 +75,7 @@ def walk_through(result: Any, profiles: Path | None) -> dict[str, list[Block]]:
     import napari
     from test_walk import do_all
 
-    from conftest import open_explorer, window
+    from window_acts import open_explorer, window
     from napari_sfh import demo
     from napari_sfh.io.identify import find_galaxy_files
 

@@ -1,6 +1,7 @@
 """What the benchmarks write: every figure of docs/results/performance.md comes from the measured ones."""
 
 import importlib.util
+import ast
 import json
 import sys
 from pathlib import Path
@@ -180,3 +181,18 @@ def test_field_page_adds_the_stages_and_plans_a_survey(monkeypatch, tmp_path):
     assert "each cube is read 0.50 times" in text
     assert "| results | 500 GB |" in text
     assert "| the network's share | 20%" in text
+
+
+def test_benchmarks_find_what_they_take_from_the_tests():
+    tests = {path.stem: path for path in (ROOT / "tests").rglob("*.py")}
+    taken = [
+        (path.name, node.module, alias.name)
+        for path in (ROOT / "benchmarks").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in tests
+        for alias in node.names
+    ]
+    assert len(taken) > 5
+    for benchmark, module, name in taken:
+        there = {getattr(node, "name", None) for node in ast.parse(tests[module].read_text(encoding="utf-8")).body}
+        assert name in there, (benchmark, module, name)
