@@ -62,7 +62,6 @@ def timed_click(viewer: Any, dock: Any, painted: Painted, bin_id: int) -> tuple[
     """Milliseconds from the press of the mouse to both painted: wall clock, CPU of the main thread."""
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
-
     from window_acts import bin_world, native_canvas, screen_point
 
     point = screen_point(viewer, bin_world(dock.session, bin_id))
@@ -277,8 +276,8 @@ def main() -> None:
     options = parser.parse_args()
     import napari
     from big_result import big_result
-
     from window_acts import open_explorer, window
+
     from napari_sfh.io.results import read_result
 
     viewer = napari.Viewer(show=True)

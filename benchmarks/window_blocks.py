@@ -74,8 +74,8 @@ def walk_through(result: Any, profiles: Path | None) -> dict[str, list[Block]]:
     """All acts on one result in a window of its own."""
     import napari
     from test_walk import do_all
-
     from window_acts import open_explorer, window
+
     from napari_sfh import demo
     from napari_sfh.io.identify import find_galaxy_files
 

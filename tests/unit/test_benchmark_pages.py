@@ -1,7 +1,7 @@
 """What the benchmarks write: every figure of docs/results/performance.md comes from the measured ones."""
 
-import importlib.util
 import ast
+import importlib.util
 import json
 import sys
 from pathlib import Path
