@@ -184,10 +184,10 @@ def test_field_page_adds_the_stages_and_plans_a_survey(monkeypatch, tmp_path):
 
 
 def test_benchmarks_find_what_they_take_from_the_tests():
-    tests = {path.stem: path for path in (ROOT / "tests").rglob("*.py")}
+    tests = {path.stem: path for path in (FOLDER.parent / "tests").rglob("*.py")}
     taken = [
         (path.name, node.module, alias.name)
-        for path in (ROOT / "benchmarks").glob("*.py")
+        for path in FOLDER.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and node.module in tests
         for alias in node.names
