@@ -150,7 +150,7 @@ class LayerLegends:
         self._viewer = viewer
         self._layers: list[Any] = []
         self.overlay = MapLegend(visible=True)
-        self.set_attached(True)
+        viewer.canvas.overlays[LEGEND_OVERLAY] = self.overlay
 
     def follow(self, layers: Sequence[Any]) -> None:
         """Describe these layers, in the order of the grid's cells, and their changes."""
@@ -167,19 +167,12 @@ class LayerLegends:
     def _refresh(self, _: Any = None) -> None:
         self.overlay.set_contents([describe_layer(layer) for layer in self._layers])
 
-    def set_attached(self, on: bool) -> None:
-        """Put the overlay on the canvas, or take it off while there is much else to do."""
-        if on:
-            self._viewer.canvas.overlays[LEGEND_OVERLAY] = self.overlay
-        else:
-            self._viewer.canvas.overlays.pop(LEGEND_OVERLAY, None)
-
     def release(self) -> None:
         """Take the overlay out of the viewer; napari's own title and colorbar take its place on what is shown."""
         left = self._layers
         self.follow([])
         self.overlay.visible = False
-        self.set_attached(False)
+        self._viewer.canvas.overlays.pop(LEGEND_OVERLAY, None)
         for layer in left:
             layer.colorbar.visible = layer.name_overlay.visible = True
 

@@ -226,15 +226,6 @@ class LayerStack:
         with self.display.hold():
             self.put(data)
 
-    def list_grid_steps(self, make_views: Callable[[], None] | None = None) -> list[Callable[[], object]]:
-        """The grid of maps in steps: legends and outlines of four cells cost as much as their maps.
-
-        ``make_views`` is called when there are cells: see `make_grid_views`.
-        """
-        parts = self.legends.set_attached, self.marks.set_attached
-        without, with_them = ([partial(attach, on) for attach in parts] for on in (False, True))
-        return [*without, *self.display.list_grid_steps(make_views), *with_them]
-
     def remove_layers(self, role: str, keep: str | None = None) -> None:
         """Take the layers of a role away, but the one named ``keep``."""
         for layer in list(self._viewer.layers):

@@ -54,15 +54,3 @@ class SceneBatch:
             return
         with self.hold():
             yield
-
-
-def make_grid_views(window: Any) -> None:
-    """Have napari make the views of a grid now, where the canvas takes its change over later.
-
-    Both in one turn of the event loop would block it: the views cost as much as all else of four maps. A napari
-    without these names makes them as ever.
-    """
-    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
-    make = getattr(canvas, "_init_or_update_grid", None)
-    if make is not None:
-        make()

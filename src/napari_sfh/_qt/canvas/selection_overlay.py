@@ -176,7 +176,7 @@ class SelectionMarks:
         self._outline: tuple[NDArray[np.float64], list[str]] = (np.empty((0, 2, 2)), [])
         self._cross = np.empty((0, 2, 2))
         self.overlay = BinLines(visible=True)
-        self.set_attached(True)
+        viewer.scene.overlays[SELECTION_OVERLAY] = self.overlay
 
     def set_outline(self, segments: NDArray[np.float64], colors: list[str]) -> None:
         """Outline bins: pieces (n, 2, 2) in arcsec, a colour each."""
@@ -198,14 +198,7 @@ class SelectionMarks:
         segments, colors = self._outline
         self.overlay.set_lines(np.concatenate([segments, self._cross]), [*colors, *["white"] * len(self._cross)])
 
-    def set_attached(self, on: bool) -> None:
-        """Put the overlay on the canvas, or take it off while there is much else to do."""
-        if on:
-            self._viewer.scene.overlays[SELECTION_OVERLAY] = self.overlay
-        else:
-            self._viewer.scene.overlays.pop(SELECTION_OVERLAY, None)
-
     def release(self) -> None:
         """Take the overlay out of the viewer."""
         self.overlay.visible = False
-        self.set_attached(False)
+        self._viewer.scene.overlays.pop(SELECTION_OVERLAY, None)

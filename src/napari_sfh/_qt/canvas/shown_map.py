@@ -113,10 +113,8 @@ class CanvasDisplay:
             self._fill_cells()
             return
         with self._arrange():
-            if self._cells_open or self.put_away:
-                with self._scene.hold():
-                    self._end_grid(shown)
-                    self._bring_back()
+            if self._cells_open:
+                self._end_grid(shown)
             layer = None if shown == NOTHING else self._make_ready(shown)
             if layer is not None and not layer.visible:
                 layer.visible = True
@@ -155,19 +153,11 @@ class CanvasDisplay:
 
     # -- the grid ----------------------------------------------------------------------------------------------
 
-    def list_grid_steps(self, make_views: Callable[[], None] | None = None) -> list[Callable[[], None]]:
-        """What makes the grid, in steps that fit a turn of the event loop each: empty cells, then their maps.
+    def list_grid_steps(self) -> list[Callable[[], None]]:
+        """What makes the grid, in steps that fit a turn of the event loop each: empty cells, then their maps."""
+        return self._promise(self._open_cells, self._fill_cells)
 
-        ``make_views`` is called when there are cells: see `make_grid_views`.
-        """
-        return self._promise(partial(self._open_cells, make_views), self._fill_cells)
-
-    def list_single_steps(self) -> list[Callable[[], None]]:
-        """What ends the grid, in such steps: one view again with what was shown before, then what was put away."""
-        before = self._before_grid
-        return self._promise(partial(self._end_grid, before), partial(self.show, before))
-
-    def _open_cells(self, make_views: Callable[[], None] | None = None) -> None:
+    def _open_cells(self) -> None:
         """Cells for the main maps; what is shown stands in the first one, so that no legend is made for another yet."""
         if self.is_grid or not self.main_maps:
             return
@@ -180,8 +170,6 @@ class CanvasDisplay:
                 grid.stride, grid.shape = -ALL_LAYERS, GRID_SHAPES[len(self.main_maps)]
             self._cells_open = True
             grid.enabled = True
-        if make_views is not None:
-            make_views()
 
     def _fill_cells(self) -> None:
         if not self._cells_open:
@@ -190,7 +178,6 @@ class CanvasDisplay:
         maps = [layer for name in self.main_maps if (layer := self.find_layer(Shown("map", name))) is not None]
         if len(maps) != len(self.main_maps):
             self._end_grid(before)
-            self._bring_back()
             return
         # The canvas puts its scene together once, after all changes.
         with self._arrange(), self._scene.hold():
@@ -216,27 +203,21 @@ class CanvasDisplay:
                 layers.move(layers.index(layer), len(layers))
 
     def _end_grid(self, then: Shown) -> None:
-        """One view again; the caller brings back what was put away, and shows one map or none."""
-        if not self._cells_open:
-            return
+        """One view again, with what was hidden for the grid; the caller shows one map or none."""
         self._cells_open = False
         grid = self._viewer.canvas.grid
-        with self._arrange(), self._scene.hold():
+        with self._scene.hold():
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = self._users_grid
             grid.enabled = False
-            first = self.find_layer(then)
-            for layer in self._exclusive_layers():
-                layer.visible = layer is first
-        self._viewer.reset_view()
-
-    def _bring_back(self) -> None:
-        """Show again what was hidden for the grid."""
-        with self._arrange():
             for layer in self.put_away:
                 if layer in self._viewer.layers:
                     layer.visible = True
             self.put_away = []
+            first = self.find_layer(then)
+            for layer in self._exclusive_layers():
+                layer.visible = layer is first
+        self._viewer.reset_view()
 
     # -- what the user does to the layers ----------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
-from napari_sfh._qt.canvas.scene_batch import make_grid_views
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, TYPED, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
@@ -476,9 +475,8 @@ class MapTool(Tool):
             with self.form.grid.changed.blocked():
                 self.form.grid.value = False
             return
-        stack, window = self.host.stack, self.widget.window()
-        steps = stack.list_grid_steps(partial(make_grid_views, window)) if on else stack.display.list_single_steps()
-        self.do_unpainted(*steps)
+        display = self.host.stack.display
+        self.do_unpainted(*(display.list_grid_steps() if on else [partial(display.toggle_grid, False)]))
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:
