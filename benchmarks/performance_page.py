@@ -31,15 +31,15 @@ max-pooling with indices) and in page faults of fresh arrays. `model/fast_convol
 the batch innermost; `keep_freed_memory` lets the process keep its arrays. New noise and encoding are the rest of a
 step.
 
-On an H100 the network's steps are one CUDA graph each, and its epochs take three seconds. The posterior's flow is what
-takes time there: a step is 3 249 operations that are begun one by one, 36 ms, as long as on one core of a processor.
+On an H100 an epoch of the network takes three seconds. The posterior's flow is what takes time there: a step is
+thousands of small operations, begun one by one (at most 40 ms), about as long as on one core of a processor.
 
 ## Where a GPU's time goes
 
 Of the 85 ms that an H100 computes for 65 536 points, 20 copy spectra to it and 14 are matrix products; the rest streams
 through its memory. Of 358 ms for 8 192 posteriors of 1 000 draws, arithmetic by element (splines, couplings) takes
-nearly half, cumulative sums and sorting a fifth, products 50 ms. Products in half precision would gain a tenth at most,
-and numbers would move by more than 1e-4: single precision stays.
+nearly half, cumulative sums and sorting a fifth, products 50 ms. Half precision in the products would gain a sixth at
+most, and cost digits: they stay in single precision.
 """
 _OTHERS = """
 ## Measured by other benchmarks

@@ -5,6 +5,7 @@ What is written for tensors of any device is tested with tensors of the processo
 
 import copy
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -138,6 +139,17 @@ def test_rows_of_any_layout_are_gathered():
     for kind in (array, array.astype(np.float32), array.astype(np.float64)[:, ::-1][:, ::-1]):
         np.testing.assert_array_equal(batches.collect_rows(kind, rows, False).numpy(), array[rows])
     assert batches.collect_rows(array > 3, rows, False).dtype == torch.bool
+
+
+def test_readers_gather_large_rows_side_by_side():
+    array = np.random.default_rng(0).normal(size=(6, 3 << 19)).astype(np.float32)  # a row is more than one piece
+    rows = np.array([4, 0, 5, 2, 2])
+    with ThreadPoolExecutor(3) as readers:
+        found = [batches.collect_rows(kind, rows, False, readers) for kind in (array, array.astype(">f8"))]
+        with pytest.raises(IndexError):
+            batches.collect_rows(array.astype(">f8"), np.array([0, 9]), False, readers)
+    for each in found:
+        np.testing.assert_array_equal(each.numpy(), array[rows])
 
 
 @on_each

@@ -30,7 +30,7 @@ from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
-from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.jobs import ReportProgress, limit_algebra_threads, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import draw_parameters
@@ -458,12 +458,10 @@ def _run_jobs(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) 
 
         yield from write_shards_on_cluster(write_shard, jobs, scheduler)
         return
-    from threadpoolctl import threadpool_limits
-
     # One core per chunk: numpy releases the lock in products, exponentials and random numbers, and the rounding of a
     # product would depend on how many threads shared it.
     keep_freed_memory(*_KEPT_FOR_CHUNKS)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+    with limit_algebra_threads(), ThreadPoolExecutor(workers) as pool:
         pending: dict[Future[dict[str, Any]], int] = {}
         queue = iter(jobs)
         try:

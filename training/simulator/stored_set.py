@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
+from napari_sfh.jobs import limit_algebra_threads
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator import simulation
 from napari_sfh.training.simulator.labels import Labels
@@ -154,7 +154,7 @@ def stream_batches(
         return data, labels
 
     # numpy's matrix products stay on one core each as long as the stream is open; torch is not touched.
-    with threadpool_limits(1, user_api="blas"):
+    with limit_algebra_threads():
         yield from prefetch_in_threads(make, count(first), ahead)
 
 
