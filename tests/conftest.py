@@ -59,6 +59,28 @@ def small_summary_pages() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def small_learning_curves() -> Iterator[None]:
+    """The picture of its losses that every training leaves takes as long as that of a toy: half is layout and size."""
+    module = sys.modules.get("napari_sfh.training.fitting.learning_curve")
+    if module is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Figure", lambda **_: make_small(figsize=(2.0, 1.5)))
+        yield
+
+
+def make_small(**options: Any) -> Any:
+    """A figure that is saved in few pixels, whatever is asked for."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(**options)
+    save = figure.savefig
+    figure.savefig = lambda fname, dpi: save(fname, dpi=40)  # type: ignore[method-assign]
+    return figure
+
+
 @pytest.fixture
 def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn once and small, as PNG whatever their file is called, for tests that save many by the way."""

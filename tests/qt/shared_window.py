@@ -48,7 +48,7 @@ _VALUES: tuple[tuple[type, Any], ...] = (
 
 
 #: So many windows end until the garbage of all is looked for: a full pass takes as long as a window.
-SWEEP_WINDOWS = 10
+SWEEP_WINDOWS = 25
 _ended = itertools.count(1)
 
 

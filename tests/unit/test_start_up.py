@@ -3,6 +3,7 @@
 Commands are stopped by input that does not exist, after their imports and before their work.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -66,7 +67,10 @@ for line in sys.stdin.read().splitlines():
 def list_heavy_imports(*lines):
     """The heavy modules that are there after each command line, done by one interpreter."""
     command = [sys.executable, "-c", CODE, ",".join(HEAVY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, input="\n".join(map("\t".join, lines)))
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")  # where there is one, doctor opens a window elsewhere
+    around = {key: value for key, value in os.environ.items() if key not in screens}
+    told = "\n".join(map("\t".join, lines))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, input=told, env=around)
     return [set(line.split()) for line in done.stdout.split("\n")[: len(lines)]]
 
 
