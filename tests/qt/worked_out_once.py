@@ -1,4 +1,4 @@
-"""What napari and VisPy work out anew for every window, worked out once in a run of the tests: the answers are the same.
+"""What napari and VisPy work out anew for every window, worked out once in a run of the tests: it is the same.
 
 A window with a result costs three seconds of processor, and a tenth of that is to find the variables of the same few
 shaders, to blur the same few letters, and to read the signatures of the same listeners.
@@ -7,6 +7,7 @@ shaders, to blur the same few letters, and to read the signatures of the same li
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import pytest
 @contextmanager
 def working_out_once() -> Iterator[None]:
     """Remember as long as the context lasts."""
-    from napari.utils.events.event import EventEmitter
+    from napari.utils.events import event
     from vispy.gloo import program
     from vispy.visuals.text.text import SDFRendererCPU
 
@@ -27,7 +28,8 @@ def working_out_once() -> Iterator[None]:
         regular = {**vars(re), "sub": functools.cache(re.sub), "finditer": functools.cache(list_matches)}
         patch.setattr(program, "re", SimpleNamespace(**regular))
         patch.setattr(SDFRendererCPU, "render_to_texture", render_once(SDFRendererCPU.render_to_texture))
-        patch.setattr(EventEmitter, "_check_signature", staticmethod(check_once(EventEmitter._check_signature)))
+        inspected = {**vars(inspect), "signature": read_once(inspect.signature)}
+        patch.setattr(event, "inspect", SimpleNamespace(**inspected))
         yield
 
 
@@ -61,18 +63,18 @@ class KeptTexture:
         self.values = values
 
 
-def check_once(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether a listener takes the event depends on its function and on whether that is bound."""
-    checked: dict[Any, bool] = {}
+def read_once(read: Callable[[Any], inspect.Signature]) -> Callable[[Any], inspect.Signature]:
+    """What a listener takes depends on its function's code, on how many defaults it has, and on whether it is bound."""
+    signatures: dict[Any, inspect.Signature] = {}
 
-    def check_signature(listener: Any) -> bool:
+    def signature(listener: Any) -> inspect.Signature:
         function = getattr(listener, "__func__", None) or listener
         code = getattr(function, "__code__", None)
         if code is None or hasattr(function, "__wrapped__") or hasattr(function, "__signature__"):
-            return check(listener)
+            return read(listener)
         kind = code, len(function.__defaults__ or ()), function is listener
-        if kind not in checked:
-            checked[kind] = check(listener)
-        return checked[kind]
+        if kind not in signatures:
+            signatures[kind] = read(listener)
+        return signatures[kind]
 
-    return check_signature
+    return signature

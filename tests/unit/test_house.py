@@ -25,12 +25,6 @@ def test_import_loads_neither_torch_nor_qt():
     assert out.stdout.strip() == ""
 
 
-def test_command_line_without_a_window_never_imports_qt():
-    code = "import sys, napari_sfh.cli, napari_sfh.demo, napari_sfh.figures.summary; print('qtpy' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "False"
-
-
 def test_every_public_name_loads():
     for name in napari_sfh.__all__:
         assert getattr(napari_sfh, name) is not None

@@ -6,8 +6,6 @@ import dataclasses
 import importlib.util
 import re
 import resource
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
