@@ -48,14 +48,17 @@ def small_summary_pages() -> Iterator[None]:
     if module is None:
         yield
         return
-    save_figure = module.save_figure
 
-    def save_small(figure: Any, path: Path, dpi: int) -> Path:
+    def save_small(result: Any, output: Path) -> Path:
+        from napari_sfh.figures.files import save_figure
+        from napari_sfh.figures.summary import draw_summary_page
+
+        figure = draw_summary_page(result)
         figure.set_layout_engine("none")
-        return save_figure(figure, path, dpi=min(dpi, 40))
+        return save_figure(figure, module.summary_page_path(output), dpi=40)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "save_figure", save_small)
+        patch.setattr(module, "save_summary_page", save_small)
         yield
 
 

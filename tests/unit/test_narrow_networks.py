@@ -229,6 +229,7 @@ def test_spaxels_without_radii_have_figures_but_no_gradients(tmp_path, spaxel_ta
     assert not drawn & {"fig03", "fig05", "fig07", "fig14"}
 
 
+@pytest.mark.usefixtures("small_figures")
 def test_command_measures_mock_galaxies_and_draws_the_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     output, figures = tmp_path / "out.json", tmp_path / "figures"

@@ -61,6 +61,7 @@ LIGHT = {
     "import napari_sfh.instruments.bundle_header as header; assert header.read_bundle_header('default').name": {
         "torch"
     },
+    "import napari_sfh.batch.galaxies_report": {"torch", "matplotlib"},
     "import napari_sfh.preflight.plan, napari_sfh.figures.preflight": {"torch", "qtpy"},
     "import napari_sfh.demo, napari_sfh.figures.summary": {"qtpy"},
     "import napari_sfh.training.evaluation.report": {"matplotlib.pyplot", "qtpy"},
