@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from qtpy.QtCore import Qt
 from smooth_result import make_result
-from window_acts import at_once, bin_world
+from window_acts import at_once, bin_world, window
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
@@ -118,6 +118,29 @@ def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, re
     tool.show_contours("none")
     assert opened.stack.find("contours", "AGE_LW") is None
     assert tool.form.note.value == ""
+
+
+@pytest.mark.painted
+def test_the_window_lives_on_when_a_result_replaces_one_with_mosaics(
+    opened: Any, qtbot: Any, result: Result, tmp_path: Path
+) -> None:
+    """What the layers drew is deleted in the canvas' OpenGL context: in the window's own, it would stand still."""
+    tool, viewer = opened.tools["composite"], opened.viewer
+    tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
+    tool.show_contours("AGE_LW", 3)
+    _rest(qtbot, opened)
+    opened.open_result(write_result(result, tmp_path / "other_sfh.fits"))
+    _rest(qtbot, opened)
+    assert tool.layer is None
+
+    def grab_screen() -> Any:
+        qtbot.wait(300)
+        return window(viewer).windowHandle().screen().grabWindow(0).toImage()
+
+    qtbot.waitUntil(lambda: grab_screen() == grab_screen(), timeout=60_000)
+    before = grab_screen()
+    viewer.scene.camera.zoom *= 1.5
+    qtbot.waitUntil(lambda: grab_screen() != before, timeout=20_000)
 
 
 def test_other_levels_read_no_map_again(

@@ -51,6 +51,7 @@ class LayerStack:
         viewer.dims.events.current_step.connect(self._age_changed)
         viewer.dims.events.axis_labels.connect(self._label_slider)
         self.marks = SelectionMarks(viewer)
+        self.scene.ending.connect(self.marks.make_current)
         self.legends = LayerLegends(viewer)
         session.selection_changed.connect(self.refresh_outline)
 

@@ -93,9 +93,12 @@ class BinLines(SceneOverlay):
     ----------
     version : int
         Grows with every change of the lines; its event repaints them.
+    scene_version : int
+        Grows before layers go for good; its event makes the canvas' OpenGL context the current one.
     """
 
     version: int = 0
+    scene_version: int = 0
     _vertices: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 2), np.float32))
     _colors: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 4), np.float32))
     _names: tuple[Name, ...] = PrivateAttr(default=())
@@ -180,6 +183,7 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         self.overlay.events.version.connect(self._on_lines_change)
         self.viewer.scene.camera.events.zoom.connect(self._write_names)
         self.viewer.layers.events.removing.connect(self._make_current)
+        self.overlay.events.scene_version.connect(self._make_current)
         self.reset()
 
     def _should_be_visible(self) -> bool:
@@ -188,7 +192,8 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def _make_current(self, _: Any = None) -> None:
         """When a layer goes, napari has vispy delete what it drew in whichever OpenGL context is the current one.
 
-        That may be the one of another window, which would lose drawings of its own with the same numbers.
+        That may be the one of another window, which would lose drawings of its own with the same numbers, or the one
+        in which Qt puts the window's picture together: the window would stand still for good.
         """
         canvas = self.node.canvas
         if canvas is not None:
@@ -215,6 +220,7 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         self.overlay.events.version.disconnect(self._on_lines_change)
         self.viewer.scene.camera.events.zoom.disconnect(self._write_names)
         self.viewer.layers.events.removing.disconnect(self._make_current)
+        self.overlay.events.scene_version.disconnect(self._make_current)
         super().close()
 
 
@@ -272,6 +278,10 @@ class SelectionMarks:
             arms = np.array([[[-1, 0], [1, 0]], [[0, -1], [0, 1]]]) * half_size
             self._cross = np.asarray(world, dtype=float) + arms
         self._draw()
+
+    def make_current(self) -> None:
+        """Have what goes with layers be deleted in the canvas' own OpenGL context."""
+        self.overlay.scene_version += 1
 
     def _draw(self) -> None:
         (below, below_colors, names), (segments, colors) = self._region_lines, self._outline
