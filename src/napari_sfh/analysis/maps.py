@@ -331,7 +331,14 @@ def name_ages_map(kind: str, low_gyr: float, high_gyr: float) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    SfhInputError
+        The ages do not rise from 0 on.
     """
+    if not 0 <= low_gyr < high_gyr:
+        raise SfhInputError(f"ages {low_gyr:g} to {high_gyr:g} Gyr: give the younger first, from 0 on")
     return f"{kind}_AGES_{low_gyr:.6g}_{high_gyr:.6g}"
 
 
