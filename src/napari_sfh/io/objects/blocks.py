@@ -115,7 +115,9 @@ def _open_fits(path: Path) -> Catalogue:
         tables = [k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise SfhInputError(f"{path}: no table among its {len(hdus)} HDUs; images are read by `napari-sfh run`")
-        number = max(tables, key=lambda k: (int(hdus[k].header["NAXIS2"]), -k))  # SExtractor puts a header's table first
+        number = max(
+            tables, key=lambda k: (int(hdus[k].header["NAXIS2"]), -k)
+        )  # SExtractor puts a header's table first
         chosen = f"of {len(tables)} tables that with most rows is used: HDU {number} {hdus[number].name}".strip()
         columns, n = hdus[number].columns, int(hdus[number].header["NAXIS2"])
         variable = [c.name for c in columns if "P" in str(c.format) or "Q" in str(c.format)]
