@@ -504,6 +504,8 @@ def _observe_spectrum(
     short = _describe_missing_range(one, path, bundle, z)
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
     lsf, words = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf), ""
+    if config.lsf is not None and lsf is not None:
+        notes.extend(filter(None, (lsf.describe_reach(one.wave_aa),)))
     if lsf is None:
         lsf, words = guess_line_spread(one.wave_aa, instrument.grid.lsf)
     observed = BinSpectra(
