@@ -166,7 +166,9 @@ def test_an_lsf_that_is_not_the_instruments_is_told_with_both_widths(given: str,
 @pytest.mark.parametrize(("rows", "word"), [
     ([(475, 0.26), (700, 0.24)], "data lie at"), ([(4700, 1800.0), (9400, 3600.0)], "no resolution"),
 ])  # fmt: skip
-def test_a_table_of_an_lsf_that_cannot_be_is_refused(rows: list[tuple[float, float]], word: str, tmp_path: Path) -> None:
+def test_a_table_of_an_lsf_that_cannot_be_is_refused(
+    rows: list[tuple[float, float]], word: str, tmp_path: Path
+) -> None:
     path = write_cube(tmp_path / "c.fits", flux_values(n=3680), primary={"INSTRUME": "MUSE"})
     np.savetxt(tmp_path / "lsf.txt", rows)
     with pytest.raises(SfhInputError, match=word):
