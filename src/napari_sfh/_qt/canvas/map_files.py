@@ -138,7 +138,7 @@ def read_map_image(path: Path) -> LayerTuple:
         raise SfhInputError(f"{path}: the image of the map is damaged ({error}); save it again") from error
     place = sky.transform()
     unit, title = _decode(header.get("SFHUNIT", "")), _decode(header.get("SFHTITLE", path.stem))
-    about = {key: _decode(header.get(card, "")) for card, key in _CARDS.items()}
+    about: dict[str, Any] = {key: _decode(header.get(card, "")) for card, key in _CARDS.items()}
     if classes := {value: words for value in range(100) if (words := header.get(f"SFHCLS{value}"))}:
         about["classes"] = classes
     attributes = {
