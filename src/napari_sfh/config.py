@@ -239,6 +239,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         images = {band.upper(): Path(path).expanduser() for band, path in self.photometry.items()}
+        if len(images) < len(self.photometry):
+            raise SfhInputError(f"`photometry` {', '.join(self.photometry)}: a band is given twice; give each once")
         object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube).expanduser())
         object.__setattr__(self, "photometry", images)
         object.__setattr__(self, "hdu", None if self.hdu is None else str(self.hdu).strip() or None)

@@ -90,6 +90,8 @@ def run_command(
             status = int(command() or 0)
         sys.stdout.flush()
     except SfhInputError as error:
+        for note in getattr(error, "__notes__", ()):
+            _say_on_stderr(f"note: {name_settings(note, words)}")
         _say_problem(program, str(error), words)
         return 2
     except ComputeError as error:

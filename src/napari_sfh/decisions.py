@@ -84,7 +84,9 @@ def configure_run(
         if on_problem is not None:
             for problem in drop_answered_problems(found.problems, given):
                 on_problem(problem)
-        bands = {**found.mosaics, **given.get("photometry", {})}
+        own = given.get("photometry", {})
+        kept = {band: path for band, path in found.mosaics.items() if band.upper() not in map(str.upper, own)}
+        bands = {**kept, **own}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     return RunConfig(**given)
 
@@ -195,7 +197,8 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
     """
     if config.lsf is not None:
         given = LineSpread.from_text(config.lsf)
-        return LineSpreadChoice(given, _compare_line_spreads(given, cube))
+        told = (given.describe_reach(cube.wave_aa), _compare_line_spreads(given, cube))
+        return LineSpreadChoice(given, "; ".join(filter(None, told)))
     if cube.lsf is not None:
         return LineSpreadChoice(cube.lsf, _describe_coarse_channels(cube, cube.lsf))
     own = instrument.grid.lsf

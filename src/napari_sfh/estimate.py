@@ -248,6 +248,7 @@ def _estimate_catalogues(
     bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
     notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
     notes += [*_describe_assumed_errors(bands[0]), *_describe_assumed_redshift(config, catalogues[0].names)]
+    notes += _describe_renamed_columns(bundle, catalogues[0].names)
     tally = _Tally()
     total = sum(c.n_rows or 0 for c in catalogues)
     with CatalogueWriter(config.output, _describe_run(config, bundle, notes)) as out:
@@ -293,6 +294,18 @@ def _describe_assumed_redshift(config: EstimateConfig, names: Sequence[str]) -> 
     likely = [name for name in names if _REDSHIFT_NAME.fullmatch(name)]
     which = f" ({', '.join(likely[:4])}?)" if likely else ""
     return (f"no redshift was given: all rows are taken at rest; give `redshift`, or `redshift_column`{which}",)
+
+
+def _describe_renamed_columns(bundle: Bundle, names: Sequence[str]) -> tuple[str, ...]:
+    """Which columns of the catalogue have names of ours: theirs stay as they are."""
+    ours = [*(name.upper() for name in bundle.targets.scalars), "SNR", "OOD", "FLAG"]
+    taken = [name for name in ours if name in names]
+    if not taken:
+        return ()
+    return (
+        f"the catalogue has columns {', '.join(taken)} of its own, which stay; the estimates are "
+        f"{', '.join(f'{name}_SFH' for name in taken)}",
+    )
 
 
 def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:
@@ -491,6 +504,8 @@ def _observe_spectrum(
     short = _describe_missing_range(one, path, bundle, z)
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
     lsf, words = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf), ""
+    if config.lsf is not None and lsf is not None:
+        notes.extend(filter(None, (lsf.describe_reach(one.wave_aa),)))
     if lsf is None:
         lsf, words = guess_line_spread(one.wave_aa, instrument.grid.lsf)
     observed = BinSpectra(

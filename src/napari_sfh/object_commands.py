@@ -143,6 +143,8 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
         band, sign, value = pair.partition("=")
         if not sign or not value or not band:
             raise SfhInputError(f"{option} {pair}: write BAND=VALUE, for instance F275W={value or pair}")
+        if band in found:
+            raise SfhInputError(f"{option} {band} is given twice; give each band once")
         found[band] = value
     return found
 

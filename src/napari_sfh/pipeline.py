@@ -15,7 +15,14 @@ from napari_sfh.jobs import ReportProgress
 from napari_sfh.stages.bands import run_on_bands
 from napari_sfh.stages.inputs import bin_galaxy, find_redshift, open_inputs
 from napari_sfh.stages.observation import prepare_observation
-from napari_sfh.stages.outcome import GasFlags, PredictedBins, collect_result, flag_other_gas, predict_bins
+from napari_sfh.stages.outcome import (
+    GasFlags,
+    PredictedBins,
+    collect_result,
+    explain_refusal,
+    flag_other_gas,
+    predict_bins,
+)
 from napari_sfh.types import Result
 
 
@@ -59,9 +66,10 @@ def run_pipeline(
     if read_bundle_header(config.model).instrument.spectrum is None:
         return run_on_bands(config, progress, cancel)
     inputs = open_inputs(config, progress, cancel)
-    redshift = find_redshift(inputs, progress, cancel)
-    galaxy = bin_galaxy(inputs, redshift, progress, cancel)
-    prepared = prepare_observation(inputs, galaxy, progress, cancel)
+    with explain_refusal(inputs):
+        redshift = find_redshift(inputs, progress, cancel)
+        galaxy = bin_galaxy(inputs, redshift, progress, cancel)
+        prepared = prepare_observation(inputs, galaxy, progress, cancel)
     predicted: PredictedBins | None = None
     try:
         predicted = predict_bins(inputs, prepared, progress, cancel)

@@ -57,7 +57,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.MASKED_PIXELS: "over 10 % of pixels masked",
     Flag.SIGMA_HIGH: "sigma above the network's",
     Flag.OUT_OF_DEPTH: "out of the network's depth",
-    Flag.REDSHIFT: "z too high for the bands",
+    Flag.REDSHIFT: "z missing, or too high for the bands",
     Flag.OTHER_CAMERA: "band from another camera",
     Flag.NEGATIVE_FLUX: "a band's flux not positive",
     Flag.SINGLE_SPAXEL: "bin of one spaxel",

@@ -210,3 +210,35 @@ def test_a_csv_by_semicolons_with_comments(tmp_path):
     (block,) = opened.read_blocks()
     one = read_band_photometry(block, match_band_columns(opened.names, BANDS), BANDS, PIVOT)
     assert one.mask[:, 0].tolist() == [True, False]
+
+
+def test_texts_beyond_ascii_are_escaped_in_fits_alone(tmp_path):
+    table = Table({"größe": [1, 2], "name": ["galaxía", "b"]})
+    for suffix in ("fits", "ecsv"):
+        with CatalogueWriter(tmp_path / f"t.{suffix}", {"NOTE1": "of galaxía"}) as out:
+            out.append(table)
+    made = Table.read(tmp_path / "t.fits")
+    assert made.colnames == ["gr\\xf6\\xdfe", "name"]
+    assert [str(v).strip() for v in made["name"]] == ["galax\\xeda", "b"]
+    assert made.meta["NOTE1"] == "of galax\\xeda"
+    assert Table.read(tmp_path / "t.ecsv")["name"].tolist() == ["galaxía", "b"]
+
+
+def test_of_several_tables_that_with_most_rows_is_read(tmp_path):
+    head, rows = Table({"Field Header Card": ["x"]}), make_table()
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU(head, name="LDAC_IMHEAD"), fits.BinTableHDU(rows, name="LDAC_OBJECTS")]
+    fits.HDUList(hdus).writeto(tmp_path / "t.fits")
+    opened = open_catalogue(tmp_path / "t.fits")
+    assert (opened.names, opened.n_rows) == (tuple(rows.colnames), 7)
+    assert any("LDAC_OBJECTS" in note for note in opened.notes)
+
+
+def test_numbers_in_place_of_names_are_told(tmp_path):
+    (tmp_path / "sextractor.dat").write_text("#   1 NUMBER  Number\n#   2 MAG_J0390\n 1 20.5\n 2 20.5\n")
+    with pytest.raises(SfhInputError, match="no names of columns"):
+        open_catalogue(tmp_path / "sextractor.dat")
+
+
+def test_errors_of_zero_are_told():
+    with pytest.raises(SfhInputError, match="'mag_J0390_err' holds errors of 0"):
+        photometry({"mag_J0390": [20.0, 21.0, 99.0], "mag_J0390_err": [0.0, 0.0, 99.0]})

@@ -85,6 +85,8 @@ def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
     [
         (["--photometry", "F275W"], "write BAND="),
         (["--photometry", "F160W=x.fits"], "the weights know F275W"),
+        (["--photometry", "F275W=a.fits", "F275W=b.fits"], "F275W is given twice"),
+        (["--photometry", "F275W=a.fits", "f275w=b.fits"], "a band is given twice"),
         (["--redshift", "3"], "must lie between -0.01 and 1"),
         (["--ebv-mw", "-1"], "between 0 and 5"),
         (["--psf-fwhm", "0"], "between 0.05 and 10 arcsec"),
@@ -122,6 +124,19 @@ def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
     assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 1
     assert capsys.readouterr().err.splitlines() == ["run: loading the libraries", "napari-sfh: disk full"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_of_a_refusal_stand_before_it(capsys, monkeypatch, tmp_path):
+    def refuse(config, progress):
+        error = SfhInputError("c.fits: no fit; check `redshift`")
+        error.add_note("missing: STAT not positive; give `cube`")
+        raise error
+
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", refuse)
+    assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 2
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "note: missing: STAT not positive; give --cube", "napari-sfh: c.fits: no fit; check --redshift",
+    ]  # fmt: skip
 
 
 def test_progress_in_a_log_is_a_line_a_stage_and_counts_of_a_long_one(monkeypatch):

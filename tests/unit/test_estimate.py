@@ -108,6 +108,17 @@ def test_rows_that_are_refused_say_why_and_assumed_errors_are_told(tmp_path, cat
 
 
 @needs("jpas")
+def test_columns_of_the_catalogue_that_have_our_names_are_told(tmp_path, catalogue, capsys):
+    catalogue["LG_AGE"] = np.arange(6.0)
+    catalogue.write(tmp_path / "in.fits")
+    assert main(["estimate", str(tmp_path / "in.fits"), "--redshift", "0", "--output", str(tmp_path / "out.fits")]) == 0
+    assert "LG_AGE_SFH" in capsys.readouterr().err
+    found = Table.read(tmp_path / "out.fits")
+    assert found["LG_AGE"].tolist() == list(range(6))
+    assert np.isfinite(found["LG_AGE_SFH"]).any()
+
+
+@needs("jpas")
 @pytest.mark.parametrize("name", ["out.txt", "out.dat"])
 def test_a_name_that_promises_no_format_is_refused(tmp_path, catalogue, capsys, name):
     catalogue.write(tmp_path / "in.csv")

@@ -161,3 +161,44 @@ def test_an_lsf_that_is_not_the_instruments_is_told_with_both_widths(given: str,
     assert (f"FWHM of {float(given):.3g} A" in chosen.note) == told
     assert ("`lsf`" in chosen.note) == told
     assert np.median(chosen.lsf.fwhm_aa(np.array([5000.0]))) == float(given), "what was given is used"
+
+
+@pytest.mark.parametrize(("rows", "word"), [
+    ([(475, 0.26), (700, 0.24)], "data lie at"), ([(4700, 1800.0), (9400, 3600.0)], "no resolution"),
+])  # fmt: skip
+def test_a_table_of_an_lsf_that_cannot_be_is_refused(
+    rows: list[tuple[float, float]], word: str, tmp_path: Path
+) -> None:
+    path = write_cube(tmp_path / "c.fits", flux_values(n=3680), primary={"INSTRUME": "MUSE"})
+    np.savetxt(tmp_path / "lsf.txt", rows)
+    with pytest.raises(SfhInputError, match=word):
+        choose_line_spread(RunConfig(cube=path, lsf=tmp_path / "lsf.txt"), read_cube(path), load_instrument())
+
+
+def test_a_table_of_an_lsf_that_ends_within_the_cube_is_told(tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits", flux_values(n=3680), primary={"INSTRUME": "MUSE"})
+    np.savetxt(tmp_path / "lsf.txt", [(4700, 2.6), (6000, 2.6)])
+    chosen = choose_line_spread(RunConfig(cube=path, lsf=tmp_path / "lsf.txt"), read_cube(path), load_instrument())
+    assert "given at 4700-6000 A" in chosen.note
+    assert chosen.lsf.fwhm_aa(9000.0) == 2.6
+
+
+@pytest.mark.parametrize(("card", "value", "told"), [("CRVAL3", 4700.0, True), ("CRPIX1", 8.0, True),
+                                                     ("CRVAL3", 4750.0, False), ("CTYPE3", "", False)])  # fmt: skip
+def test_errors_on_another_axis_are_told(card: str, value: Any, told: bool, tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits")
+    with fits.open(path, mode="update") as hdus:
+        hdus["STAT"].header[card] = value
+    assert any("STAT begins at" in note for note in read_cube(path).notes) == told
+
+
+def test_a_flux_that_no_telescope_sees_is_told(tmp_path: Path) -> None:
+    flux = flux_values().astype(np.float64) * 1e-20
+    cube = read_cube(write_cube(tmp_path / "c.fits", flux, stat=(0.1 * flux).astype(np.float64) ** 2))
+    assert any("less than any telescope sees" in note and "BUNIT" in note for note in cube.notes)
+    assert not any("telescope" in note for note in read_cube(write_cube(tmp_path / "d.fits")).notes)
+
+
+def test_a_flux_in_a_beam_is_no_flux_in_a_spaxel(tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match="Jy/beam"):
+        read_cube(write_cube(tmp_path / "c.fits", BUNIT="Jy/beam"))

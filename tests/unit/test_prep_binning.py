@@ -285,6 +285,13 @@ def test_maps_on_another_grid():
         bin_spaxels(sn, 35.0, given=maps_on(sn, np.ones((4, 4)), shifted))
 
 
+@pytest.mark.parametrize(("numbers", "n_bins", "without"), [([65535, 0, 1, 2], 3, 4), ([65535, 65534, 1, 2], 4, 0)])
+def test_minus_one_in_an_unsigned_type_is_no_bin(tmp_path, numbers, n_bins, without):
+    fits.PrimaryHDU(np.repeat([numbers], 4, axis=0).astype(np.uint16)).writeto(tmp_path / "bins.fits")
+    given = read_bin_map(tmp_path / "bins.fits")
+    assert (given.bin_id.max(), int((given.bin_id == 0).sum())) == (n_bins, without)
+
+
 def test_bin_map_from_a_fits_file(tmp_path):
     sn = disc(4)
     path = tmp_path / "bins.fits"

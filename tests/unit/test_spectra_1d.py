@@ -1,13 +1,14 @@
 """Single spectra from SDSS files, tables and text."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.table import Table
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.objects.spectra_1d import read_single_spectra
-from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.physics.wavelength import find_dropped_wavelengths, vacuum_to_air
 
 WAVE = np.arange(3800.0, 7400.0, 2.0)
 FLUX = 1.0 + 0.1 * np.sin(WAVE / 50.0)
@@ -94,3 +95,51 @@ def test_what_is_no_spectrum_is_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(SfhInputError, match=name):
         read_single_spectra(tmp_path / name)
+
+
+@pytest.mark.parametrize("gap", [(5000.0, 5200.0), (5000.0, 5003.0)])
+def test_rows_that_were_left_out_are_missing_pixels(tmp_path, gap):
+    kept = (WAVE < gap[0]) | (WAVE > gap[1])
+    np.savetxt(tmp_path / "s.txt", np.column_stack([WAVE, FLUX, 0.01 * FLUX])[kept])
+    (spectrum,) = read_single_spectra(tmp_path / "s.txt", "air")
+    np.testing.assert_allclose(spectrum.wave_aa, WAVE)
+    np.testing.assert_array_equal(spectrum.good, kept)
+    assert any("not in the file" in note for note in spectrum.notes)
+
+
+@pytest.mark.parametrize("wave", [
+    np.geomspace(3800.0, 7400.0, 1800), np.round(3800 + 1.25 * np.arange(1800)),
+    np.concatenate([3800 + 0.5 * np.arange(900), 4250 + 1.0 * np.arange(900)]),
+    np.sort(np.concatenate([3800 + 1.3 * np.arange(900), 4800 + 0.7 * np.arange(900)])),
+])  # fmt: skip
+def test_steps_that_change_are_no_gaps(wave):
+    assert find_dropped_wavelengths(wave).size == 0
+
+
+@pytest.mark.parametrize(("name", "words"), [("mask", ("False", "True")), ("good", ("True", "False")),
+                                             ("valid", ("1", "0")), ("flag", ("no", "yes"))])  # fmt: skip
+def test_words_and_columns_of_good_pixels_mask(tmp_path, name, words):
+    bad = np.arange(WAVE.size) % 10 == 0
+    lines = [f"{w},{9 * f if b else f},0.01,{words[int(b)]}" for w, f, b in zip(WAVE, FLUX, bad)]
+    (tmp_path / "s.csv").write_text("\n".join([f"wave,flux,err,{name}", *lines]))
+    (spectrum,) = read_single_spectra(tmp_path / "s.csv", "air")
+    np.testing.assert_array_equal(spectrum.good, ~bad)
+    assert any(name in note and "left out" in note for note in spectrum.notes)
+
+
+def test_the_index_of_pandas_is_no_wavelength(tmp_path):
+    pd.DataFrame({"wave": WAVE, "flux": FLUX, "err": 0.01 * FLUX}).to_csv(tmp_path / "s.csv")
+    (spectrum,) = read_single_spectra(tmp_path / "s.csv", "air")
+    np.testing.assert_allclose(spectrum.wave_aa, WAVE)
+    np.testing.assert_allclose(spectrum.flux, FLUX / np.median(FLUX), rtol=1e-5)
+
+
+def test_magnitudes_are_no_flux_and_choices_are_told(tmp_path):
+    np.savetxt(tmp_path / "m.csv", np.column_stack([WAVE, 20 - FLUX]), delimiter=",", header="wave,mag", comments="")
+    with pytest.raises(SfhInputError, match="mag holds magnitudes"):
+        read_single_spectra(tmp_path / "m.csv")
+    Table({"rest_wave": WAVE, "flux_1": FLUX, "flux_2": 2 * FLUX[::-1]}).write(tmp_path / "s.csv")
+    (spectrum,) = read_single_spectra(tmp_path / "s.csv")
+    np.testing.assert_allclose(spectrum.flux, FLUX / np.median(FLUX), rtol=1e-5)
+    assert any("the flux is flux_1" in note for note in spectrum.notes)
+    assert any("rest_wave" in note and "redshift 0" in note for note in spectrum.notes)

@@ -93,6 +93,15 @@ def test_run_leaves_recipe_table_and_picture(whole):
     assert rows[0].seconds < rows[2].seconds
 
 
+@pytest.mark.parametrize("text", ['{"fit": ', "", "[1]"])
+def test_damaged_records_of_a_run_are_told_and_times_begin_anew(tmp_path, text):
+    for name in ("recipe.json", "run.json"):
+        (tmp_path / name).write_text(text)
+    assert training_run.StageTimer(tmp_path).seconds == {}
+    with pytest.raises(SfhInputError, match=r"recipe\.json: damaged.*delete it"):
+        training_run.train_bundle(recipe(), options(tmp_path, resume=True))
+
+
 def test_bundle_predicts_and_has_thresholds(whole):
     bundle = load_bundle(whole / training_run.BUNDLE)
     data, _ = make_toy_data(3)

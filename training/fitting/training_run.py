@@ -19,7 +19,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,8 @@ class StageTimer:
         self.path = folder / "run.json"
         self.seconds: dict[str, float] = {}
         if self.path.is_file():
-            self.seconds = json.loads(self.path.read_text(encoding="utf-8"))["seconds"]
+            with suppress(ValueError, KeyError, TypeError):  # a damaged record of times holds up no training
+                self.seconds = dict(json.loads(self.path.read_text(encoding="utf-8"))["seconds"])
 
     @contextmanager
     def time_stage(self, stage: str) -> Iterator[None]:
@@ -221,7 +222,10 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
 
 def _read_recipe_record(path: Path, recipe: Recipe) -> dict[str, Any]:
     """The recipe of a run; settings that its version did not have are today's defaults."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        stored = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise SfhInputError(f"{path}: damaged ({error}); delete it, and give the run's own recipe again") from error
     plain = Recipe(recipe.name, recipe.summary, recipe.prior, recipe.n, recipe.architecture, recipe.loss)
     default = json.loads(json.dumps(plain.to_json()))
     sections = {k: {**v, **stored.get(k, {})} for k, v in default.items() if isinstance(v, dict)}

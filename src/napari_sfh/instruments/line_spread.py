@@ -18,10 +18,14 @@ from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 
 Kind = Literal["muse", "constant_fwhm_aa", "constant_r", "table"]
+#: Share of the data's wavelengths that a table must cover for nothing to be said.
+_TABLE_REACH = 0.9
 #: Width of two pixels over a FWHM from which on they cannot hold it.
 _MOST_PAIR = 1.3
 #: FWHM in Angstrom and resolving powers that a spectrograph may have, from narrow bands to a laser comb.
 WIDTHS: dict[str, tuple[float, float]] = {"constant_fwhm_aa": (1e-3, 1000.0), "constant_r": (5.0, 1e8)}
+#: What a file calls them.
+_KEYS = {"constant_fwhm_aa": "fwhm_aa", "constant_r": "r"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,12 @@ class LineSpread:
 
     def __post_init__(self) -> None:
         if self.kind in ("constant_fwhm_aa", "constant_r") and not (np.isfinite(self.value) and self.value > 0):
-            raise SfhInputError(f"lsf: {self.kind} = {self.value} must be a number above 0")
+            raise SfhInputError(f"lsf: {_KEYS[self.kind]} = {self.value} must be a number above 0")
         low, high = WIDTHS.get(self.kind, (0.0, np.inf))
         if not low <= self.value <= high:
             raise SfhInputError(
-                f"lsf: {self.kind} = {self.value:g} lies outside {low:g} to {high:g}; give the FWHM in Angstrom, or R"
+                f"lsf: {_KEYS[self.kind]} = {self.value:g} lies outside {low:g} to {high:g}; "
+                "give the FWHM in Angstrom, or R"
             )
         if self.kind == "table":
             rows = np.asarray(self.table, dtype=np.float64)
@@ -62,6 +67,11 @@ class LineSpread:
                 raise SfhInputError("lsf: the table needs at least two rows of wavelength and FWHM in Angstrom")
             if np.any(np.diff(rows[:, 0]) <= 0) or np.any(rows[:, 1] <= 0):
                 raise SfhInputError("lsf: the table's wavelengths must increase and its FWHM be above 0 Angstrom")
+            if np.any(rows[:, 1] * WIDTHS["constant_r"][0] > rows[:, 0]):
+                raise SfhInputError(
+                    f"lsf: a FWHM of {rows[:, 1].max():g} Angstrom in the table is no resolution of a spectrograph; "
+                    "give wavelengths and FWHM in Angstrom, no R and no nm"
+                )
 
     def fwhm_aa(self, wave_aa: NDArray[np.floating] | float) -> F64:
         """FWHM in Angstrom at observed air wavelengths, the shape of ``wave_aa``."""
@@ -79,6 +89,24 @@ class LineSpread:
     def _columns(self) -> tuple[F64, F64]:
         rows = np.asarray(self.table, dtype=np.float64)
         return rows[:, 0], rows[:, 1]
+
+    def describe_reach(self, wave_aa: NDArray[np.floating]) -> str:
+        """What is said of a table that does not cover observed wavelengths (n,); nothing where it does.
+
+        Raises
+        ------
+        SfhInputError
+            It covers none of them.
+        """
+        if self.kind != "table":
+            return ""
+        low, high = self._columns[0][[0, -1]]
+        covered = float(((wave_aa >= low) & (wave_aa <= high)).mean())
+        data = f"{wave_aa[0]:.0f}-{wave_aa[-1]:.0f} A"
+        reach = f"the line-spread function is given at {low:g}-{high:g} A, the data lie at {data}"
+        if covered == 0:
+            raise SfhInputError(f"`lsf`: {reach}; give wavelengths and FWHM in Angstrom")
+        return "" if covered >= _TABLE_REACH else f"{reach}: its ends are taken beyond them"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the ``[spectrum.lsf]`` section, its table written out."""

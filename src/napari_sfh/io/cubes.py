@@ -86,6 +86,7 @@ def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
         factor, factor_note = _error_factor(hdus, images, unit, area)
         notes = [*_redshift_notes(merged), inherited, *axis.notes, *sky_notes, unit.note, unit_note, factor_note]
         notes += [*describe_duplicate_cards(header), *map(_unused_note, images.unused), *images.notes]
+        notes += _compare_error_axes(hdus, images)
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)
@@ -133,6 +134,33 @@ def _unused_note(name: str) -> str:
         f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name; if it is the galaxy, "
         "choose it with `hdu`"
     )
+
+
+def _compare_error_axes(hdus: fits.HDUList, images: CubeImages) -> list[str]:
+    """What is said of errors whose own header puts their first pixel elsewhere than that of the flux."""
+    if images.error is None:
+        return []
+    flux, error = hdus[images.data].header, hdus[images.error].header
+    for k in (1, 2, 3):
+        if flux.get(f"CUNIT{k}") != error.get(f"CUNIT{k}") or flux.get(f"CTYPE{k}") != error.get(f"CTYPE{k}"):
+            continue
+        keys = ((f"CRVAL{k}",), (f"CRPIX{k}",), (f"CD{k}_{k}", f"CDELT{k}"))
+        numbers = [[fits_access.get_number_card(header, *key) for key in keys] for header in (flux, error)]
+        (own, step), (theirs, _) = (_find_first_coordinate(*one) for one in numbers)
+        if own is None or theirs is None or abs(theirs - own) <= 0.5 * abs(step):
+            continue
+        return [
+            f"axis {k} of {images.error_name} begins at {theirs:.9g} by its header, that of the flux at {own:.9g}: the "
+            "errors are taken pixel by pixel; check them"
+        ]
+    return []
+
+
+def _find_first_coordinate(value: float | None, pixel: float | None, step: float | None) -> tuple[float | None, float]:
+    """Coordinate of the first pixel, None where a card is missing, and the step."""
+    if value is None or pixel is None or not step:
+        return None, 0.0
+    return value + (1.0 - pixel) * step, step
 
 
 def _wavelengths(hdus: fits.HDUList, images: CubeImages, header: fits.Header, path: Path) -> WavelengthAxis:

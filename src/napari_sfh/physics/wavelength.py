@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: Pixels on either side between which the step of a spectrum is measured; over how many steps one is a gap; pixels
+#: that a gap is filled with at most.
+_STEP_REACH, _GAP_STEPS, _MOST_DROPPED = 5, 1.7, 1000
 #: Speed of light in km/s.
 C_KMS: float = 299792.458
 #: The same in Angstrom per second.
@@ -70,3 +73,38 @@ def air_to_vacuum(wave_aa: NDArray[np.float64]) -> NDArray[np.float64]:
     for _ in range(3):
         vacuum = air * refractive_index(vacuum)
     return vacuum
+
+
+def find_dropped_wavelengths(wave_aa: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Wavelengths of the pixels that are not in a spectrum: those between neighbours too far apart for its own steps.
+
+    Whoever leaves bad pixels out of a file leaves gaps that look as if the spectrum ran straight across them.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Increasing.
+
+    Returns
+    -------
+    array (m,)
+        Evenly spread over each gap, at most 1000 in one.
+
+    Examples
+    --------
+    >>> find_dropped_wavelengths(np.array([1.0, 2, 3, 4, 5, 8, 9, 10, 11, 12]))
+    array([6., 7.])
+    """
+    from scipy.ndimage import median_filter, uniform_filter1d
+
+    step = np.diff(np.asarray(wave_aa, dtype=np.float64))
+    width = 2 * _STEP_REACH + 1
+    if step.size < width - 2:
+        return np.empty(0)
+    usual = median_filter(step, width, mode="nearest")
+    ordinary = step <= 2.5 * usual  # wavelengths that are rounded have steps of two sizes: their mean counts
+    kept = uniform_filter1d(ordinary.astype(np.float64), width, mode="nearest")
+    mean = uniform_filter1d(np.where(ordinary, step, 0.0), width, mode="nearest") / np.maximum(kept, 1e-9)
+    count = np.where(step > _GAP_STEPS * mean, np.round(step / np.maximum(mean, 1e-300)) - 1, 0).clip(0, _MOST_DROPPED)
+    filled = [wave_aa[k] + step[k] * np.arange(1, count[k] + 1) / (count[k] + 1) for k in np.flatnonzero(count)]
+    return np.concatenate(filled) if filled else np.empty(0)

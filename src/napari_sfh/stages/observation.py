@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from napari_sfh import decisions
@@ -28,6 +29,9 @@ from napari_sfh.types import (
     Observation,
     Progress,
 )
+
+#: Share of the bins in which a band must be used for nothing to be said.
+_BAND_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ def prepare_observation(
     )
     if config.mask_lines:
         data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
-    return PreparedObservation(data, (*notes, *describe_excess(rest, instrument), *photometry.notes))
+    notes = (*notes, *describe_excess(rest, instrument), *photometry.notes)
+    return PreparedObservation(data, (*notes, *_describe_sparse_bands(data, photometry.flux)))
 
 
 def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:
@@ -160,3 +165,15 @@ def _measure_photometry(
     if not (psf.assumed and inputs.mosaics):
         return measured
     return BandPhotometry(measured.flux, (decisions.describe_assumed_psf(psf), *measured.notes))
+
+
+def _describe_sparse_bands(data: Observation, measured: Collection[str]) -> tuple[str, ...]:
+    """In how many bins a band that was measured is used, where many lack it."""
+    used = {
+        band: int(mask.sum()) for band, mask in zip(data.instrument.band_names, data.phot_mask.T) if band in measured
+    }
+    return tuple(
+        f"{band} is used in {n} of {len(data.phot_mask)} bins: on the others the mosaic has too few usable pixels"
+        for band, n in used.items()
+        if n < _BAND_SHARE * len(data.phot_mask)
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,7 +18,7 @@ from napari_sfh.analysis.credibility.prediction_flags import (
     describe_frequent_flags,
 )
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
-from napari_sfh.errors import Cancelled
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
@@ -199,7 +201,23 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
     config, cube, maps = inputs.config, inputs.cube, inputs.maps
     unset = () if config.ebv_mw is not None else (decisions.NO_FOREGROUND,)
     known = {"the settings": config.redshift, "MAPS": maps.redshift if maps else None, "the header": cube.redshift}
-    return (*unset, *compare_redshifts(known), *cube.notes, *cube.describe_missing(), *_mosaic_notes(inputs))
+    return (*unset, *compare_redshifts(known), *_cube_notes(inputs), *_mosaic_notes(inputs))
+
+
+def _cube_notes(inputs: RunInputs) -> tuple[str, ...]:
+    return (*inputs.cube.notes, *inputs.cube.describe_missing())
+
+
+@contextmanager
+def explain_refusal(inputs: RunInputs) -> Iterator[None]:
+    """Add to an error what was assumed of the cube and left out of it so far: it may be the cause."""
+    try:
+        yield
+    except SfhInputError as error:
+        for note in _cube_notes(inputs):
+            if note not in str(error):
+                error.add_note(note)
+        raise
 
 
 def _mosaic_notes(inputs: RunInputs) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.learning_curve import read_learning_curve
@@ -89,8 +90,11 @@ def select_recipe_settings(
     trials = list_search_trials(search, recipe.fit.seed)
     fit = replace(recipe.fit, epochs=search.epochs, stop_epochs=search.epochs, choose_by="validation")
     short = replace(recipe, fit=fit)
-    known: list[Trial] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    tried = [row for row in known if row["changes"] in trials]
+    try:
+        known: list[Trial] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        tried = [row for row in known if row["changes"] in trials]
+    except (ValueError, TypeError, KeyError) as error:
+        raise SfhInputError(f"{path}: damaged ({error}); delete it to search anew") from error
     fitted = np.sort(np.random.default_rng([recipe.fit.seed, 62]).permutation(parts[0])[: search.n])
     for changes in trials:
         if any(row["changes"] == changes for row in tried):

@@ -90,9 +90,19 @@ def read_bin_map(path: str | Path) -> GivenBins:
             )
         hdu = (named or images)[0]
         wcs = fits_access.read_celestial_wcs(hdu.header, path) if _has_sky(hdu.header) else None
-        values = np.array(hdu.data).reshape(fits_access.image_shape(hdu))
+        values = _restore_negative_numbers(np.array(hdu.data).reshape(fits_access.image_shape(hdu)))
     bin_id, note = renumber_bins(values, path.name)
     return GivenBins(path, bin_id, wcs, note)
+
+
+def _restore_negative_numbers(values: NDArray[Any]) -> NDArray[Any]:
+    """A map whose -1 an unsigned type made its largest number: NaN there, unless bins are numbered up to it."""
+    if values.dtype.kind != "u":
+        return values
+    largest = np.iinfo(values.dtype).max
+    if (values == largest - 1).any():
+        return values
+    return np.where(values == largest, np.nan, values.astype(np.float64))
 
 
 def _has_sky(header: fits.Header) -> bool:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.cube_images import CubeImages
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
-from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
+from napari_sfh.io.cleaning.missing import (
+    ABSURD_FLAM,
+    FAINT_FLAM,
+    MAX_MASKED,
+    find_fill_values,
+    find_forbidding_bits,
+    mark_masked,
+)
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
 from napari_sfh.io.fits_access import find_rounding, holds_rounded_floats, read_rounding_step
 from napari_sfh.io.image_reader import ImageReader
@@ -143,16 +150,18 @@ def _describe_rounding(path: Path, index: int, sample: NDArray[Any]) -> list[str
 
 
 def _describe_absurd_values(values: NDArray[Any], reader: SlabReader) -> list[str]:
-    """What is said of a flux that is nowhere a number of its unit: the unit is another one."""
+    """What is said of a flux whose numbers are not those of its unit: the unit is another one."""
     if values.size == 0:
         return ["every value of the flux that was looked at is missing (NaN or 0)"]
-    usual = float(np.median(np.abs(values.astype(np.float64)))) * reader.flux_factor
-    if usual < reader.limit:
+    own = float(np.median(np.abs(values.astype(np.float64)))) * reader.flux_factor
+    usual = own / reader.limit * ABSURD_FLAM
+    if own >= reader.limit:
+        why = "more than galaxies have: no pixel can be used"
+    elif usual < FAINT_FLAM:
+        why = "less than any telescope sees: fluxes and masses are not to be believed, ages may be"
+    else:
         return []
-    return [
-        f"the flux is {usual / reader.limit * ABSURD_FLAM:.2g} erg/s/cm2/A (median), more than galaxies have: no pixel "
-        "can be used; check BUNIT"
-    ]
+    return [f"the flux is {usual:.2g} erg/s/cm2/A (median), {why}; check BUNIT"]
 
 
 def _order_as_stored(values: F64, axis: WavelengthAxis) -> F64:

@@ -23,6 +23,8 @@ FILL_VALUES: tuple[float, ...] = (
 )  # fmt: skip
 #: No galaxy, star or sky reaches this flux density in one spaxel or pixel, erg/s/cm2/AA: Vega has 3.6e-9 in all.
 ABSURD_FLAM: float = 1e-9
+#: No telescope sees so little in one spaxel, erg/s/cm2/AA: 30 mag per square arcsecond in 0.2 arcsec have 1e-22.
+FAINT_FLAM: float = 1e-26
 #: Largest part of a cube that a mask of unknown meaning may take out of its observed pixels.
 MAX_MASKED: float = 0.9
 

@@ -42,7 +42,7 @@ UNIT_WORDS: Mapping[str, str] = {
 }  # fmt: skip
 _CAPITALS_MATTER = {"MJy": "MJy", "MJY": "MJy", "mJy": "mJy", "Mjy": "MJy"}
 #: Words that say per which element a number stands, or nothing at all: left out.
-_PER_ELEMENT = r"(?:spaxels?|spax|pixels?|pix|voxels?|channels?|fibers?|fibres?|beams?)"
+_PER_ELEMENT = r"(?:spaxels?|spax|pixels?|pix|voxels?|channels?|fibers?|fibres?)"
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 
 #: ``factor * (unit)**power``

@@ -112,9 +112,13 @@ def open_catalogue(path: str | Path) -> Catalogue:
 
 def _open_fits(path: Path) -> Catalogue:
     with fits.open(path, memmap=True) as hdus:
-        number = next((k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-        if number is None:
+        tables = [k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
+        if not tables:
             raise SfhInputError(f"{path}: no table among its {len(hdus)} HDUs; images are read by `napari-sfh run`")
+        number = max(
+            tables, key=lambda k: (int(hdus[k].header["NAXIS2"]), -k)
+        )  # SExtractor puts a header's table first
+        chosen = f"of {len(tables)} tables that with most rows is used: HDU {number} {hdus[number].name}".strip()
         columns, n = hdus[number].columns, int(hdus[number].header["NAXIS2"])
         variable = [c.name for c in columns if "P" in str(c.format) or "Q" in str(c.format)]
         names = tuple(c.name for c in columns if c.name not in variable)
@@ -129,7 +133,8 @@ def _open_fits(path: Path) -> Catalogue:
                 del part
             yield block
 
-    notes = (f"columns of variable length are left out: {', '.join(variable)}",) if variable else ()
+    dropped = f"columns of variable length are left out: {', '.join(variable)}" if variable else ""
+    notes = tuple(filter(None, (chosen if len(tables) > 1 else "", dropped)))
     return Catalogue(path, "fits", names, n, notes, blocks)
 
 
@@ -173,6 +178,10 @@ def _open_csv(path: Path) -> Catalogue:
     separator = next((s for s in (",", ";", "\t") if s in top[0]), r"\s+")
     names = next(csv.reader([top[0].strip()], delimiter=separator)) if len(separator) == 1 else top[0].split()
     names = [name.strip().strip('"') for name in names]
+    if 2 * sum(_is_number(name) for name in names) > len(names):
+        raise SfhInputError(
+            f"{path}: its first line holds numbers, no names of columns; write them above (of SExtractor: FITS_LDAC)"
+        )
 
     def blocks(rows: int) -> Iterator[Table]:
         frames = pd.read_csv(
@@ -190,6 +199,14 @@ def _open_csv(path: Path) -> Catalogue:
             yield _frame_to_table(frame, {})
 
     return Catalogue(path, "csv", tuple(names), None, (), blocks)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _frame_to_table(frame: pd.DataFrame, units: dict[str, Any]) -> Table:

@@ -102,6 +102,11 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
     if not c.error:
         return f_lambda, default, known & ~limited & (default > 0), limited
     has_error = np.isfinite(sigma) & (sigma > 0)
+    if known.any() and (sigma[known] == 0).all():
+        raise SfhInputError(
+            f"{source}: column {c.error!r} holds errors of 0, so that no flux can be used; correct it, or rename it: "
+            f"{DEFAULT_RELATIVE_ERROR:.0%} of the flux are assumed then"
+        )
     return f_lambda, np.where(has_error, sigma, 0.0) * scale, known & has_error & ~limited, limited
 
 

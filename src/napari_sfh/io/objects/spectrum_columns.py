@@ -50,6 +50,10 @@ _MASK_WORDS = ("mask", "andmask", "dq", "qual", "quality", "badpix", "bpm", "fla
 #: Columns with one of these words hold no observed flux.
 _NO_FLUX = frozenset({*_SIGMA_WORDS, *_VARIANCE_WORDS, *_IVAR_WORDS, *_MASK_WORDS, "model", "sky", "continuum", "snr",
                       "bestfit", "template"})  # fmt: skip
+#: Columns that say which pixels are usable, and what they say in words.
+_GOOD_WORDS = ("good", "goodpix", "goodpixels", "valid", "usable", "isgood", "isvalid")
+_YES_NO = {"true": 1, "t": 1, "yes": 1, "y": 1, "1": 1, "false": 0, "f": 0, "no": 0, "n": 0, "0": 0}
+_MAGNITUDE_WORDS = frozenset({"mag", "mags", "magnitude", "magnitudes", "abmag", "magab"})
 _PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
 _LENGTH_WORDS = {"nm": "nm", "um": "um", "micron": "um", "microns": "um", "aa": "Angstrom", "angstrom": "Angstrom",
                  "ang": "Angstrom"}  # fmt: skip
@@ -103,13 +107,16 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
     notes: list[str] = []
     if one.names_unknown:
         wave_name, flux_name, sigma_name = (*names, "", "", "")[:3]
-        notes += _describe_order(names)
+        notes += _describe_order(names, path)
     else:
         wave_name, flux_name, sigma_name = _pick(names, _WAVE_WORDS), _pick_flux(names), _pick(names, _SIGMA_WORDS)
+        notes += _describe_choice(names, flux_name)
     if not flux_name or not (wave_name or one.axis is not None):
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
     wave, vacuum, more = _read_wavelengths(one, wave_name, path, medium)
     notes += more
+    if "rest" in split_column_name(wave_name):
+        notes.append(f"{wave_name} are wavelengths at rest by their name: redshift 0 belongs to them")
     factor, note = _flux_factor(one, flux_name, wave, vacuum, path)
     flux = _numbers(one.columns[flux_name], path, flux_name) * factor
     variance = _read_variance(one, names, sigma_name, flux_name, factor, path)
@@ -118,10 +125,21 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
     return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*notes, note, *mask_notes))))
 
 
-def _describe_order(names: Sequence[str]) -> list[str]:
+def _describe_order(names: Sequence[str], path: Path) -> list[str]:
+    """What is said of columns taken in their order; a name that says that the second is no flux is believed."""
+    words = set(split_column_name(names[1]))
+    if words & (_NO_FLUX | _MAGNITUDE_WORDS):
+        what = "magnitudes" if words & _MAGNITUDE_WORDS else "no flux"
+        raise SfhInputError(f"{path}: column {names[1]} holds {what} by its name; a column of flux density is needed")
     if len(names) <= 3:
         return []
     return [f"no names of columns: the first three of {len(names)} are taken as wavelength, flux and error"]
+
+
+def _describe_choice(names: Sequence[str], flux_name: str) -> list[str]:
+    """Which of several columns of flux is taken."""
+    rivals = [n for n in names if set(split_column_name(n)) & set(_FLUX_WORDS) and _pick_flux([n])]
+    return [f"of the columns {', '.join(rivals)} the flux is {flux_name}"] if len(rivals) > 1 else []
 
 
 def _pick(names: Sequence[str], words: Sequence[str]) -> str:
@@ -230,12 +248,33 @@ def _read_mask(one: SpectrumColumns, names: Sequence[str], path: Path) -> tuple[
     """Pixels that a mask forbids."""
     n = len(next(iter(one.columns.values())))
     name = _pick([x for x in names if not {"or", "ormask"} & set(split_column_name(x))], _MASK_WORDS)
-    if not name or np.asarray(one.columns[name]).dtype.kind not in "biuf":
-        return np.zeros(n, bool), []
-    bad = mark_masked(np.asarray(one.columns[name]), MASK_BITS.get(find_survey(one.header) or ""))
+    if not name:
+        return _read_good_pixels(one, names, n)
+    mask = _read_yes_no(one.columns[name])
+    if mask.dtype.kind not in "biuf":
+        return np.zeros(n, bool), [f"{name} holds words and is not used; a mask is 0 where a pixel is usable"]
+    bad = mark_masked(mask, MASK_BITS.get(find_survey(one.header) or ""))
     if bad.mean() > MAX_MASKED:
         raise SfhInputError(
             f"{path}: {name} forbids {100 * bad.mean():.0f} % of the pixels; usable ones must be 0: invert it, or "
             f"remove {name}"
         )
     return bad, [f"{name} is used (0 = usable): {int(bad.sum())} pixels left out"] if bad.any() else []
+
+
+def _read_good_pixels(one: SpectrumColumns, names: Sequence[str], n: int) -> tuple[Bool, list[str]]:
+    """Pixels that a column of usable ones does not name."""
+    name = _pick(names, _GOOD_WORDS)
+    good = _read_yes_no(one.columns[name]) if name else np.ones(n, bool)
+    if good.dtype.kind not in "biuf" or not np.isin(good, (0, 1)).all() or good.all():
+        return np.zeros(n, bool), []
+    return good == 0, [f"{name} is used (1 = usable): {int((good == 0).sum())} pixels left out"]
+
+
+def _read_yes_no(values: Any) -> NDArray[Any]:
+    """A column with its words for yes and no as 1 and 0; any other as it is."""
+    array = np.asarray(np.ma.filled(values, "") if np.asarray(values).dtype.kind in "SUO" else values)
+    if array.dtype.kind not in "SUO":
+        return array
+    words = [str(v.decode() if isinstance(v, bytes) else v).strip().lower() for v in array]
+    return np.array([_YES_NO[w] for w in words]) if set(words) <= set(_YES_NO) else array

@@ -102,7 +102,9 @@ class CatalogueWriter:
         self.n_rows += len(table)
 
     def _as_first(self, table: Table) -> Table:
-        """The block with the first block's types."""
+        """The block with the first block's types, and in FITS with what its texts can hold."""
+        if self.format == "fits":
+            table = _escape_texts(table)
         if not self._dtypes:
             for name in table.colnames:
                 kind = table[name].dtype
@@ -133,7 +135,8 @@ class CatalogueWriter:
             header = hdu.header.copy()
             header["EXTNAME"] = "ESTIMATES"
             for key, value in self.meta.items():
-                header[key] = value
+                parts = value if isinstance(value, tuple) else (value,)
+                header[key] = tuple(_escape_text(part) if isinstance(part, str) else part for part in parts)
             text = header.tostring().encode("ascii")
             primary = fits.PrimaryHDU().header.tostring().encode("ascii")
             self._count_at = len(primary) + text.index(b"NAXIS2  =")
@@ -169,3 +172,19 @@ class CatalogueWriter:
 def _plain_value(value: Any) -> str:
     """A card's value without its comment."""
     return str(value[0] if isinstance(value, tuple) else value)
+
+
+def _escape_text(text: str) -> str:
+    """A text in ASCII, which is all that FITS holds: an e with an acute accent becomes ``\\xe9``."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _escape_texts(table: Table) -> Table:
+    """The table with names and texts in ASCII."""
+    out = table.copy(copy_data=False)
+    for name in table.colnames:
+        if table[name].dtype.kind == "U" and not all(str(v).isascii() for v in table[name]):
+            out[name] = [_escape_text(str(v)) for v in table[name]]
+        if not name.isascii():
+            out.rename_column(name, _escape_text(name))
+    return out
