@@ -221,15 +221,12 @@ class SharedWindow:
         if dock.styleSheet():  # to set it, even to what it is, styles every widget anew
             dock.setStyleSheet("")
         dock.window().resize(WIDTH, HEIGHT)
-        dock.parentWidget().show()  # it may have been hidden by napari's menu
         self._remove_layers()
         dock.tools.on_result(None)  # it is the same result, and what was made of it shall go
         opened = tasks.OpenedWorkspace(self._first["kept"], tasks.prepare_result(result), None, ())
         dock.presenter.show_workspace(opened)
         dock.finish(120)
         self._remove_layers()  # of the map that was shown
-        for place, (name, *_) in enumerate(self._first["layers"]):
-            dock.viewer.layers.move(dock.viewer.layers.index(name), place)
         for name, section in dock.sections.items():
             section.expand(self._unfolded[name])
         for bar in dock.findChildren(QScrollBar):
