@@ -7,8 +7,7 @@ are those of `cost`, for the bins that the spaxels' S/N can fill.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +71,7 @@ class Preflight:
     problems: tuple[str, ...]  # what is missing or was assumed, and what is done about it, one line each
     estimate: cost.CostEstimate
     n_bins: int  # expected
+    refusals: tuple[str, ...] = ()  # those of the problems at which a run would stop
 
 
 def examine_inputs(
@@ -114,7 +114,10 @@ def examine_inputs(
     said = decisions.drop_answered_problems(problems, given)
     said += list_missing_files(config.photometry, config.maps, instrument)
     maps = _read_maps(config, cube, said, at_hand)
-    redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
+    redshift, redshift_text, refusals = _describe_redshift(config, cube, maps, header)
+    said += refusals
+    if redshift is not None and instrument.spectrum is not None and not refusals:
+        said += filter(None, [describe_missing_range(cube.wave_aa, redshift, instrument.spectrum)])
     seen = _find_observed_field(cube, header, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
@@ -144,6 +147,7 @@ def examine_inputs(
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
         n_bins=bins,
+        refusals=tuple(refusals),
     )
 
 
@@ -191,30 +195,22 @@ def _read_maps(config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[
 
 
 def _describe_redshift(
-    config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader, said: list[str]
-) -> tuple[float | None, str]:
-    """The redshift a run would take, None where it would measure it; and where it is from."""
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader
+) -> tuple[float | None, str, list[str]]:
+    """The redshift a run would take, None where it would measure it; where it is from; why a run would refuse it."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
-        return None, "unknown: measured from the spectra, or give `redshift`"
+        return None, "unknown: measured from the spectra, or give `redshift`", []
     grid = header.instrument.spectrum
-    if grid is None:
-        with _noting(said):
-            find_covered_filters(cube, make_band_filters(header.instrument), known.value)
-        return known.value, f"{known.value:.5f} ({known.source})"
-    with _noting(said):
-        check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
-        said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
-    return known.value, f"{known.value:.5f} ({known.source})"
-
-
-@contextmanager
-def _noting(said: list[str]) -> Iterator[None]:
-    """What a run would refuse is told beforehand."""
+    refusals = []
     try:
-        yield
+        if grid is None:
+            find_covered_filters(cube, make_band_filters(header.instrument), known.value)
+        else:
+            check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
     except SfhInputError as error:
-        said.append(str(error))
+        refusals.append(str(error))
+    return known.value, f"{known.value:.5f} ({known.source})", refusals
 
 
 class _BandLook(NamedTuple):
