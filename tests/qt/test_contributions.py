@@ -20,6 +20,7 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
 from smooth_result import make_wcs
+from vispy.color import ColorArray
 from window_acts import click, native_canvas, open_explorer, watch_orientation
 
 from napari_sfh._qt import contributions
@@ -243,6 +244,43 @@ def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Pa
     assert (kept["map"], kept["galaxy"], kept["weights"]) == (name, result.name, result.model_name)
     with fits.open(path) as hdus:
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
+
+
+def test_a_map_of_categories_comes_back_in_their_colours_and_words(result: Result, tmp_path: Path) -> None:
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh.analysis.gas.line_maps import BPT_COLORS
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    data, attributes, _ = make_map_layer(result, "FLAG", SkyGrid.of(result.wcs, result.bins.bin_id.shape))
+    link = attributes["metadata"]["napari_sfh"]
+    link.role, link.name = "lines", "BPT"
+    path = tmp_path / "bpt.fits"
+    contributions.write_map_layer(str(path), data, attributes)
+    fits.setval(path, "SFHCMAP", value="of a napari that is closed")
+    _, back, _ = contributions.read_map_layers(str(path))[0]
+    np.testing.assert_allclose(back["colormap"].colors, ColorArray(list(BPT_COLORS)).rgba, atol=1e-6)
+    assert back["metadata"]["napari_sfh_map"]["classes"] == {1: "star formation", 2: "composite", 3: "AGN or LINER"}
+    fits.setval(path, "SFHMAP", value="AGE_LW")
+    _, back, _ = contributions.read_map_layers(str(path))[0]
+    assert back["colormap"].name == "gray", "napari does not know the colours"
+
+
+def test_a_map_in_an_empty_napari_has_north_up(make_viewer: Any, result: Result, tmp_path: Path) -> None:
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    viewer = make_viewer()
+    data, attributes, _ = make_map_layer(result, "AGE_LW", SkyGrid.of(result.wcs, result.bins.bin_id.shape))
+    path = str(tmp_path / "age.fits")
+    contributions.write_map_layer(path, data, attributes)
+    down = ("down", "right")
+    for there, orientation in ((True, down), (False, ("up", "left"))):
+        viewer.scene.camera.orientation2d = down
+        if there:
+            viewer.add_image(np.zeros((4, 4)), name="mine")
+        viewer.open(path, plugin="napari-sfh")
+        assert viewer.scene.camera.orientation2d == orientation
+        viewer.layers.clear()
 
 
 def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:

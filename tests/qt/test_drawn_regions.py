@@ -56,6 +56,34 @@ def assert_one_color_each(dock: Any, names: list[str]) -> None:
         assert np.allclose(words[place], ColorArray(color).rgba[0], atol=1e-3), "its name has the outline's colour"
 
 
+def assert_outlined(dock: Any, names: list[str]) -> None:
+    """The canvas outlines and names each region in its colour, and only while their layer is shown."""
+    marks, layer = dock.stack.marks, dock.viewer.layers[LAYER_NAME]
+    before = len(marks.overlay.vertices)
+    assert [region.name for region in marks.regions] == [name.text for name in marks.overlay.names] == names
+    assert [region.color for region in marks.regions] == [dock.session.find_region_color(name) for name in names]
+    for region, outline in zip(marks.regions, dock.tools["region"].region.outlines()):
+        assert np.allclose(region.path[:-1], outline.points)
+        assert np.array_equal(region.path[0], region.path[-1])
+    layer.visible = False
+    assert not marks.regions
+    assert len(marks.overlay.vertices) < before
+    layer.visible = True
+    assert len(marks.overlay.vertices) == before
+
+
+def test_a_layer_of_regions_that_the_user_deletes_takes_them_along(qtbot: Any, dock: Any) -> None:
+    tool = dock.tools["region"]
+    draw(qtbot, dock, "box", (0.0, 0.0), (1.5, 2.5), add=False)
+    assert dock.stack.marks.regions
+    dock.viewer.layers.remove(LAYER_NAME)
+    assert not dock.stack.marks.regions
+    assert not drawn_regions(dock)
+    draw(qtbot, dock, "box", (0.0, 0.0), (1.5, 2.5), add=False)
+    assert len(drawn_regions(dock)) == 1
+    tool.clear()
+
+
 def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     tool, session = dock.tools["region"], dock.session
     tool.form.each.value = True
@@ -71,6 +99,7 @@ def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, 
     assert f'color:{bin_color}">■</span> 5' in dock.panel.legend.text()
     assert bin_color in session.outlines()[1]
 
+    assert_outlined(dock, ["nucleus", "HII knot"])
     tool.save(tmp_path / "own.reg")
     lines = (tmp_path / "own.reg").read_text().splitlines()[1:]
     assert [line.split("(")[0].removeprefix("icrs;") for line in lines] == ["ellipse", "box"]

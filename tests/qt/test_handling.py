@@ -189,6 +189,43 @@ def test_an_act_is_one_step_of_undo_however_soon_the_next_one_comes(opened: Any)
     assert form.limits.value == "typed"
 
 
+def type_text(field: Any, text: str) -> None:
+    field.native.setFocus()
+    field.native.selectAll()
+    QTest.keyClicks(field.native, text)
+    QTest.keyClick(field.native, Qt.Key.Key_Return)
+
+
+def test_what_is_wrong_with_a_field_is_told_until_it_is_right(opened: Any) -> None:
+    maps_form, distance = opened.map, opened.export.distance
+    layer = opened.stack.display.find_layer(opened.stack.display.shown)
+    before = tuple(layer.contrast_limits)
+    for wrong in ("abc", "99"):
+        type_text(maps_form.low, wrong)
+        assert opened.is_error
+        assert f"limits: {wrong} to" in opened.message.text()
+        assert tuple(layer.contrast_limits) == before
+        assert maps_form.low.value == f"{before[0]:.4g}"
+    type_text(maps_form.low, f"{before[0] - 1:.4g}")
+    assert not opened.is_error
+    assert layer.contrast_limits[0] == pytest.approx(before[0] - 1, abs=1e-3)
+    type_text(distance, "-5")
+    assert opened.is_error
+    type_text(distance, "z=0.0025")
+    assert not opened.is_error
+    for wrong in ("-3", "x"):
+        maps_form.oldest.value = wrong
+        maps_form.ages_button.native.click()
+        assert opened.is_error
+        assert wrong in opened.message.text()
+    centre = opened.tools["gradient"].form.centre
+    type_text(centre, "abc")
+    assert "RA and Dec in degrees" in opened.message.text()
+    type_text(centre, "24.1 15.7")
+    assert not opened.is_error
+    centre.value = distance.value = ""
+
+
 def test_the_shown_choice_of_limits_acts_again(opened: Any) -> None:
     layer = opened.stack.display.find_layer(opened.stack.display.shown)
     before = tuple(layer.contrast_limits)

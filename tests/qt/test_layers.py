@@ -331,6 +331,22 @@ def test_text_under_the_cursor(result: Result) -> None:
     assert layer_data.format_map_value(result, "FLAG", result.bins.n_bins).startswith("a band is missing")
 
 
+def test_text_under_the_cursor_tells_how_well_an_age_is_known(result: Result) -> None:
+    quantiles = dict(result.prediction.quantiles)
+    n = result.bins.n_bins
+    quantiles["mh"] = np.tile(np.array([-1.0, -0.4, 0.0, 0.3, 0.9], np.float32), (n, 16, 1))
+    older = np.linspace(1.0, 1 / 16, 16)[None, :, None] ** np.array([3.0, 2.0, 1.0, 0.5, 0.25]) * np.ones((n, 1, 1))
+    quantiles["cum_mass"] = older.astype(np.float32)
+    known = replace(result, prediction=replace(result.prediction, quantiles=quantiles))
+    assert layer_data.format_map_value(known, "MH_AGE", 3, 2).endswith("(-0.40 to 0.30) dex")
+    low, high = 1 - older[2, 8, 3], 1 - older[2, 8, 1]
+    told = layer_data.format_map_value(known, "MASS_YOUNGER", 3, 7)
+    assert told.endswith(f"({low:.3g} to {high:.3g})"), "the share's own ends, the lower first"
+    assert maps.find_age_interval(known, "MASS_YOUNGER", 2, 15) == (1.0, 1.0), "all stars are younger than the last"
+    prior = replace(known, prior={"lg_age_lw": np.array([8.0, 8.5, 9.0, 9.5, 10.0])})
+    assert layer_data.format_map_value(prior, "PRIOR_AGE_LW", 3).endswith(" (1 = prior)")
+
+
 def test_a_map_gets_its_layer_when_it_is_shown_first(result: Result) -> None:
     viewer, _, stack = shown(result)
     assert stack.find("map", "SNR") is None
@@ -369,6 +385,10 @@ def test_the_age_stays_beside_its_slider_when_layers_come_and_go(result: Result)
     assert viewer.dims.axis_labels[0] == told
     added = viewer.add_points(np.zeros((1, 2)), name="mine")
     assert viewer.dims.axis_labels[0] == told
+    drawn = viewer.add_shapes([np.array([[0, 0], [0, 1], [1, 1]])], shape_type="polygon")
+    for far in (50, 90):  # a layer that grows, as with each shape that is drawn
+        drawn.add([np.array([[0, 0], [0, far], [far, far]])], shape_type="polygon")
+        assert viewer.dims.axis_labels[0] == told
     viewer.layers.remove(added)
     assert viewer.dims.axis_labels[0] == told
 

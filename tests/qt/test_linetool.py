@@ -14,7 +14,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from smooth_result import make_result
 from vispy.color import ColorArray
 
-from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
+from napari_sfh._qt.canvas.layer_data import FLAG_COLORS, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.legend_overlay import describe_layer
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.jobs import tool_tasks
@@ -291,3 +291,6 @@ def test_classes_of_gas_and_plain_points_have_no_colour_of_a_bin_or_region() -> 
         assert deltaE_ciede2000(some[:, None], palette[None]).min() > 17
     apart = deltaE_ciede2000(classes[:, None], classes[None])[np.triu_indices(len(classes), 1)]
     assert apart.min() > 24
+    flags = to_lab(list(FLAG_COLORS))
+    assert deltaE_ciede2000(flags[:, None], palette[: len(COLORS)][None]).min() > 8
+    assert deltaE_ciede2000(flags[:, None], flags[None])[np.triu_indices(len(flags), 1)].min() > 8

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from qtpy.QtCore import Qt
 from smooth_result import make_result
-from window_acts import at_once, bin_world
+from window_acts import at_once, bin_world, window
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
@@ -22,6 +22,7 @@ from napari_sfh.analysis.colour_image import MapOverlay
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
 from napari_sfh.analysis.maps import make_map_image, symmetric_limits
+from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page
@@ -119,6 +120,29 @@ def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, re
     assert tool.form.note.value == ""
 
 
+@pytest.mark.painted
+def test_the_window_lives_on_when_a_result_replaces_one_with_mosaics(
+    opened: Any, qtbot: Any, result: Result, tmp_path: Path
+) -> None:
+    """What the layers drew is deleted in the canvas' OpenGL context: in the window's own, it would stand still."""
+    tool, viewer = opened.tools["composite"], opened.viewer
+    tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
+    tool.show_contours("AGE_LW", 3)
+    _rest(qtbot, opened)
+    opened.open_result(write_result(result, tmp_path / "other_sfh.fits"))
+    _rest(qtbot, opened)
+    assert tool.layer is None
+
+    def grab_screen() -> Any:
+        qtbot.wait(300)
+        return window(viewer).windowHandle().screen().grabWindow(0).toImage()
+
+    qtbot.waitUntil(lambda: grab_screen() == grab_screen(), timeout=60_000)
+    before = grab_screen()
+    viewer.scene.camera.zoom *= 1.5
+    qtbot.waitUntil(lambda: grab_screen() != before, timeout=20_000)
+
+
 def test_other_levels_read_no_map_again(
     opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +211,30 @@ def test_north_is_up_in_the_picture_and_the_map_lies_where_it_is() -> None:
     (ny, nx) = axes.images[0].get_array().shape[:2]
     assert np.min(corners) > -1
     assert (np.max(corners, axis=1) < [nx, ny]).all()
+
+
+def test_categories_and_regions_on_the_picture_have_their_words() -> None:
+    wcs = WCS({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 12, "CRPIX2": 8, "CDELT1": -1e-4, "CDELT2": 1e-4})
+    values = np.full((16, 24), 1.0)
+    values[:, 12:] = 3.0
+    words = {1: "star formation", 2: "composite", 3: "AGN or LINER"}
+    colors = np.repeat(np.eye(4)[:3], 85, axis=0) + np.array([0, 0, 0, 1])
+    overlay = MapOverlay(values, colors, (0.5, 3.5), "BPT class", 1.0, words)
+    square = np.array([[4.0, 4.0], [4.0, 9.0], [9.0, 9.0], [9.0, 4.0], [4.0, 4.0]])
+    region = RegionTrace(square, "#e69f00", "clump")
+    image = np.zeros((16, 24, 4), np.uint8)
+    figure = draw_colour_image(image, wcs, [], wcs, overlay=overlay, regions=[region])
+    (axes,) = figure.axes  # no bar of numbers
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["star formation", "AGN or LINER"], "those that occur"
+    for patch, value in zip(legend.get_patches(), (1, 3)):
+        assert patch.get_facecolor() == axes.images[1].cmap(axes.images[1].norm(value))
+    figure.draw_without_rendering()
+    (name,) = [text for text in axes.texts if text.get_text() == "clump"]
+    (x, y) = axes.transData.inverted().transform(name.get_transform().transform(name.get_position()))
+    scale = axes.images[0].get_array().shape[1] / 24
+    assert (x / scale, y / scale) == pytest.approx((6.5, 6.5), abs=0.6)
+    assert axes.lines[-1].get_color() == "#e69f00"
 
 
 def test_the_saved_picture_has_the_map_of_the_canvas(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:

@@ -95,8 +95,14 @@ def read_folder_layers(path: str) -> list[LayerTuple]:
 
 def read_map_layers(path: str) -> list[LayerTuple]:
     """The map of a FITS image that was saved from the window, with its coordinates, colours and limits."""
+    import napari
+
+    from napari_sfh._qt.canvas.interaction import set_north_up
     from napari_sfh._qt.canvas.map_files import read_map_image
 
+    viewer = napari.current_viewer()
+    if viewer is not None and not viewer.layers:  # other layers may be no maps of the sky
+        set_north_up(viewer)
     return [read_map_image(Path(path))]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,8 @@ class MapOverlay:
     label : str
         With the unit.
     opacity : float
+    categories : mapping of int to str
+        Words of the values, where they are categories.
     """
 
     image: NDArray[np.floating]
@@ -88,6 +90,7 @@ class MapOverlay:
     limits: tuple[float, float]
     label: str
     opacity: float
+    categories: Mapping[int, str] = field(default_factory=dict)
 
 
 def choose_bands(available: Mapping[str, object], instrument: Instrument | None = None) -> tuple[str, ...]:

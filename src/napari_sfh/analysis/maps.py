@@ -124,8 +124,8 @@ def _age_specs() -> dict[str, MapSpec]:
     rows = [
         MapSpec("MASS_AGE", "By age: mass", "", "viridis", each("mass_frac"), by_age=True),
         MapSpec("LIGHT_AGE", "By age: V light", "", "viridis", each("light_frac"), by_age=True),
-        MapSpec("MASS_YOUNGER", "Younger: mass", "", "viridis", _mass_younger, by_age=True),
-        MapSpec("LIGHT_YOUNGER", "Younger: V light", "", "viridis", _light_younger, by_age=True),
+        MapSpec("MASS_YOUNGER", "Mass younger than", "", "viridis", _mass_younger, by_age=True),
+        MapSpec("LIGHT_YOUNGER", "V light younger than", "", "viridis", _light_younger, by_age=True),
         MapSpec("MH_AGE", "By age: [M/H]", "dex", "plasma", each("mh"), by_age=True),
     ]
     return {spec.name: spec for spec in rows}
@@ -210,6 +210,31 @@ def find_formation_interval(result: Result, name: str, row: int) -> tuple[float,
     return (min(low, high), max(low, high)) if np.isfinite([low, high]).all() else None
 
 
+def find_age_interval(result: Result, name: str, row: int, age: int) -> tuple[float, float] | None:
+    """The 16 and 84 % of one step of a map with an axis of age in one bin; None where the posterior has none.
+
+    Where hardly any stars have an age, their [M/H] is what the prior says: this width tells it.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        Of a map with an axis of age.
+    row : int
+        From 0.
+    age : int
+        Step of the axis, from 0.
+    """
+    key = {"MASS_AGE": "mass_frac", "LIGHT_AGE": "light_frac", "MH_AGE": "mh", "MASS_YOUNGER": "cum_mass"}.get(name)
+    quantiles = None if key is None else result.prediction.quantiles.get(key)
+    if quantiles is None:
+        return None
+    if key == "cum_mass":  # formed before an age's younger edge
+        older = quantiles[row, age + 1] if age + 1 < quantiles.shape[1] else np.zeros(quantiles.shape[-1])
+        return float(1 - older[3]), float(1 - older[1])
+    return float(quantiles[row, age, 1]), float(quantiles[row, age, 3])
+
+
 def _find_formation_times(result: Result, name: str, quantile: int) -> NDArray[np.float64]:
     return compute_bin_formation_times(result, (int(name[1:]) / 100,), quantile)[:, 0]
 
@@ -257,7 +282,8 @@ def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def format_age_range(name: str, index: int) -> str:
-    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``.
+    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or of stars younger than
+    it ``56 Myr``.
 
     Parameters
     ----------
@@ -273,7 +299,7 @@ def format_age_range(name: str, index: int) -> str:
     low, high = AGE_EDGES_GYR[index : index + 2]
     scale, unit = (1.0, "Gyr") if high >= 1 else (1e3, "Myr")
     if name.endswith("_YOUNGER"):
-        return f"than {high * scale:.3g} {unit}"
+        return f"{high * scale:.3g} {unit}"
     return f"{low * scale:.3g}–{high * scale:.3g} {unit}"
 
 
@@ -305,7 +331,14 @@ def name_ages_map(kind: str, low_gyr: float, high_gyr: float) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    SfhInputError
+        The ages do not rise from 0 on.
     """
+    if not 0 <= low_gyr < high_gyr:
+        raise SfhInputError(f"ages {low_gyr:g} to {high_gyr:g} Gyr: give the younger first, from 0 on")
     return f"{kind}_AGES_{low_gyr:.6g}_{high_gyr:.6g}"
 
 

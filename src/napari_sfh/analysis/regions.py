@@ -40,6 +40,25 @@ _BLOCK = 128
 
 
 @dataclass(frozen=True)
+class RegionTrace:
+    """The line of a region as it is drawn.
+
+    Attributes
+    ----------
+    path : array (n, 2)
+        (y, x) in pixels of the maps; of a closed line, the last is the first.
+    color : str
+        ``#rrggbb``.
+    name : str
+        Empty where it has none.
+    """
+
+    path: NDArray[np.float64]
+    color: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Outline:
     """A closed line on the map; what it encloses an odd number of times counts, or (``include`` False) does not."""
 

@@ -14,9 +14,12 @@ import numpy as np
 from astropy.wcs import WCS
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.colour_image import U8, MapOverlay
+from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import measure_pixel_arcsec
 
@@ -101,6 +104,7 @@ def draw_colour_image(
     line_color: str = "white",
     line_width: float = 1.0,
     overlay: MapOverlay | None = None,
+    regions: Sequence[RegionTrace] = (),
 ) -> Figure:
     """Draw a colour image with north up.
 
@@ -121,10 +125,12 @@ def draw_colour_image(
         Of the contours, times the usual one.
     overlay : MapOverlay, optional
         A map in pixels of ``lines_wcs`` above the colours.
+    regions : sequence of RegionTrace
+        In pixels of ``lines_wcs``; outlined and named.
     """
     target, shape = make_north_up_wcs(wcs, (image.shape[0], image.shape[1]))
     ny, nx = shape
-    beside = 0.0 if overlay is None else _COLORBAR_INCH
+    beside = 0.0 if overlay is None or overlay.categories else _COLORBAR_INCH
     figure = Figure(figsize=(7.5 + beside, 7.5 * min(max(ny / nx, 0.5), 2.0) + 0.5), layout="constrained")
     axes = figure.add_subplot(projection=target)
     axes.imshow(resample_nearest(image, wcs, target, shape, 0), origin="lower", interpolation="antialiased")
@@ -134,7 +140,12 @@ def draw_colour_image(
         drawn = axes.imshow(
             shown, origin="lower", interpolation="none", cmap=colors, vmin=low, vmax=high, alpha=overlay.opacity
         )
-        figure.colorbar(drawn, ax=axes, label=overlay.label, shrink=0.85)
+        if overlay.categories:
+            there = [value for value in overlay.categories if np.any(shown == value)]
+            patches = [Patch(color=drawn.cmap(drawn.norm(value)), label=overlay.categories[value]) for value in there]
+            axes.legend(handles=patches, title=overlay.label, fontsize="small", loc="best")
+        else:
+            figure.colorbar(drawn, ax=axes, label=overlay.label, shrink=0.85)
     for line in lines:
         axes.plot(
             line[:, 1],
@@ -143,8 +154,21 @@ def draw_colour_image(
             lw=0.8 * line_width,
             transform=axes.get_transform(lines_wcs.celestial),
         )
+    _draw_regions(axes, regions, axes.get_transform(lines_wcs.celestial))
     axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), title=title, facecolor="black")
     label_sky_axes(axes, left=True, bottom=True)
     if caption:
         figure.supxlabel(caption, size=9)
     return figure
+
+
+def _draw_regions(axes: Any, regions: Sequence[RegionTrace], transform: Any) -> None:
+    """Lines and names with a black border, as on the canvas."""
+    for region in regions:
+        border = [withStroke(linewidth=3, foreground="black")]
+        y, x = region.path.T
+        axes.plot(x, y, color=region.color, lw=1.4, transform=transform, path_effects=border)
+        if region.name:
+            middle = (region.path.min(axis=0) + region.path.max(axis=0)) / 2
+            words = {"ha": "center", "va": "center", "clip_on": True, "path_effects": border}
+            axes.text(middle[1], middle[0], region.name, color=region.color, transform=transform, **words)

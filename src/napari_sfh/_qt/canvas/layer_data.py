@@ -17,7 +17,8 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import choose_color, describe_flags
+from napari_sfh.analysis.bin_view import describe_flags
+from napari_sfh.analysis.gas.line_maps import BPT_CLASSES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import FLAG_MEANING, Cube, Result
 
@@ -28,8 +29,13 @@ KEY = "napari_sfh"
 FIRST_MAP = "AGE_LW"
 
 
-#: Colours of the flags' categories, none first: one for each, however many there are.
-FLAG_COLORS = ("#3b4048", *map(choose_color, range(len(FLAG_MEANING))))
+#: Colours of the flags' categories, none first, then as in `FLAG_MEANING`: far from those of bins and regions, and from
+#: each other also for the colour-blind.
+FLAG_COLORS = (
+    "#3b4048",
+    *("#ffccb3", "#803380", "#1affe6", "#ffb3ff", "#8080e6", "#80661a", "#1accb3", "#b34d80", "#b3cce6"),
+    *("#1a801a", "#ff9999", "#808099", "#cc99ff", "#80991a", "#99e680", "#ccffb3", "#804d4d", "#664db3"),
+)
 
 
 #: Brightest value of white light that the canvas draws as it is; fainter images are brought near 1.
@@ -150,7 +156,7 @@ def find_map_unit(name: str) -> str:
 
 
 def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:
-    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``; ``age``: step of a map with an axis of age.
+    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``, or with its 16 and 84 %.
 
     Parameters
     ----------
@@ -167,14 +173,19 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         return describe_flags(int(result.flag[bin_id - 1]))
     if spec.by_age:
         value = float(spec.values(result)[bin_id - 1, age])
-        return f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
+        told = f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
+        ends = maps.find_age_interval(result, name, bin_id - 1, age)
+        if ends is not None:
+            told += f" ({_format_number(ends[0], spec.unit)} to {_format_number(ends[1], spec.unit)})"
+        return f"{told} {spec.unit}".strip()
     value = float(spec.values(result)[bin_id - 1])
     interval = maps.find_formation_interval(result, name, bin_id - 1)
     if interval is not None:  # a ± would reach beyond the age of the Universe
         return f"{spec.title} {_format_number(value, spec.unit)} ({interval[0]:.2f}–{interval[1]:.2f}) {spec.unit}"
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {format_unit(spec.unit)}".strip()
+    unit = f"({spec.unit})" if "=" in spec.unit else format_unit(spec.unit)  # "1 = prior" tells what a value means
+    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {unit}".strip()
 
 
 def _format_number(value: float, unit: str) -> str:
@@ -256,6 +267,19 @@ def make_category_colormap(colors: Sequence[str], name: str) -> Colormap:
     """
     edges = np.linspace(0, 1, len(colors) + 1)
     return Colormap(list(colors), name=name, interpolation="zero", controls=edges)
+
+
+def list_categories(name: str) -> dict[int, str]:
+    """Words of a map's values: of the flags, or of the classes of gas; none for any other map.
+
+    Parameters
+    ----------
+    name : str
+        Key of `maps.MAPS`, or of a line map.
+    """
+    if name == "FLAG":
+        return dict(enumerate(("none", *FLAG_MEANING.values())))
+    return dict(enumerate(BPT_CLASSES[1:], 1)) if name == "BPT" else {}
 
 
 def make_flag_colormap() -> Colormap:

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_sfh._qt.canvas.layer_data import (
+    FLAG_COLORS,
     LayerLink,
     LayerTuple,
     add_age_axis,
     format_map_title,
     get_layer_link,
-    make_flag_colormap,
+    list_categories,
+    make_category_colormap,
 )
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.gas.line_maps import BPT_COLORS
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
@@ -76,9 +80,11 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": link.unit}).items():
         header[card] = _encode(text)
     colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
-    header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else colormap)
+    header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else getattr(colormap, "name", colormap))
     header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes.get("contrast_limits", (0.0, 1.0)))
     header["SFHGAMMA"] = float(attributes.get("gamma", 1.0))
+    for value, words in list_categories(link.name).items():
+        header[f"SFHCLS{value}"] = words
     hdus = fits.HDUList([fits.PrimaryHDU(image.astype(np.float32), header)])
     if image.ndim == 3:
         hdus.append(_make_age_table(link.name))
@@ -132,17 +138,30 @@ def read_map_image(path: Path) -> LayerTuple:
         raise SfhInputError(f"{path}: the image of the map is damaged ({error}); save it again") from error
     place = sky.transform()
     unit, title = _decode(header.get("SFHUNIT", "")), _decode(header.get("SFHTITLE", path.stem))
-    name = header.get("SFHCMAP", "gray")
+    about: dict[str, Any] = {key: _decode(header.get(card, "")) for card, key in _CARDS.items()}
+    if classes := {value: words for value in range(100) if (words := header.get(f"SFHCLS{value}"))}:
+        about["classes"] = classes
     attributes = {
         "name": f"{title} [{unit}]" if unit else title,
-        "colormap": make_flag_colormap() if header.get("SFHMAP") == "FLAG" else name,
+        "colormap": _find_colormap(header),
         "contrast_limits": limits,
         "gamma": gamma,
         "interpolation2d": "nearest",
-        "metadata": {FILE_KEY: {key: _decode(header.get(card, "")) for card, key in _CARDS.items()} | {"unit": unit}},
+        "metadata": {FILE_KEY: about | {"unit": unit}},
         **(add_age_axis(place) if image.ndim == 3 else place),
     }
     return image, attributes, "image"
+
+
+def _find_colormap(header: fits.Header) -> Colormap:
+    """That of categories, else by its name; grey where this napari knows none of the name."""
+    colors = {"FLAG": FLAG_COLORS, "BPT": BPT_COLORS}.get(str(header.get("SFHMAP")))
+    if colors is not None:
+        return make_category_colormap(colors, str(header.get("SFHCMAP")))
+    try:
+        return ensure_colormap(str(header.get("SFHCMAP", "gray")))
+    except (KeyError, ValueError):
+        return ensure_colormap("gray")
 
 
 def _encode(text: str) -> str:

@@ -12,12 +12,14 @@ import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
+from vispy.color import ColorArray
 
-from napari_sfh._qt.canvas.drawn_shapes import SHAPES, outline_to_shape, read_outline
+from napari_sfh._qt.canvas.drawn_shapes import SHAPES, outline_to_shape, read_outline, shape_to_polygon
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.canvas.result_layers import keep_selection
+from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.session import PLOT_REGION, Session
-from napari_sfh.analysis.regions import Outline, Spread, Weight
+from napari_sfh.analysis.regions import Outline, RegionTrace, Spread, Weight
 from napari_sfh.errors import SfhInputError
 
 LAYER_NAME = "SFH region"
@@ -34,10 +36,14 @@ _HOLE_COLOR, _BARE_COLOR = "red", "white"
 class RegionLayer:
     """The layer of regions of a viewer. A shape keeps its name, kind and sign until it is taken away.
 
+    The layer is what the mouse draws, moves and deletes. Finished shapes are outlined and named by the overlay of the
+    selected bins, whose lines and words have a border: the layer's own could not be seen on a map of their colour.
+
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     session : Session
+    marks : SelectionMarks
     on_found : callable
         Bound method, given the number of bins inside each region, by name, after each change.
     on_names : callable
@@ -48,11 +54,12 @@ class RegionLayer:
         self,
         viewer: Any,
         session: Session,
+        marks: SelectionMarks,
         on_found: Callable[[Mapping[str, int]], None],
         on_names: Callable[[Sequence[str]], None],
     ) -> None:
         self._viewer = viewer
-        self._session = session
+        self._session, self._marks = session, marks
         self._on_found = weakref.WeakMethod(on_found)
         self._on_names = weakref.WeakMethod(on_names)
         self._weight: Weight = "mass"
@@ -61,6 +68,7 @@ class RegionLayer:
         self._spare: list[str] = []  # typed for shapes that are still to come
         self._layer: Any = None
         self._put: list[tuple[NDArray[np.float64], Outline]] = []
+        viewer.layers.events.removed.connect(self._follow_removal)
 
     @property
     def is_ready(self) -> bool:
@@ -145,18 +153,20 @@ class RegionLayer:
                 edge_width=self._line_width(),
                 features={name: np.empty(0, dtype) for name, dtype in _TYPES.items()},
                 feature_defaults=_FEATURES,
-                text={"string": f"{{{LABEL}}}", "size": 12, "color": _BARE_COLOR, "anchor": "center"},
+                text={"string": f"{{{LABEL}}}", "color": _BARE_COLOR, "visible": False},
                 metadata={KEY: LayerLink("region", "", self._session.result)},
                 **self._session.sky.transform(),
             )
             with keep_selection(self._viewer.layers):
                 self._layer = self._viewer.add_layer(layer)
             self._layer.events.data.connect(self._changed)
+            self._layer.events.visible.connect(self._trace)
         self._put = []
         # What hears of this would look for bins after the mouse has begun to draw, and end the drawing.
         with self._layer.events.data.blocker():
             self._layer.data = []
         self._write_features({name: [] for name in _FEATURES})
+        self._trace()
         self._session.set_region([])
         return self._layer
 
@@ -204,28 +214,57 @@ class RegionLayer:
     def clear(self) -> None:
         """Take the region away, and its names."""
         layer = self._find()
-        if layer is not None:
-            layer.events.data.disconnect(self._changed)
-            self._viewer.layers.remove(layer)
         had = layer is not None and len(layer.data)
-        self._layer, self._put = None, []
+        self._forget()
+        if layer is not None:
+            self._viewer.layers.remove(layer)
         self._session.set_region([])
         if had:
             self._tell_names()
 
+    def _follow_removal(self, event: Any) -> None:
+        """The user has deleted the layer."""
+        if event.value is self._layer:
+            self._forget()
+            self._session.set_region([])
+            self._tell_names()
+
     def release(self) -> None:
         """Listen no longer; the layer stays."""
+        self._viewer.layers.events.removed.disconnect(self._follow_removal)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._layer is not None:
+            self._layer.events.data.disconnect(self._changed)
+            self._layer.events.visible.disconnect(self._trace)
+        self._layer, self._put = None, []
+        self._trace()
+
+    def _trace(self, _: Any = None) -> None:
+        """Outline and name the finished shapes as far as the layer is shown."""
         layer = self._find()
-        if layer is not None:
-            layer.events.data.disconnect(self._changed)
-        self._layer = None
+        if layer is None or not layer.visible:
+            self._marks.clear_regions()
+            return
+        traces = []
+        for corners, kind, rgba, label in zip(
+            layer.data, layer.shape_type, layer.edge_color, self._read_feature(LABEL)
+        ):
+            path = shape_to_polygon(corners, kind)
+            closed = path if kind in ("line", "path") else np.concatenate([path, path[:1]])
+            traces.append(RegionTrace(closed, str(ColorArray(rgba).hex[0]), str(label)))
+        self._marks.set_regions(traces, self._session.sky)
 
     def _find(self) -> Any:
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     def _changed(self, event: Any) -> None:
         """napari tells before, during and after: only what is finished counts."""
-        if str(getattr(event, "action", "")) in ("added", "changed", "removed"):
+        action = str(getattr(event, "action", ""))
+        if action == "changing":
+            self._marks.clear_regions()
+        if action in ("added", "changed", "removed"):
             # Not inside the layer's own event: its mode is about to be used.
             QTimer.singleShot(0, _make_weak_follow(self))
 
@@ -305,8 +344,8 @@ class RegionLayer:
             layer.current_edge_color = _BARE_COLOR
             if colors:
                 layer.edge_color = colors
-                # White words on a yellow map cannot be read; the outline can.
-                layer.text.color = colors
+                layer.text.color = colors  # for those who show the layer's own words
+        self._trace()
 
 
 def _make_weak_follow(region: RegionLayer) -> Callable[[], None]:

@@ -49,10 +49,9 @@ class LayerStack:
         self.display = CanvasDisplay(viewer, self._make_ready, self.scene)
         self.display.changed.connect(self._shown_changed)
         viewer.dims.events.current_step.connect(self._age_changed)
-        # napari names the axes anew with every layer that comes or goes.
-        viewer.layers.events.inserted.connect(self._age_changed, position="last")
-        viewer.layers.events.removed.connect(self._age_changed, position="last")
+        viewer.dims.events.axis_labels.connect(self._label_slider)
         self.marks = SelectionMarks(viewer)
+        self.scene.ending.connect(self.marks.make_current)
         self.legends = LayerLegends(viewer)
         session.selection_changed.connect(self.refresh_outline)
 
@@ -60,8 +59,7 @@ class LayerStack:
         """Stop listening; the layers stay."""
         self._session.selection_changed.disconnect(self.refresh_outline, missing_ok=True)
         self._viewer.dims.events.current_step.disconnect(self._age_changed)
-        self._viewer.layers.events.inserted.disconnect(self._age_changed)
-        self._viewer.layers.events.removed.disconnect(self._age_changed)
+        self._viewer.dims.events.axis_labels.disconnect(self._label_slider)
         self.display.release()
         self.marks.release()
         self.legends.release()
@@ -256,11 +254,18 @@ class LayerStack:
         name = self.display.shown.name
         layer = self.find("map", name) if is_map_by_age(name) else None
         if layer is not None:
-            dims = self._viewer.dims
-            dims.axis_labels = (maps.format_age_range(name, self.age), *dims.axis_labels[1:])  # beside the slider
+            self._label_slider()
             layer.name = f"{maps.MAPS[name].title} {maps.format_age_range(name, self.age)}"
             if self._limits != "full" and self.display.shown not in self._typed:
                 self._set_own_limits(layer, self._choose_age_limits(layer))
+
+    def _label_slider(self, _: Any = None) -> None:
+        """The ages stand beside the slider: napari names the axes anew when layers come, go or change their extent."""
+        name, dims = self.display.shown.name, self._viewer.dims
+        if dims.ndim > 2 and is_map_by_age(name) and self.find("map", name) is not None:
+            told = maps.format_age_range(name, self.age)
+            if dims.axis_labels[0] != told:
+                dims.axis_labels = (told, *dims.axis_labels[1:])
 
     def _choose_age_limits(self, layer: Any) -> tuple[float, float]:
         """Shares of different ages differ by factors of a hundred: each age has its own limits."""

@@ -1,4 +1,4 @@
-"""Outlines of the selected bins and the cursor's cross, as one overlay of the canvas that every cell of a grid shows.
+"""Outlines of selected bins and of regions, and the cursor's cross: one overlay that every cell of a grid shows.
 
 An overlay of napari's scene, not a layer: it lies above all layers, cannot be deleted with them, and has the same width
 in screen pixels at every zoom (a bin of one spaxel stays visible inside it). Its border is black beside a bright line
@@ -8,19 +8,28 @@ cell of the grid of four maps took 3 s to add.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari._vispy.overlays.base import ViewerOverlayMixin, VispySceneOverlay
+from napari._vispy.utils.qt_font import FontInfo
 from napari._vispy.utils.visual import overlay_to_visual
+from napari._vispy.visuals.text import Text
 from napari.components.overlays import SceneOverlay
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 from vispy.color import ColorArray
 from vispy.scene.visuals import Compound, Line
 
+from napari_sfh.analysis.regions import RegionTrace
+from napari_sfh.analysis.sky_coordinates import SkyGrid
+
 #: Width in screen pixels of a line and of its border.
 LINE_PX, BORDER_PX = 2.0, 5.5
+#: Size of names in points; by how many screen pixels their border reaches beyond the letters, to all sides.
+NAME_POINTS, NAME_BORDER_PX = 10.0, 1.5
 #: Colours of the border, RGBA: beside bright lines, and beside lines whose relative luminance is below `DARK_LINE`.
 DARK_BORDER, BRIGHT_BORDER, DARK_LINE = (0.0, 0.0, 0.0, 1.0), (1.0, 1.0, 1.0, 1.0), 0.18
 #: Key of the overlay in ``viewer.scene.overlays``.
@@ -61,18 +70,43 @@ def choose_borders(colors: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.where(dark, BRIGHT_BORDER, DARK_BORDER).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Name:
+    """A word on the sky.
+
+    Attributes
+    ----------
+    text, color : str
+    place : tuple of two floats
+        Its middle, offset (Dec, RA) in arcsec.
+    """
+
+    text: str
+    color: str
+    place: tuple[float, float]
+
+
 class BinLines(SceneOverlay):
-    """Line pieces in the plane of the sky.
+    """Line pieces and names in the plane of the sky.
 
     Attributes
     ----------
     version : int
         Grows with every change of the lines; its event repaints them.
+    scene_version : int
+        Grows before layers go for good; its event makes the canvas' OpenGL context the current one.
     """
 
     version: int = 0
+    scene_version: int = 0
     _vertices: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 2), np.float32))
     _colors: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 4), np.float32))
+    _names: tuple[Name, ...] = PrivateAttr(default=())
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What is written."""
+        return self._names
 
     @property
     def vertices(self) -> NDArray[np.float32]:
@@ -84,8 +118,8 @@ class BinLines(SceneOverlay):
         """Colour of each end, (2n, 4), RGBA."""
         return self._colors
 
-    def set_lines(self, segments: NDArray[np.floating], colors: list[str]) -> None:
-        """Show other line pieces.
+    def set_lines(self, segments: NDArray[np.floating], colors: Sequence[str], names: Sequence[Name] = ()) -> None:
+        """Show other line pieces and names; names without lines are not drawn.
 
         Parameters
         ----------
@@ -93,6 +127,7 @@ class BinLines(SceneOverlay):
             Start and end of each, offsets (Dec, RA) in arcsec.
         colors : list of str
             One colour a piece.
+        names : sequence of Name
         """
         if not len(segments) and not len(self._vertices):
             return
@@ -100,17 +135,19 @@ class BinLines(SceneOverlay):
         rgba = {color: ColorArray(color).rgba[0] for color in set(colors)}
         picked = np.array([rgba[color] for color in colors], np.float32).reshape(-1, 4)
         self._colors = np.repeat(picked, 2, axis=0)
+        self._names = tuple(names)
         self.version += 1
 
 
 class _BorderedLines(Compound):
-    """Coloured lines upon wider ones."""
+    """Coloured lines upon wider ones, and names upon shifted copies in the border's colour."""
 
-    def __init__(self) -> None:
+    def __init__(self, font_info: FontInfo) -> None:
         nothing = np.zeros((2, 3), np.float32)
         self.border = Line(nothing, width=BORDER_PX, connect="segments", method="gl")
         self.lines = Line(nothing, width=LINE_PX, connect="segments", method="gl")
-        super().__init__([self.border, self.lines])
+        self.words = Text(text="", font_size=NAME_POINTS, anchor_x="center", anchor_y="center", font_info=font_info)
+        super().__init__([self.border, self.lines, self.words])
 
     def set_lines(self, vertices: NDArray[np.float32], colors: NDArray[np.float32]) -> None:
         """Draw other pieces; there must be some."""
@@ -120,6 +157,20 @@ class _BorderedLines(Compound):
         self.border.set_data(ends, color=choose_borders(colors))
         self.lines.set_data(ends, color=colors)
 
+    def set_names(self, names: Sequence[Name], arcsec_per_px: float) -> None:
+        """Write other names."""
+        if not names:
+            if self.words.text != "":
+                self.words.text = ""
+            return
+        colors = np.array([ColorArray(name.color).rgba[0] for name in names], np.float32)
+        places = np.array([(*name.place[::-1], 0.0) for name in names])
+        shifts = np.array([(x, y, 0.0) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y])
+        borders = [places + shift * NAME_BORDER_PX * arcsec_per_px for shift in shifts]
+        self.words.text = [name.text for name in names] * (len(shifts) + 1)
+        self.words.pos = np.concatenate([*borders, places])
+        self.words.color = np.concatenate([*[choose_borders(colors)] * len(shifts), colors])
+
 
 class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     """What draws a `BinLines` in one view of the canvas."""
@@ -127,10 +178,12 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     overlay: BinLines
     node: _BorderedLines
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(node=_BorderedLines(), **kwargs)
+    def __init__(self, *, font_info: FontInfo, **kwargs: Any) -> None:
+        super().__init__(node=_BorderedLines(font_info), font_info=font_info, **kwargs)
         self.overlay.events.version.connect(self._on_lines_change)
+        self.viewer.scene.camera.events.zoom.connect(self._write_names)
         self.viewer.layers.events.removing.connect(self._make_current)
+        self.overlay.events.scene_version.connect(self._make_current)
         self.reset()
 
     def _should_be_visible(self) -> bool:
@@ -139,7 +192,8 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def _make_current(self, _: Any = None) -> None:
         """When a layer goes, napari has vispy delete what it drew in whichever OpenGL context is the current one.
 
-        That may be the one of another window, which would lose drawings of its own with the same numbers.
+        That may be the one of another window, which would lose drawings of its own with the same numbers, or the one
+        in which Qt puts the window's picture together: the window would stand still for good.
         """
         canvas = self.node.canvas
         if canvas is not None:
@@ -148,7 +202,13 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def _on_lines_change(self) -> None:
         if len(self.overlay.vertices):
             self.node.set_lines(self.overlay.vertices, self.overlay.colors)
+            self._write_names()
         self._on_visible_change()
+
+    def _write_names(self, _: Any = None) -> None:
+        """Their borders have one width on the screen at every zoom."""
+        zoom = float(self.viewer.scene.camera.zoom)
+        self.node.set_names(self.overlay.names, 1 / zoom if zoom > 0 else 0.0)
 
     def reset(self) -> None:
         """Bring all in line with the model."""
@@ -158,12 +218,14 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def close(self) -> None:
         """Listen no longer."""
         self.overlay.events.version.disconnect(self._on_lines_change)
+        self.viewer.scene.camera.events.zoom.disconnect(self._write_names)
         self.viewer.layers.events.removing.disconnect(self._make_current)
+        self.overlay.events.scene_version.disconnect(self._make_current)
         super().close()
 
 
 class SelectionMarks:
-    """The overlay of one viewer: outlines of bins, and a cross where the cursor is in the other cells of a grid.
+    """The overlay of one viewer: bins and regions outlined, a cross where the cursor is in the other cells of a grid.
 
     Parameters
     ----------
@@ -174,6 +236,9 @@ class SelectionMarks:
         overlay_to_visual[BinLines] = VispyBinLines
         self._viewer = viewer
         self._outline: tuple[NDArray[np.float64], list[str]] = (np.empty((0, 2, 2)), [])
+        #: Regions that are outlined and named.
+        self.regions: tuple[RegionTrace, ...] = ()
+        self._region_lines: tuple[NDArray[np.float64], list[str], list[Name]] = np.empty((0, 2, 2)), [], []
         self._cross = np.empty((0, 2, 2))
         self.overlay = BinLines(visible=True)
         viewer.scene.overlays[SELECTION_OVERLAY] = self.overlay
@@ -181,6 +246,26 @@ class SelectionMarks:
     def set_outline(self, segments: NDArray[np.float64], colors: list[str]) -> None:
         """Outline bins: pieces (n, 2, 2) in arcsec, a colour each."""
         self._outline = segments, colors
+        self._draw()
+
+    def clear_regions(self) -> None:
+        """Outline no region."""
+        if self.regions:
+            self.regions, self._region_lines = (), (np.empty((0, 2, 2)), [], [])
+            self._draw()
+
+    def set_regions(self, regions: Sequence[RegionTrace], sky: SkyGrid) -> None:
+        """Outline and name regions, the names in their middle; ``sky`` is that of the maps."""
+        self.regions = tuple(regions)
+        pieces, colors, names = [np.empty((0, 2, 2))], [], []
+        for region in regions:
+            path = sky.to_world(region.path)
+            pieces.append(np.stack([path[:-1], path[1:]], axis=1))
+            colors += [region.color] * (len(path) - 1)
+            if region.name:
+                dec, ra = (path.min(axis=0) + path.max(axis=0)) / 2
+                names.append(Name(region.name, region.color, (float(dec), float(ra))))
+        self._region_lines = np.concatenate(pieces), colors, names
         self._draw()
 
     def set_cross(self, world: NDArray[np.floating] | None, half_size: float) -> None:
@@ -194,9 +279,14 @@ class SelectionMarks:
             self._cross = np.asarray(world, dtype=float) + arms
         self._draw()
 
+    def make_current(self) -> None:
+        """Have what goes with layers be deleted in the canvas' own OpenGL context."""
+        self.overlay.scene_version += 1
+
     def _draw(self) -> None:
-        segments, colors = self._outline
-        self.overlay.set_lines(np.concatenate([segments, self._cross]), [*colors, *["white"] * len(self._cross)])
+        (below, below_colors, names), (segments, colors) = self._region_lines, self._outline
+        pieces = np.concatenate([below, segments, self._cross])
+        self.overlay.set_lines(pieces, [*below_colors, *colors, *["white"] * len(self._cross)], names)
 
     def release(self) -> None:
         """Take the overlay out of the viewer."""

@@ -67,6 +67,9 @@ class Host(Protocol):
     def attempt(self, act: Callable[[], object]) -> bool:
         """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
 
+    def forget_error(self) -> None:
+        """What was wrong is right now."""
+
     def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
         """Run ``work(progress, cancel)`` in the thread, after what runs now.
 
@@ -120,6 +123,7 @@ class Tool:
         self.host = host
         self.container: Any = None
         self.section: Section | None = None
+        self._told_wrong = False
 
     @property
     def widget(self) -> Any:
@@ -159,6 +163,14 @@ class Tool:
             self.host.show_message("Work is in progress: wait for its end, or press Cancel.")
         else:
             self.host.attempt(act)
+
+    def check_field(self, read: Callable[[], object]) -> None:
+        """A field was left: what is wrong with it is told, and no longer once it is right."""
+        if not self.host.attempt(read):
+            self._told_wrong = True
+        elif self._told_wrong:
+            self._told_wrong = False
+            self.host.forget_error()
 
     def saved(self, path: Any) -> None:
         """Say that a file was written."""

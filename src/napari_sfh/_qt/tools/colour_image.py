@@ -14,7 +14,7 @@ from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link, list_categories
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
@@ -261,6 +261,7 @@ class ColourImageTool(Tool):
             line_color=str(self.form.line_color.value),
             line_width=float(self.form.line_width.value),
             overlay=self.find_overlay(),
+            regions=self.host.stack.marks.regions,
         )
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
@@ -276,7 +277,7 @@ class ColourImageTool(Tool):
         if image.ndim == 3:  # the age that is seen
             image = image[int(self.host.viewer.dims.current_step[0])]
         label = format_layer_title(str(layer.name), get_layer_link(layer.metadata))
-        return MapOverlay(image, colors, (low, high), label, float(layer.opacity))
+        return MapOverlay(image, colors, (low, high), label, float(layer.opacity), list_categories(display.shown.name))
 
     # -- mosaics -----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import gradients, tables
 from napari_sfh.analysis.bin_view import COLORS
@@ -158,14 +159,25 @@ class GradientForm:
         SfhInputError
             Centre or distance are no numbers, or no disc can be so.
         """
+        ra, dec = self.read_centre()
+        distance = parse_distance(self.distance.value)
+        return Disc(ra, dec, self.pa.value, self.inclination.value, self.r_e.value, distance)
+
+    def read_centre(self) -> tuple[float, float]:
+        """RA and Dec that are typed, degrees.
+
+        Raises
+        ------
+        SfhInputError
+            They are no numbers.
+        """
         try:
             ra, dec = (float(v) for v in self.centre.value.replace(",", " ").split())
         except ValueError:
             raise SfhInputError(
                 f"centre: {self.centre.value!r} given; type RA and Dec in degrees, or press Guess"
             ) from None
-        distance = parse_distance(self.distance.value)
-        return Disc(ra, dec, self.pa.value, self.inclination.value, self.r_e.value, distance)
+        return ra, dec
 
     def put(self, disc: Disc) -> None:
         """Show a disc; the distance field stays."""
@@ -223,8 +235,13 @@ class GradientTool(DockTool):
         self.form.ellipse.changed.connect(self._toggle_ellipse)
         for field in self.form.shape:
             field.changed.connect(self._typed)
+        self.form.centre.native.editingFinished.connect(make_weak_slot(self._check_centre))
         for field in (self.form.r_min, self.form.r_max, self.form.method, self.form.trusted):
             field.changed.connect(self._tell_age)
+
+    def _check_centre(self, _: object = None) -> None:
+        if self.form.centre.value.strip():
+            self.check_field(self.form.read_centre)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-A fits."""

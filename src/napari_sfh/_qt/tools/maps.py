@@ -316,7 +316,7 @@ class MapTool(Tool):
         return name
 
     def _ages_pressed(self, _: object = None) -> None:
-        self.host.attempt(self._show_typed_ages)
+        self.check_field(self._show_typed_ages)
 
     def _show_typed_ages(self) -> None:
         texts = str(self.form.youngest.value), str(self.form.oldest.value)
@@ -334,7 +334,7 @@ class MapTool(Tool):
 
     def _check_distance(self) -> None:
         """The field is left: a distance that is none is told."""
-        self.host.attempt(self._tell_totals)
+        self.check_field(self._tell_totals)
 
     def _tell_totals(self) -> None:
         """Mass and rate of all bins in absolute units, once the distance is known."""
@@ -405,21 +405,29 @@ class MapTool(Tool):
         self.form.limits.enabled = self.host.stack.display.shown.name != "FLAG"  # categories have their colours
         with self.form.limits.changed.blocked():
             self.form.limits.value = self.host.stack.limits_of_shown
-        texts = ("", "") if layer is None else (f"{value:.4g}" for value in layer.contrast_limits)
-        for field, text in zip((self.form.low, self.form.high), texts):
+        for field, text in zip((self.form.low, self.form.high), self._format_limits()):
             field.value = text
 
+    def _format_limits(self) -> tuple[str, ...]:
+        """As they stand in their fields."""
+        layer = self._watched
+        return ("", "") if layer is None else tuple(f"{value:.4g}" for value in layer.contrast_limits)
+
     def _limits_typed(self, _: Any = None) -> None:
-        try:
-            low, high = (float(field.value.replace("−", "-")) for field in (self.form.low, self.form.high))
-        except ValueError:
-            self._tell_limits()
+        self.check_field(self._take_limits)
+        self._tell_limits()
+
+    def _take_limits(self) -> None:
+        texts = str(self.form.low.value), str(self.form.high.value)
+        if self._watched is None or texts == self._format_limits():
             return
-        if self._watched is not None and (f"{low:.4g}", f"{high:.4g}") != tuple(
-            f"{value:.4g}" for value in self._watched.contrast_limits
-        ):
-            self.host.stack.type_limits(low, high)
-            self._tell_limits()
+        try:
+            low, high = (float(text.replace("−", "-").replace(",", ".")) for text in texts)
+        except ValueError:
+            low = high = np.nan
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise SfhInputError(f"limits: {' to '.join(texts)} given; type two numbers, the lower first")
+        self.host.stack.type_limits(low, high)
 
     def _limits_chosen(self, how: str) -> None:
         if how != TYPED:

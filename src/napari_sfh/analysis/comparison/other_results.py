@@ -39,6 +39,8 @@ def read_other_result(path: str | Path, result: Result) -> OtherResult:
         The file holds none, or cannot be read.
     """
     path = Path(path)
+    if not path.exists():
+        raise SfhInputError(f"{path}: no such file; check the path")
     kind = identify_file(path).kind
     if kind == "result":
         return other_result_from_run(read_result(path), path.name)
