@@ -413,7 +413,14 @@ def test_a_bad_row_names_its_table_and_rows_that_lack_are_told(tmp_path, capsys)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     (tmp_path / "t.csv").write_text("name,redshift\na,750\n")
-    arguments = ["run", *(str(tmp_path / n) for n in "ab"), "--table", str(tmp_path / "t.csv"), "--output", str(tmp_path)]
+    arguments = [
+        "run",
+        *(str(tmp_path / n) for n in "ab"),
+        "--table",
+        str(tmp_path / "t.csv"),
+        "--output",
+        str(tmp_path),
+    ]
     assert main(arguments) == 2
     assert "t.csv: a: --redshift 750.0: must lie between" in capsys.readouterr().err
     (tmp_path / "t.csv").write_text("name,redshift\na,0.01\n")
