@@ -27,6 +27,14 @@ def pytest_collection() -> Iterator[None]:
         gc.set_threshold(20_000, 20, 20)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The unit tests, which come last, begin with their longest files: at the end no worker waits long for another."""
+    last = [item for item in items if item.path.parent == Path(__file__).parent / "unit"]
+    lengths = {path: path.stat().st_size for path in {item.path for item in last}}
+    ordered = iter(sorted(last, key=lambda item: (-lengths[item.path], item.path)))
+    items[:] = [next(ordered) if item.path in lengths else item for item in items]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_fits_settings() -> Iterator[None]:
     """Astropy looks its settings up, and checks them, at each card of a header: a sixth of all work on FITS files."""
@@ -48,15 +56,40 @@ def small_summary_pages() -> Iterator[None]:
     if module is None:
         yield
         return
-    save_figure = module.save_figure
 
-    def save_small(figure: Any, path: Path, dpi: int) -> Path:
+    def save_small(result: Any, output: Path) -> Path:
+        from napari_sfh.figures.files import save_figure
+        from napari_sfh.figures.summary import draw_summary_page
+
+        figure = draw_summary_page(result)
         figure.set_layout_engine("none")
-        return save_figure(figure, path, dpi=min(dpi, 40))
+        return save_figure(figure, module.summary_page_path(output), dpi=40)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "save_figure", save_small)
+        patch.setattr(module, "save_summary_page", save_small)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_learning_curves() -> Iterator[None]:
+    """The picture of its losses that every training leaves takes as long as that of a toy: half is layout and size."""
+    module = sys.modules.get("napari_sfh.training.fitting.learning_curve")
+    if module is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Figure", lambda **_: make_small(figsize=(2.0, 1.5)))
+        yield
+
+
+def make_small(**options: Any) -> Any:
+    """A figure that is saved in few pixels, whatever is asked for."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(**options)
+    save = figure.savefig
+    figure.savefig = lambda fname, dpi: save(fname, dpi=40)  # type: ignore[method-assign]
+    return figure
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ _VALUES: tuple[tuple[type, Any], ...] = (
 
 
 #: So many windows end until the garbage of all is looked for: a full pass takes as long as a window.
-SWEEP_WINDOWS = 10
+SWEEP_WINDOWS = 25
 _ended = itertools.count(1)
 
 
@@ -221,12 +221,15 @@ class SharedWindow:
         if dock.styleSheet():  # to set it, even to what it is, styles every widget anew
             dock.setStyleSheet("")
         dock.window().resize(WIDTH, HEIGHT)
+        dock.parentWidget().show()  # it may have been hidden by napari's menu
         self._remove_layers()
         dock.tools.on_result(None)  # it is the same result, and what was made of it shall go
         opened = tasks.OpenedWorkspace(self._first["kept"], tasks.prepare_result(result), None, ())
         dock.presenter.show_workspace(opened)
         dock.finish(120)
         self._remove_layers()  # of the map that was shown
+        for place, (name, *_) in enumerate(self._first["layers"]):
+            dock.viewer.layers.move(dock.viewer.layers.index(name), place)
         for name, section in dock.sections.items():
             section.expand(self._unfolded[name])
         for bar in dock.findChildren(QScrollBar):

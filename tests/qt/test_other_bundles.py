@@ -206,6 +206,7 @@ def run_command(name: str, folder: Path, words: list[str]) -> Path:
 
 
 #: All tools take a small field: figures of the whole mock galaxy would take half a minute.
+@pytest.mark.usefixtures("page_at_once")
 @pytest.mark.parametrize(
     ("names", "with_tools"),
     [

@@ -24,3 +24,9 @@ MODULES = find_modules()
 def parse_modules():
     """Modules of the package: name to syntax tree."""
     return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+@cache
+def list_nodes(tree):
+    """All nodes of a module's tree, which many tests go through."""
+    return tuple(ast.walk(tree))

@@ -37,13 +37,21 @@ def _continuum(wave_aa: np.ndarray, lg_age_yr: float) -> np.ndarray:
     return 10 ** (-0.7 * (lg_age_yr - 10.0)) * (wave_aa / 5500.0) ** slope
 
 
-def _absorption(wave_aa: np.ndarray, lg_age_yr: float, mh: float) -> np.ndarray:
+def _absorption(lines: list[list[np.ndarray]], lg_age_yr: float, mh: float) -> np.ndarray:
     """Factor of absorption."""
     metal = 0.12 * (lg_age_yr - 6.5) / 3.5 * 10 ** (0.4 * mh)
     balmer = 0.35 * np.exp(-0.5 * ((lg_age_yr - 8.5) / 0.6) ** 2)
-    depth = sum(metal * np.exp(-0.5 * ((wave_aa - w) / 6.0) ** 2) for w in _METALS_AA)
-    depth = depth + sum(balmer * np.exp(-0.5 * ((wave_aa - w) / 9.0) ** 2) for w in _BALMER_AA)
+    depth = sum(metal * line for line in lines[0])
+    depth = depth + sum(balmer * line for line in lines[1])
     return 1.0 - np.clip(depth, 0.0, 0.9)
+
+
+def _line_profiles(wave_aa: np.ndarray) -> list[list[np.ndarray]]:
+    """Lines of metals, and those of hydrogen, of depth 1."""
+    return [
+        [np.exp(-0.5 * ((wave_aa - w) / width) ** 2) for w in middles]
+        for middles, width in ((_METALS_AA, 6.0), (_BALMER_AA, 9.0))
+    ]
 
 
 def make_toy_filters(instrument: Instrument) -> tuple[Filter, ...]:
@@ -63,8 +71,8 @@ def make_toy_basis(instrument: Instrument | None = None) -> TemplateBasis:
     instrument = instrument or load_instrument()
     wave_aa = instrument.wave_aa
     spectrum, sed = (
-        np.array([[_continuum(w, a) * _absorption(w, a, z) for z in _MH] for a in LG_AGE_YR])
-        for w in (wave_aa, _SED_AA)
+        np.array([[_continuum(w, a) * _absorption(lines, a, z) for z in _MH] for a in LG_AGE_YR])
+        for w, lines in ((w, _line_profiles(w)) for w in (wave_aa, _SED_AA))
     )
     light_v = np.array([[10 ** (-0.7 * (a - 10.0)) * (1 - 0.1 * z) for z in _MH] for a in LG_AGE_YR])
     gas = sum(np.exp(-0.5 * ((wave_aa - w) / 4.0) ** 2) * f for w, f in ((4861.3, 300.0), (6562.8, 900.0)))

@@ -12,18 +12,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from astropy.table import Table
+from forked_processes import load_beforehand
 from killed_writer import leave_part_of_killed_process
 from many_toys import OPTIONS, Killer, toy_galaxy
 from test_results import make_result
 
+from napari_sfh import pipeline
 from napari_sfh.batch import galaxies_report, many_galaxies
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome, run_galaxies, run_galaxy_job
 from napari_sfh.cli import main
 from napari_sfh.config import RunConfig
 from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.outputs import summary_page_path
 from napari_sfh.io.results import read_provenance, write_result
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
@@ -72,9 +76,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         settings = {**config.settings(), "version": __version__}
         return replace(make_result(), settings=settings, model_sha256=hash_weights_file(config.model))
 
-    monkeypatch.setattr(many_galaxies, "run_pipeline", run)
-    monkeypatch.setattr(many_galaxies, "draw_summary_page", lambda result: result)
-    monkeypatch.setattr(many_galaxies, "save_figure", lambda figure, path, dpi: path.write_text("page"))
+    monkeypatch.setattr(pipeline, "run_pipeline", run)
+    monkeypatch.setattr(many_galaxies, "save_summary_page", lambda _, path: summary_page_path(path).write_text("page"))
     return ran
 
 
@@ -185,7 +188,7 @@ def test_any_failure_is_one_line(
         progress(Progress("predicting", 0, 1))
         raise error
 
-    monkeypatch.setattr(many_galaxies, "run_pipeline", fails)
+    monkeypatch.setattr(pipeline, "run_pipeline", fails)
     outcome = go(folders[:1], tmp_path / "out", address)["ngc1"]
     assert outcome.status == "failed"
     assert str(error) in outcome.message
@@ -197,7 +200,7 @@ def test_cancel_keeps_what_is_done(
     folders: list[Path], tmp_path: Path, address: str, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second galaxy is stopped in the middle, the third is not begun."""
-    good, cancel = many_galaxies.run_pipeline, threading.Event()
+    good, cancel = pipeline.run_pipeline, threading.Event()
 
     def slow(config: RunConfig, progress: ReportProgress, stop: threading.Event) -> Result:
         while quick:
@@ -205,7 +208,7 @@ def test_cancel_keeps_what_is_done(
             time.sleep(0.02)
         return good(config, progress, stop)
 
-    monkeypatch.setattr(many_galaxies, "run_pipeline", slow)
+    monkeypatch.setattr(pipeline, "run_pipeline", slow)
     (folders[1] / next(folders[0].iterdir()).name).unlink()
     (folders[1] / next(folders[0].iterdir()).name).symlink_to(next(folders[0].iterdir()).resolve())
     jobs = galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), OPTIONS, {})
@@ -223,15 +226,15 @@ def test_cancel_keeps_what_is_done(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ngc1_sfh.fits", "ngc1_sfh.png"]
 
 
-def test_local_workers_a_kill_and_the_report(
-    galaxy: Path, folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_local_workers_a_kill_and_the_report(galaxy: Path, folders: list[Path], tmp_path: Path) -> None:
     """Real processes, the real network: one galaxy kills its worker, one is broken, one comes out."""
+    load_beforehand("distributed", many_galaxies.__name__, pipeline.__name__, "napari_sfh.figures.summary")
     jobs = galaxies_report.list_galaxy_jobs([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
     jobs[0] = GalaxyJob(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
     jobs[0].output.parent.mkdir()
     left = leave_part_of_killed_process(jobs[0].output)
-    with print_progress() as progress:
+    method = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with print_progress() as progress, dask.config.set(method):
         outcomes = run_galaxies(jobs, workers=1, progress=progress)
     assert [o.status for o in outcomes] == ["failed", "failed", "done"], outcomes
     assert "its worker was killed" in outcomes[0].message
@@ -283,9 +286,8 @@ def test_command_over_several_folders(
 
 @pytest.mark.usefixtures("page_at_once")
 def test_one_folder_and_a_file_is_one_galaxy(
-    folders: list[Path], tmp_path: Path, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: Any
+    folders: list[Path], tmp_path: Path, quick: list[RunConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", many_galaxies.run_pipeline)
     assert main(["run", str(folders[0]), "--output", str(tmp_path / "o.fits"), "--quiet"]) == 0
     assert sorted(p.name for p in tmp_path.glob("*.*")) == ["o.fits", "o.png"]
     assert "7 bins of" in capsys.readouterr().out
@@ -398,3 +400,29 @@ def test_ctrl_c_ends_in_order_and_leaves_nothing_half_written(galaxy: Path, tmp_
     assert {p.name for p in out.iterdir()} == {"run.json", "run.ecsv"}
     counts = json.loads((out / "run.json").read_text())["counts"]
     assert counts == {"done": 0, "skipped": 0, "failed": 0, "interrupted": 2}, "the worker stops at its next stage"
+
+
+@pytest.mark.parametrize("output", ["all.fits", "out/{galaxy}.fits"])
+def test_one_file_for_several_galaxies_is_refused(tmp_path, output):
+    folders = [tmp_path / name for name in ("a", "b")]
+    with pytest.raises(SfhInputError, match=r"names one file for 2 galaxies.*\{name\}"):
+        galaxies_report.list_galaxy_jobs(folders, str(tmp_path / output), {}, {})
+
+
+def test_a_bad_row_names_its_table_and_rows_that_lack_are_told(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "t.csv").write_text("name,redshift\na,750\n")
+    arguments = [
+        "run",
+        *(str(tmp_path / n) for n in "ab"),
+        "--table",
+        str(tmp_path / "t.csv"),
+        "--output",
+        str(tmp_path),
+    ]
+    assert main(arguments) == 2
+    assert "t.csv: a: --redshift 750.0: must lie between" in capsys.readouterr().err
+    (tmp_path / "t.csv").write_text("name,redshift\na,0.01\n")
+    assert main([*arguments, "--quiet"]) == 1
+    assert f"has no row of {tmp_path / 'b'}" in capsys.readouterr().err

@@ -136,6 +136,92 @@ def test_corner_and_answers_are_drawn_with_units():
     ]
 
 
+@pytest.fixture(scope="module")
+def calibrated():
+    """Answers of 400 galaxies whose truth is one more draw of each posterior."""
+    rng = np.random.default_rng(7)
+    middle = np.concatenate([np.sort(rng.uniform(2, 12, (400, 9)), axis=1), rng.uniform(-2, 0.4, (400, 1))], axis=1)
+    truth, *draws = (middle + 0.3 * rng.normal(size=middle.shape) for _ in range(81))
+    return SimpleNamespace(truth=truth.astype(np.float32), draws=np.stack(draws, 1).astype(np.float32), rows=range(400))
+
+
+def test_equivalent_width_of_a_dip_in_a_sloping_continuum():
+    wave = np.arange(4800.0, 4950.0, 0.5)
+    (low, high), *_ = windows = percentile_figures.INDEX_WINDOWS_AA["Hβ$_o$"]
+    inside = (wave >= low) & (wave <= high)
+    slope = 1 + 1e-3 * (wave - 4800.0)
+    flux = np.stack([slope, slope * (1 - 0.2 * inside)])
+    found = percentile_figures.measure_index(wave, flux, windows)
+    np.testing.assert_allclose(found, [0.0, 0.2 * np.ptp(wave[inside])], atol=1e-9)
+
+
+def test_coverage_of_calibrated_answers_is_nominal(calibrated):
+    left, right = percentile_figures.plot_gaussian_coverage(calibrated).axes
+    *each, diagonal = left.lines
+    assert [line.get_label() for line in each] == list(percentile_galaxies.LABELS)
+    for line in (*each, right.lines[0]):
+        nominal, true = line.get_data()
+        np.testing.assert_allclose(true, nominal, atol=0.1)
+    assert list(diagonal.get_xdata()) == [0, 1]
+
+
+def test_stacks_are_the_oldest_galaxies_in_order_of_metallicity(calibrated):
+    stacks = percentile_figures.select_stacks(calibrated)
+    half, metals = calibrated.truth[:, 4], calibrated.truth[:, -1]
+    oldest = np.argsort(half)[:72]
+    assert set(stacks) <= set(oldest)
+    assert np.all(np.diff(metals[stacks]) > 0)
+    assert metals[stacks[[0, -1]]].tolist() == [metals[oldest].min(), metals[oldest].max()]
+    (axes,) = percentile_figures.plot_stack_growth(calibrated, stacks).axes
+    for line, k in zip(axes.lines, stacks, strict=True):
+        np.testing.assert_allclose(line.get_xdata(), np.median(calibrated.draws[k, :, :9], axis=0))
+        np.testing.assert_allclose(line.get_ydata(), np.arange(10, 100, 10))
+
+
+def test_growth_is_drawn_with_its_truth_and_two_intervals(calibrated):
+    for axes, k in zip(percentile_figures.plot_growth_curves(calibrated).axes, (0, 133, 266, 399), strict=True):
+        median, truth = axes.lines
+        np.testing.assert_allclose(truth.get_xdata(), calibrated.truth[k, :9])
+        np.testing.assert_allclose(median.get_xdata(), np.median(calibrated.draws[k, :, :9], axis=0))
+        wide, narrow = (np.ptp(band.get_paths()[0].vertices[:, 0]) for band in axes.collections)
+        assert wide > narrow
+        assert axes.get_title().startswith(f"[M/H] {calibrated.truth[k, -1]:+.2f}, read ")
+
+
+def test_histories_are_rates_and_times_against_the_share_of_the_mass():
+    lookback = np.linspace(0, 13.47, 28)
+    even = np.tile(1 - lookback / 13.47, (3, 1))  # the mass that is older
+    times = np.tile(13.47 * np.array(FORMED_FRACTIONS), (3, 1))
+    galaxies = SimpleNamespace(formed=even, times_gyr=times)
+    left, right = percentile_figures.plot_histories(SimpleNamespace(galaxies=galaxies), 2).axes
+    assert (len(left.lines), len(right.lines)) == (2, 2)
+    np.testing.assert_allclose(left.lines[0].get_ydata(), 1 / 13.47)
+    np.testing.assert_allclose(right.lines[0].get_data(), [np.arange(10, 100, 10), times[0]])
+
+
+def test_losses_that_may_be_negative_are_drawn_on_a_linear_axis():
+    curves = {"encoder": [(2.0, 3.0), (1.0, 1.5)], "flow": [(1.0, 1.2), (-0.5, -0.2)]}
+    study = SimpleNamespace(posterior=SimpleNamespace(curves=curves))
+    encoder, flow = percentile_figures.plot_losses(study).axes
+    assert (encoder.get_yscale(), flow.get_yscale()) == ("log", "linear")
+    assert [line.get_ydata().tolist() for line in flow.lines] == [[1.0, -0.5], [1.2, -0.2]]
+
+
+def test_spectra_rebuilt_from_their_true_times_leave_small_residuals():
+    galaxies = percentile_galaxies.make_percentile_galaxies(toy_library(), 30, seed=3, range_aa=(4000.0, 4400.0))
+    rows = np.arange(galaxies.n)
+    truth = galaxies.labels(rows)
+    study = SimpleNamespace(galaxies=galaxies, rows=rows, truth=truth, draws=np.repeat(truth[:, None], 3, axis=1))
+    stacks = percentile_figures.select_stacks(study)
+    above, below, *_ = percentile_figures.plot_reconstructions(study, stacks).axes
+    seen, made = (line.get_ydata() for line in above.lines)
+    np.testing.assert_allclose(seen, galaxies.spectra(rows[stacks[:1]])[0])
+    residual = below.lines[0].get_ydata()
+    np.testing.assert_allclose(residual, 100 * (made / seen - 1), rtol=1e-5)
+    assert np.abs(residual).mean() < 2.0
+    assert f"mean {np.abs(residual).mean():.1f} %" in above.get_title()
+
+
 def test_lines_beyond_the_spectra_are_not_marked():
     rng = np.random.default_rng(6)
     wave, latent = np.linspace(4023.0, 6000.0, 50), rng.normal(size=(20, 16)).astype(np.float32)

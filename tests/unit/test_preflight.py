@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -281,13 +279,6 @@ def test_folders_with_a_cube(cube_file: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.fits").write_bytes(b"nothing")
     mosaic(tmp_path)
     assert not holds_cube(tmp_path)
-
-
-def test_the_preflight_does_not_load_the_network() -> None:
-    modules = "napari_sfh.preflight.plan, napari_sfh.figures.preflight"
-    code = f"import sys, {modules}; print({{'torch', 'qtpy'}} & set(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "set()"
 
 
 def test_configuration_of_a_folder_and_of_options(cube_file: Path) -> None:

@@ -65,14 +65,6 @@ def test_page_shows_the_numbers(written):
     assert "pPXF, seconds of one core per spectrum</td><td>2.0</td>" in text
 
 
-def test_pictures_do_not_touch_pyplot():
-    import subprocess
-    import sys
-
-    code = "import sys, napari_sfh.training.evaluation.report; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_projection_without_umap_is_pca(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
     rng = np.random.default_rng(0)

@@ -6,8 +6,6 @@ import dataclasses
 import importlib.util
 import re
 import resource
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
@@ -366,30 +364,18 @@ def test_unwritable_folder(written, tmp_path, monkeypatch):
         write_result(written[0], tmp_path / "out.fits")
 
 
-_FULL_DISK = """
-import resource, sys
-sys.path[:0] = {folders!r}
-from test_results import make_result
-from napari_sfh.io.results import write_result
-from napari_sfh.errors import ComputeError
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    write_result(make_result(), {path!r})
-except ComputeError as e:
-    print(e)
-"""
-
-
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit on file size")
 def test_full_disk_leaves_nothing(tmp_path):
     """A process that may write 100 kB only: the same path as a full disk."""
     path = tmp_path / "out.fits"
     path.write_bytes(b"the previous result")
-    here = Path(__file__).parent
-    code = _FULL_DISK.format(folders=[str(here), str(here.parent / "toys")], path=str(path))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert "out.fits: writing failed" in done.stdout, done.stderr
-    assert "free disk space" in done.stdout
+    result, limits = make_result(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(ComputeError, match=r"out.fits: writing failed.*free disk space"):
+            write_result(result, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]
     assert path.read_bytes() == b"the previous result"
 

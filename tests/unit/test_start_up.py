@@ -3,6 +3,7 @@
 Commands are stopped by input that does not exist, after their imports and before their work.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -53,6 +54,18 @@ CHAINS = (
     ("view", "models", "instruments", "run", "info", "compare", "estimate"),
     ("gradient", "smooth", "demo", "doctor", "refine"),
 )
+#: What one interpreter loads after each other, and what must not be there afterwards.
+LIGHT = {
+    "import napari_sfh.config": {"torch", "astropy", "numpy"},
+    "import napari_sfh.cli": {"torch", "astropy", "numpy"},
+    "import napari_sfh.instruments.bundle_header as header; assert header.read_bundle_header('default').name": {
+        "torch"
+    },
+    "import napari_sfh.batch.galaxies_report": {"torch", "matplotlib"},
+    "import napari_sfh.preflight.plan, napari_sfh.figures.preflight": {"torch", "qtpy"},
+    "import napari_sfh.demo, napari_sfh.figures.summary": {"qtpy"},
+    "import napari_sfh.training.evaluation.report": {"matplotlib.pyplot", "qtpy"},
+}
 CODE = """
 import contextlib, io, sys
 from napari_sfh.cli import main
@@ -66,7 +79,10 @@ for line in sys.stdin.read().splitlines():
 def list_heavy_imports(*lines):
     """The heavy modules that are there after each command line, done by one interpreter."""
     command = [sys.executable, "-c", CODE, ",".join(HEAVY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, input="\n".join(map("\t".join, lines)))
+    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")  # where there is one, doctor opens a window elsewhere
+    around = {key: value for key, value in os.environ.items() if key not in screens}
+    told = "\n".join(map("\t".join, lines))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, input=told, env=around)
     return [set(line.split()) for line in done.stdout.split("\n")[: len(lines)]]
 
 
@@ -91,6 +107,16 @@ def test_a_command_loads_what_it_needs_and_no_more(chain, tmp_path, monkeypatch)
         assert before <= allowed, f"{name} comes too late in its chain"
         assert modules <= allowed, name
         before = allowed
+
+
+def test_modules_leave_alone_what_they_do_not_need():
+    code = (
+        "import sys\nfor line in sys.stdin:\n exec(line)\n print(*[m for m in sys.argv[1].split() if m in sys.modules])"
+    )
+    asked, lines = " ".join(set().union(*LIGHT.values())), "\n".join(LIGHT)
+    done = subprocess.run([sys.executable, "-c", code, asked], capture_output=True, text=True, check=True, input=lines)
+    for (line, unwanted), found in zip(LIGHT.items(), done.stdout.split("\n")[:-1], strict=True):
+        assert not unwanted & set(found.split()), line
 
 
 def test_the_explorer_comes_without_what_only_single_acts_need():

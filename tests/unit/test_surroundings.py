@@ -149,15 +149,16 @@ def test_a_result_of_files_that_changed_meanwhile_is_not_written(tmp_path: Path)
     assert output.exists()
 
 
-def run_as_nobody(code: str) -> subprocess.CompletedProcess[str]:
-    """Python as a user without rights; what it imports is loaded before."""
+def run_as_nobody(*acts: str) -> subprocess.CompletedProcess[str]:
+    """Python as a user without rights, who does one thing after the other; what it imports is loaded before."""
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root becomes another user")
     before = (
         "from napari_sfh.io.atomic import *; from napari_sfh.io.identify import *; import os\n"
         "header = read_bundle_header(); os.setuid(65534)"
     )
-    words = [sys.executable, "-c", f"{before}\ntry: {code}\nexcept Exception as e: print(type(e).__name__, e)"]
+    tries = (f"try: {act}\nexcept Exception as e: print(type(e).__name__, e)" for act in acts)
+    words = [sys.executable, "-c", "\n".join([before, *tries])]
     return subprocess.run(words, capture_output=True, text=True, check=True)
 
 
@@ -169,7 +170,8 @@ def test_files_and_folders_that_may_not_be_touched_are_told() -> None:
         closed.mkdir(mode=0o700)
         kept.write_text("old")
         kept.chmod(0o444)
-        found = run_as_nobody(f"find_galaxy_files({str(closed)!r}, header)").stdout
-        assert "closed: cannot be listed (Permission denied)" in found
-        assert "result.fits: is read-only" in run_as_nobody(f"check_destination({str(kept)!r})").stdout
+        acts = f"find_galaxy_files({str(closed)!r}, header)", f"check_destination({str(kept)!r})"
+        found = run_as_nobody(*acts).stdout.splitlines()
+        assert "closed: cannot be listed (Permission denied)" in found[0]
+        assert "result.fits: is read-only" in found[1]
         assert kept.read_text() == "old"

@@ -2,7 +2,7 @@
 
 A worker takes one galaxy at a time. Files are opened where the work is done: on a cluster, folders and outputs must lie
 on a file system that all workers see. A result is written to a temporary name and renamed, so that at any moment it is
-there completely or not at all.
+there completely or not at all. What computes and draws is loaded where that is done: the caller only waits for workers.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from napari_sfh.batch.rerun import check_run_outputs, describe_input_files, expl
 from napari_sfh.batch.result_files import write_galaxy_result
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.figures.files import save_figure
-from napari_sfh.figures.summary import PAGE_DPI, draw_summary_page
 from napari_sfh.io.atomic import ensure_folder, remove_stale_parts
 from napari_sfh.io.outputs import summary_page_path
 from napari_sfh.io.results import read_result
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
-from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Progress, Result
 
 if TYPE_CHECKING:
@@ -90,6 +87,9 @@ def save_summary_page(result: Result, output: Path) -> Path:
     ComputeError
         The page cannot be written.
     """
+    from napari_sfh.figures.files import save_figure
+    from napari_sfh.figures.summary import PAGE_DPI, draw_summary_page
+
     return save_figure(draw_summary_page(result), summary_page_path(output), PAGE_DPI)
 
 
@@ -110,6 +110,8 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     Cancelled
         Nothing was written.
     """
+    from napari_sfh.pipeline import run_pipeline
+
     start = time.monotonic()
     say("looking for files")
     config = configure_run(job.folder, **job.options)
