@@ -114,10 +114,7 @@ def examine_inputs(
     said = decisions.drop_answered_problems(problems, given)
     said += list_missing_files(config.photometry, config.maps, instrument)
     maps = _read_maps(config, cube, said, at_hand)
-    redshift, redshift_text, refusals = _describe_redshift(config, cube, maps, header)
-    said += refusals
-    if redshift is not None and instrument.spectrum is not None and not refusals:
-        said += filter(None, [describe_missing_range(cube.wave_aa, redshift, instrument.spectrum)])
+    redshift, redshift_text, refusals = _describe_redshift(config, cube, maps, header, said)
     seen = _find_observed_field(cube, header, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
@@ -147,7 +144,7 @@ def examine_inputs(
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
         n_bins=bins,
-        refusals=tuple(refusals),
+        refusals=refusals,
     )
 
 
@@ -195,22 +192,24 @@ def _read_maps(config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[
 
 
 def _describe_redshift(
-    config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader
-) -> tuple[float | None, str, list[str]]:
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader, said: list[str]
+) -> tuple[float | None, str, tuple[str, ...]]:
     """The redshift a run would take, None where it would measure it; where it is from; why a run would refuse it."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
-        return None, "unknown: measured from the spectra, or give `redshift`", []
+        return None, "unknown: measured from the spectra, or give `redshift`", ()
     grid = header.instrument.spectrum
-    refusals = []
+    where = f"{known.value:.5f} ({known.source})"
     try:
         if grid is None:
             find_covered_filters(cube, make_band_filters(header.instrument), known.value)
         else:
             check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
+            said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
     except SfhInputError as error:
-        refusals.append(str(error))
-    return known.value, f"{known.value:.5f} ({known.source})", refusals
+        said.append(str(error))
+        return known.value, where, (str(error),)
+    return known.value, where, ()
 
 
 class _BandLook(NamedTuple):
