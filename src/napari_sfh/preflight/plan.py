@@ -123,8 +123,7 @@ def examine_inputs(
     if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
-    if config.ebv_mw is None:
-        said.append(decisions.NO_FOREGROUND)
+    said += [decisions.NO_FOREGROUND] if config.ebv_mw is None else []
     bins = _count_bins(config, cube, maps, seen, said)
     work = _estimate_workload(config, cube, instrument, maps, seen, bins, pixels, redshift or 0.0)
     if work.kinematics == "ppxf" and (warning := describe_ppxf_time(bins)):
