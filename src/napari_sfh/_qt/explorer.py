@@ -78,6 +78,7 @@ _LOOK_MS = 20
 WORKING = "Working; the window stays usable."
 #: What the dock says while there is nothing else to say.
 _STATES = (_EMPTY, READY, READY_NOTED, REFUSED, WORKING)
+RUN_TIP = "From the files to the maps"
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
 ENDING = "Cancelled. The step that was begun comes to its end; what it brings is shown then."
@@ -396,7 +397,9 @@ class Explorer(ExplorerFrame):
         has_result = self.session.result is not None
         free = not (running or self.files.restoring)
         self.run_button.enabled = has_input and free
-        self.demo_button.visible = not (has_input or running or has_result or self.catalogue.selection is not None)
+        self.run_button.tooltip = RUN_TIP if has_input else f"{RUN_TIP}; choose a cube or a galaxy's folder under Data"
+        shows_other = running or self.work.has_waiting or self.catalogue.selection is not None
+        self.demo_button.visible = not (has_input or has_result or shows_other)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
