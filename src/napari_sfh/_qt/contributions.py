@@ -199,7 +199,8 @@ def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
         if link is not None and link.result is not None and link.role not in ("contours", "composite", "disc"):
             return [str(write(link.result, Path(path)))]
     raise SfhInputError(
-        f"{path}: the selected layers hold no star-formation histories; run the explorer first, or choose a map of a result"
+        f"{path}: the selected layers hold no star-formation histories; run the explorer first, or "
+        "choose a map of a result"
     )
 
 
