@@ -63,7 +63,9 @@ class Catalogue:
         except SfhInputError:
             raise
         except (*READ_ERRORS, pd.errors.ParserError) as error:
-            raise SfhInputError(f"{self.path}: {_describe_damage('the table breaks off or is damaged', error)}") from error
+            raise SfhInputError(
+                f"{self.path}: {_describe_damage('the table breaks off or is damaged', error)}"
+            ) from error
 
 
 def catalogue_format(path: Path) -> str:
