@@ -2,8 +2,8 @@
 
 What counts as missing: NaN, masked values and fluxes of -99, -999 or 1e20; magnitudes of 50 and beyond (the sentinels
 99 and -99); a value whose error is negative, zero or not a number, where there is an error column. An upper limit (sign
-``<`` in a limit column, or magnitude 99 with the limit in the error column) is missing too, as it is no measurement; its
-row is flagged. Fluxes at and below zero that have an error stay: they are measurements.
+``<`` in a limit column, or magnitude 99 with the limit in the error column) is missing too, as it is no measurement;
+its row is flagged. Fluxes at and below zero that have an error stay: they are measurements.
 """
 
 from __future__ import annotations
