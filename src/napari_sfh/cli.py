@@ -246,7 +246,6 @@ def _run_many_command(options: argparse.Namespace) -> int:
 
     from napari_sfh.batch import cluster, galaxies_report
     from napari_sfh.batch.many_galaxies import GalaxyOutcome, run_galaxies
-    from napari_sfh.config import RunConfig
     from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 
     for name in (name for name, setting in SETTINGS.items() if setting.is_file):
@@ -254,8 +253,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
             raise SfhInputError(f"`{name}`: is of one galaxy; leave it out, or run that galaxy alone")
     settings = {key: value for key, value in _run_settings(options).items() if value is not None}
     table = galaxies_report.read_galaxy_options(options.table) if options.table else {}
-    for some in (settings, *({**settings, **row} for row in table.values())):
-        RunConfig(cube=Path("cube"), maps=Path("maps"), **some)  # refuses what is wrong for every galaxy
+    _check_many_settings(settings, table, options)
     jobs = galaxies_report.list_galaxy_jobs(options.galaxies, options.output, settings, table)
     folder = galaxies_report.find_report_folder(options.output)
     reports = [folder / name for name in (galaxies_report.REPORT_JSON, galaxies_report.REPORT_ECSV)]
@@ -285,6 +283,26 @@ def _run_many_command(options: argparse.Namespace) -> int:
             print(f"napari-sfh: {line}", file=sys.stderr)
     print(name_settings("\n".join(galaxies_report.format_galaxies_report(outcomes)), options.option_names))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
+
+
+def _check_many_settings(
+    settings: dict[str, Any], table: dict[str, dict[str, Any]], options: argparse.Namespace
+) -> None:
+    """Refuse settings that are wrong for a galaxy, and say which galaxies the table leaves out."""
+    from napari_sfh.config import RunConfig
+
+    RunConfig(cube=Path("cube"), maps=Path("maps"), **settings)
+    for name, row in table.items():
+        try:
+            RunConfig(cube=Path("cube"), maps=Path("maps"), **{**settings, **row})
+        except SfhInputError as error:
+            raise SfhInputError(f"`table` {options.table}: {name}: {error}") from error
+    absent = [str(folder) for folder in options.galaxies if table and folder.resolve().name not in table]
+    if absent:
+        print(
+            f"note: {options.table} has no row of {', '.join(absent)}: the options of the command line are theirs",
+            file=sys.stderr,
+        )
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, m
 from napari_sfh.prep.cross_checks import check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
+from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust, restore_dropped_channels
 from napari_sfh.types import (
     F32,
     F64,
@@ -511,9 +511,10 @@ def _observe_spectrum(
     observed = BinSpectra(
         one.wave_aa, one.flux[None], one.variance[None], (one.good & (not short))[None], 1.0, True, lsf
     )
+    observed, dropped = restore_dropped_channels(observed)
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
-    notes.extend(f"{one.name}: {note}" for note in check_errors(observed))
+    notes.extend(f"{one.name}: {note}" for note in (*dropped, *check_errors(observed)))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
     if words:
         notes.append(f"line-spread function of the spectra unknown: taken as {words}; give `lsf`")

@@ -133,6 +133,15 @@ def test_writer_refuses_layers_without_a_result(tmp_path: Path) -> None:
         contributions.write_result_layers(str(tmp_path / "x.fits"), [(np.zeros((2, 2)), {"metadata": {}}, "image")])
 
 
+def test_contours_alone_are_no_result(result: Result, tmp_path: Path) -> None:
+    from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+
+    contours = (np.zeros((3, 2, 2)), {"metadata": {KEY: LayerLink("contours", "HA6562", result)}}, "vectors")
+    with pytest.raises(SfhInputError, match="choose a map of a result"):
+        contributions.write_result_layers(str(tmp_path / "x.fits"), [contours])
+    assert not list(tmp_path.iterdir())
+
+
 def test_white_light_of_a_cube(cube_file: Path) -> None:
     ((image, attributes, kind),) = contributions.read_cube_layers(str(cube_file))
     assert kind == "image"

@@ -22,6 +22,7 @@ from window_acts import open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.forms import preflight_panel
 from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.presenter import REFUSED
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
@@ -113,6 +114,15 @@ def test_it_looks_again_when_a_field_changes(qtbot: Any, dock: Any, galaxy: Path
     qtbot.waitUntil(lambda: dock.preflight.found is None, timeout=120_000)
     assert "Redshift: 'fast' is not a number" in dock.preflight.text.text().replace("&#x27;", "'")
     assert dock.preflight.plot.isHidden()
+    assert dock.message.text() == REFUSED
+    dock.data.redshift.value = "0.4"  # too little of the weights' range is in the cube
+    qtbot.waitUntil(lambda: dock.preflight.found is not None, timeout=120_000)
+    looked(qtbot, dock)
+    assert [problem for problem in dock.preflight.found.refusals if "redshift 0.4" in problem]
+    assert dock.message.text() == REFUSED
+    dock.data.redshift.value = "0.002"
+    qtbot.waitUntil(lambda: not dock.preflight.is_refused, timeout=120_000)
+    assert dock.message.text().startswith("Ready: press Run.")
 
 
 def test_it_leaves_a_short_run_alone_and_looks_beside_a_long_one(

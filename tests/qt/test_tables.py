@@ -82,6 +82,18 @@ def test_metallicity_distribution_has_mean_and_spread(result: Result) -> None:
     assert spread == pytest.approx(np.hypot(0.15, 0.1 / np.sqrt(12)), abs=0.01)
 
 
+def assert_single_numbers(table: QTable, result: Result) -> None:
+    """Lines of the panel with several numbers, or with words, as numbers of bin 5."""
+    of_bin = table[table["BIN_ID"] == 5]
+    values = {str(name): float(value) for name, value in zip(of_bin["QUANTITY"], of_bin["VALUE"])}
+    ra, dec = result.wcs.celestial.wcs_pix2world(result.bins.x[4], result.bins.y[4], 0)
+    data = result.data
+    wanted = {"RA": ra, "Dec": dec, "V": data.v_kms[4], "sigma": data.sigma_kms[4], "S/N": data.snr[4]}
+    wanted |= {"chi2": result.chi2_of(4), "Depth": result.prediction.ood[4]}
+    assert {name: values[name] for name in wanted} == pytest.approx({k: float(v) for k, v in wanted.items()}, rel=1e-6)
+    assert "V, sigma" not in values
+
+
 @pytest.mark.parametrize("suffix", tables.TABLE_SUFFIXES)
 def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: str) -> None:
     views = [BinView.of(result, b) for b in (2, 5)]
@@ -96,6 +108,8 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
     assert [len(read[k]) for k in read] == [2 * N_AGE, 2, 2 * N_WAVE, 10]
     assert np.asarray(read["TIMES"]["T50"])[1] == pytest.approx(views[1].formed((0.5,)).value[0])
     assert np.asarray(read["TIMES"]["T90_P84"])[0] == pytest.approx(views[0].formed().high[-1])
+    if suffix == ".fits":
+        assert_single_numbers(QTable.read(path, hdu="NUMBERS"), result)
     second = read["SPECTRA"]["BIN_ID"] == 5
     assert np.asarray(read["SPECTRA"]["FLUX"])[second] == pytest.approx(views[1].flux, nan_ok=True)
     assert np.asarray(read["BANDS"]["MODEL"])[:5] == pytest.approx(views[0].phot_model)

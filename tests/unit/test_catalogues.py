@@ -213,12 +213,12 @@ def test_a_csv_by_semicolons_with_comments(tmp_path):
 
 
 def test_texts_beyond_ascii_are_escaped_in_fits_alone(tmp_path):
-    table = Table({"größe": [1, 2], "name": ["galaxía", "b"]})
+    table = Table({"größe": [1, 2], "Unnamed: 0": [0, 1], "name": ["galaxía", "b"]})
     for suffix in ("fits", "ecsv"):
         with CatalogueWriter(tmp_path / f"t.{suffix}", {"NOTE1": "of galaxía"}) as out:
             out.append(table)
     made = Table.read(tmp_path / "t.fits")
-    assert made.colnames == ["gr\\xf6\\xdfe", "name"]
+    assert made.colnames == ["gr\\xf6\\xdfe", "Unnamed_0", "name"]
     assert [str(v).strip() for v in made["name"]] == ["galax\\xeda", "b"]
     assert made.meta["NOTE1"] == "of galax\\xeda"
     assert Table.read(tmp_path / "t.ecsv")["name"].tolist() == ["galaxía", "b"]
@@ -242,3 +242,31 @@ def test_numbers_in_place_of_names_are_told(tmp_path):
 def test_errors_of_zero_are_told():
     with pytest.raises(SfhInputError, match="'mag_J0390_err' holds errors of 0"):
         photometry({"mag_J0390": [20.0, 21.0, 99.0], "mag_J0390_err": [0.0, 0.0, 99.0]})
+
+
+@pytest.mark.parametrize(("value", "error", "used"), [
+    (-99.0, 99.0, False), (-999.0, 0.1, False), (1e30, 1e30, False), (-0.5, 0.1, True), (-98.5, 0.1, True),
+])  # fmt: skip
+def test_fill_values_are_no_fluxes(value, error, used):
+    one = photometry({"F_J0390_uJy": [value, 1.5], "e_F_J0390_uJy": [error, 0.1]})
+    assert one.mask[:, 0].tolist() == [used, True]
+
+
+def test_whole_numbers_may_be_minus_99():
+    one = photometry({"F_J0390_uJy": [-99.0, -99.0, 5.0], "e_F_J0390_uJy": [40.0, 99.0, 1.0]})
+    assert one.mask[:, 0].tolist() == [True, False, True]
+    assert not photometry({"F_J0390_uJy": [-99.0, -99.0], "e_F_J0390_uJy": [0.1, 0.1]}).mask.any()
+
+
+def test_columns_without_a_name_and_damage_are_told_in_a_line(tmp_path):
+    (tmp_path / "index.csv").write_text(",ID,mag_J0390,\n0,a,20.5,\n")
+    opened = open_catalogue(tmp_path / "index.csv")
+    (block,) = opened.read_blocks()
+    assert opened.names == tuple(block.colnames) == ("col1", "ID", "mag_J0390", "col4")
+    (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(SfhInputError, match="breaks off") as caught:
+        list(open_catalogue(tmp_path / "ragged.csv").read_blocks())
+    assert "\n" not in str(caught.value)
+    (tmp_path / "latin.csv").write_bytes("ID,mag_J0390\né,20.5\n".encode("latin-1"))
+    with pytest.raises(SfhInputError, match="save it as UTF-8"):
+        open_catalogue(tmp_path / "latin.csv")

@@ -106,6 +106,8 @@ def test_grids_step_as_they_say():
             "nm or micrometres",
         ),
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", "centre_aa = 0.5\nfwhm_aa = 0.1", "nm or micrometres"),
+        ("fwhm_aa = 145", "fwhm_aa = 9000", "begins at 487.5"),
+        ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "."', "there is no file"),
         ("r = 2000", "r = 5", "resolving power of 5 "),
         ("r = 2000", "r = 2.5e7", r"resolving power of 2.5e\+07 "),
         (

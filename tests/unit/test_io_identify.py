@@ -246,3 +246,14 @@ def test_description_of_a_mosaic_and_maps(galaxy):
     assert "20 bins" in maps
     assert "V 0..190 km/s, sigma 50..69 km/s" in maps
     assert "HA6562" in maps
+
+
+def test_hidden_files_and_links_to_what_is_there_are_left_out(tmp_path):
+    write_cube(tmp_path / "NGC0628_DATACUBE.fits")
+    (tmp_path / "._NGC0628_DATACUBE.fits").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "again.fits").symlink_to("NGC0628_DATACUBE.fits")
+    found = find_galaxy_files(tmp_path)
+    assert found.cube is not None
+    assert found.cube.resolve() == tmp_path / "NGC0628_DATACUBE.fits"
+    assert not any("not a readable FITS" in problem or "several cubes" in problem for problem in found.problems)

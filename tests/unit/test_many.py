@@ -400,3 +400,29 @@ def test_ctrl_c_ends_in_order_and_leaves_nothing_half_written(galaxy: Path, tmp_
     assert {p.name for p in out.iterdir()} == {"run.json", "run.ecsv"}
     counts = json.loads((out / "run.json").read_text())["counts"]
     assert counts == {"done": 0, "skipped": 0, "failed": 0, "interrupted": 2}, "the worker stops at its next stage"
+
+
+@pytest.mark.parametrize("output", ["all.fits", "out/{galaxy}.fits"])
+def test_one_file_for_several_galaxies_is_refused(tmp_path, output):
+    folders = [tmp_path / name for name in ("a", "b")]
+    with pytest.raises(SfhInputError, match=r"names one file for 2 galaxies.*\{name\}"):
+        galaxies_report.list_galaxy_jobs(folders, str(tmp_path / output), {}, {})
+
+
+def test_a_bad_row_names_its_table_and_rows_that_lack_are_told(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "t.csv").write_text("name,redshift\na,750\n")
+    arguments = [
+        "run",
+        *(str(tmp_path / n) for n in "ab"),
+        "--table",
+        str(tmp_path / "t.csv"),
+        "--output",
+        str(tmp_path),
+    ]
+    assert main(arguments) == 2
+    assert "t.csv: a: --redshift 750.0: must lie between" in capsys.readouterr().err
+    (tmp_path / "t.csv").write_text("name,redshift\na,0.01\n")
+    assert main([*arguments, "--quiet"]) == 1
+    assert f"has no row of {tmp_path / 'b'}" in capsys.readouterr().err

@@ -121,3 +121,14 @@ def test_bad_input():
         narrowband.make_narrowband_images(
             toy_cube(np.ones((900, 2, 2)), wave=np.arange(5000, 5900.0)), make_jpas_like_filters(4800)
         )
+
+
+def test_channels_that_are_not_in_the_data_hold_no_band():
+    bands = make_jpas_like_filters(5000, 7000)
+    kept = (WAVE < 5800) | (WAVE > 6000)
+    slope = np.where(kept, 2.0 + 1e-3 * (WAVE - 6000.0), np.nan)
+    masked = narrowband.measure_narrowband_fluxes(slope, WAVE, bands)
+    cut = narrowband.measure_narrowband_fluxes(slope[kept], WAVE[kept], bands)
+    np.testing.assert_array_equal(cut.mask, masked.mask)
+    np.testing.assert_allclose(cut.flux, masked.flux, rtol=1e-6)
+    assert 0 < masked.mask.sum() < len(bands)

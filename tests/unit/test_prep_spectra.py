@@ -1,6 +1,7 @@
 """Spectra of bins, and their way to rest and 150 km/s, against lines that are known analytically."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,14 @@ from muse_hst import MUSE_HST, NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
 from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.wavelength import C_KMS, find_dropped_wavelengths
 from napari_sfh.prep.rest_frame import fill_short_gaps, noise_gain, resampling_matrix, shift_to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
+from napari_sfh.prep.spectra import (
+    BinSpectra,
+    extract_bin_spectra,
+    find_channel_range,
+    restore_dropped_channels,
+)
 
 
 def white(n_bins=1, level=100.0, variance=1.0, seed=None):
@@ -277,3 +283,32 @@ def test_inputs_stay_as_they_were():
     before = spectra.flux.copy()
     shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 60.0)
     np.testing.assert_array_equal(spectra.flux, before)
+
+
+# --- channels that are not in the data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [(5800.0, 6000.0), (5800.0, 5803.0)])
+def test_channels_that_were_left_out_are_missing(gap):
+    """As if they were there and masked, to the last bit: across a gap nothing is drawn."""
+    whole = white(2, seed=3)
+    kept = (MUSE_WAVE < gap[0]) | (MUSE_WAVE > gap[1])
+    masked = replace(whole, **{name: getattr(whole, name) * kept for name in ("flux", "variance", "good")})
+    cut = replace(
+        whole, wave_aa=MUSE_WAVE[kept], **{name: getattr(whole, name)[:, kept] for name in ("flux", "variance", "good")}
+    )
+    restored, notes = restore_dropped_channels(cut)
+    np.testing.assert_allclose(restored.wave_aa, MUSE_WAVE)
+    for name in ("flux", "variance", "good"):
+        np.testing.assert_array_equal(getattr(restored, name), getattr(masked, name))
+    assert f"{(~kept).sum()} channels" in notes[0]
+    assert restore_dropped_channels(whole) == (whole, ())
+
+
+@pytest.mark.parametrize("wave", [
+    np.geomspace(3800.0, 7400.0, 1800), np.round(3800 + 1.25 * np.arange(1800)),
+    np.concatenate([3800 + 0.5 * np.arange(900), 4250 + 1.0 * np.arange(900)]),
+    np.sort(np.concatenate([3800 + 1.3 * np.arange(900), 4800 + 0.7 * np.arange(900)])),
+])  # fmt: skip
+def test_steps_that_change_are_no_gaps(wave):
+    assert find_dropped_wavelengths(wave).size == 0

@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.objects.spectra_1d import read_single_spectra
-from napari_sfh.physics.wavelength import find_dropped_wavelengths, vacuum_to_air
+from napari_sfh.physics.wavelength import vacuum_to_air
 
 WAVE = np.arange(3800.0, 7400.0, 2.0)
 FLUX = 1.0 + 0.1 * np.sin(WAVE / 50.0)
@@ -95,25 +95,6 @@ def test_what_is_no_spectrum_is_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(SfhInputError, match=name):
         read_single_spectra(tmp_path / name)
-
-
-@pytest.mark.parametrize("gap", [(5000.0, 5200.0), (5000.0, 5003.0)])
-def test_rows_that_were_left_out_are_missing_pixels(tmp_path, gap):
-    kept = (WAVE < gap[0]) | (WAVE > gap[1])
-    np.savetxt(tmp_path / "s.txt", np.column_stack([WAVE, FLUX, 0.01 * FLUX])[kept])
-    (spectrum,) = read_single_spectra(tmp_path / "s.txt", "air")
-    np.testing.assert_allclose(spectrum.wave_aa, WAVE)
-    np.testing.assert_array_equal(spectrum.good, kept)
-    assert any("not in the file" in note for note in spectrum.notes)
-
-
-@pytest.mark.parametrize("wave", [
-    np.geomspace(3800.0, 7400.0, 1800), np.round(3800 + 1.25 * np.arange(1800)),
-    np.concatenate([3800 + 0.5 * np.arange(900), 4250 + 1.0 * np.arange(900)]),
-    np.sort(np.concatenate([3800 + 1.3 * np.arange(900), 4800 + 0.7 * np.arange(900)])),
-])  # fmt: skip
-def test_steps_that_change_are_no_gaps(wave):
-    assert find_dropped_wavelengths(wave).size == 0
 
 
 @pytest.mark.parametrize(("name", "words"), [("mask", ("False", "True")), ("good", ("True", "False")),

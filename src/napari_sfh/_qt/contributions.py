@@ -189,16 +189,19 @@ def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
     Raises
     ------
     SfhInputError
-        None of the layers belongs to a result.
+        None of the layers shows what is in a result: contours and mosaics are in no result file.
     """
     from napari_sfh._qt.canvas.layer_data import get_layer_link
     from napari_sfh.io.results import write_result as write
 
     for _, attributes, _ in layer_data:
         link = get_layer_link(attributes.get("metadata", {}))
-        if link is not None and link.result is not None:
+        if link is not None and link.result is not None and link.role not in ("contours", "composite", "disc"):
             return [str(write(link.result, Path(path)))]
-    raise SfhInputError(f"{path}: the selected layers hold no star-formation histories; run the explorer first")
+    raise SfhInputError(
+        f"{path}: the selected layers hold no star-formation histories; run the explorer first, or "
+        "choose a map of a result"
+    )
 
 
 def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -48,7 +48,7 @@ from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
 from napari_sfh._qt.napari_files import ForeignLayers, ReaderTick, set_own_reader, set_reader_preset
-from napari_sfh._qt.presenter import READY, READY_NOTED, Presenter, summarise_result
+from napari_sfh._qt.presenter import READY, READY_NOTED, REFUSED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
@@ -77,7 +77,8 @@ FIRST_PAINT_MS = 150
 _LOOK_MS = 20
 WORKING = "Working; the window stays usable."
 #: What the dock says while there is nothing else to say.
-_STATES = (_EMPTY, READY, READY_NOTED, WORKING)
+_STATES = (_EMPTY, READY, READY_NOTED, REFUSED, WORKING)
+RUN_TIP = "From the files to the maps"
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
 ENDING = "Cancelled. The step that was begun comes to its end; what it brings is shown then."
@@ -161,6 +162,7 @@ class Explorer(ExplorerFrame):
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.maps.changed.connect(self.refresh)
+        self.preflight.looked.connect(self.refresh)
         for form in (self.data, self.binning):
             form.container.changed.connect(self.forget_error)
         connect_whole_path(self.data.folder, self._folder_changed)
@@ -395,7 +397,9 @@ class Explorer(ExplorerFrame):
         has_result = self.session.result is not None
         free = not (running or self.files.restoring)
         self.run_button.enabled = has_input and free
-        self.demo_button.visible = not (has_input or running or has_result or self.catalogue.selection is not None)
+        self.run_button.tooltip = RUN_TIP if has_input else f"{RUN_TIP}; choose a cube or a galaxy's folder under Data"
+        shows_other = running or self.work.has_waiting or self.catalogue.selection is not None
+        self.demo_button.visible = not (has_input or has_result or shows_other)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
@@ -406,6 +410,8 @@ class Explorer(ExplorerFrame):
         # What an act has said stays until the next one.
         said = self.message.text().removeprefix(f"{RESTORING} ")
         at_rest = summarise_result(self.session.result) if has_result or has_input else _EMPTY
+        if at_rest == READY and self.preflight.is_refused:
+            at_rest = REFUSED
         noted = said == READY_NOTED and at_rest == READY
         if said in _STATES and (running or not (self.loading or noted)):
             self.show_message(WORKING if running else at_rest)

@@ -109,6 +109,9 @@ class FileActions:
             return
         work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
         self._explorer.start(work, partial(_show_opened, self._explorer, path))
+        if self._explorer.work.has_waiting:  # a window that has only just come up reads the weights first
+            self._explorer.show_message(f"Opening {path.name}…")
+            self._explorer.refresh()
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""

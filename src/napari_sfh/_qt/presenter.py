@@ -21,6 +21,7 @@ from napari_sfh.types import Result
 #: Sections that are unfolded when there is a result.
 SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True}
 READY = "Ready: press Run. Empty fields are filled from the files."
+REFUSED = "Not ready: a run would stop at what is said under Data."
 READY_NOTED = f"{READY} What the files lack stands under Data."
 DONE = "Click a bin on the map to see its star-formation history."
 DONE_SCALARS = "Click a bin on the map to see what the weights say of it, against all other bins."

@@ -112,6 +112,7 @@ class PropertyRow:
     error: float = np.nan  # 1 sigma, or half of the 16-84 % width; of a region's mean its error
     scatter: float = np.nan  # standard deviation among the bins of a region
     unit: str = ""
+    parts: tuple[PropertyRow, ...] = ()  # of a line of several numbers, each
 
 
 @dataclass(frozen=True)
@@ -495,21 +496,26 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     histories = prediction.has_histories
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
-    kinematics = PropertyRow(
-        "V, σ", f"{data.v_kms[i]:z.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
-    )
+    kinematics = format_kinematics(float(data.v_kms[i]), float(data.sigma_kms[i]), "Stellar, before broadening")
+    place = [("RA", ra, f"{ra:.5f}"), ("Dec", dec, f"{dec:+.5f}")]
+    snr, spaxels = float(data.snr[i]), int(bins.nspax[i])
     quality = (
-        PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
-        PropertyRow("Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "OOD score: above 1 do not trust"),
+        PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum", chi2),
+        PropertyRow(
+            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "OOD score: above 1 do not trust", ood
+        ),
         *((_format_prior_shares(result, i),) if histories else ()),
         PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
     )
     return (
-        PropertyRow("RA, Dec", f"{ra:.5f}, {dec:+.5f}", "Light-weighted centre of the bin, degrees"),
         PropertyRow(
-            "S/N",
-            f"{data.snr[i]:.0f} in {_format_spaxel_count(int(bins.nspax[i]))}",
-            _capitalised(data.instrument.snr_text),
+            "RA, Dec",
+            f"{ra:.5f}, {dec:+.5f}",
+            "Light-weighted centre of the bin, degrees",
+            parts=tuple(PropertyRow(label, text, "", value, unit="deg") for label, value, text in place),
+        ),
+        PropertyRow(
+            "S/N", f"{snr:.0f} in {_format_spaxel_count(spaxels)}", _capitalised(data.instrument.snr_text), snr
         ),
         *((kinematics,) if data.instrument.spectrum is not None else ()),
         *(_list_history_properties(result, i, times) if times.value.size else _list_scalar_properties(result, i)),
@@ -547,6 +553,42 @@ def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tup
         *list_formation_times(times),
         _measure_mean(result, "E(B−V)", "ebv", i, "dex", "Reddening inside the galaxy, mag"),
     )
+
+
+def format_kinematics(v_kms: float, sigma_kms: float, tip: str) -> PropertyRow:
+    """A line of the mean velocity and its dispersion.
+
+    Parameters
+    ----------
+    v_kms, sigma_kms : float
+    tip : str
+        What they are of.
+
+    Returns
+    -------
+    PropertyRow
+        With V and sigma as its parts.
+    """
+    parts = (("V", v_kms, f"{v_kms:z.0f}".replace("-", "−")), ("σ", sigma_kms, f"{sigma_kms:.0f}"))
+    rows = tuple(PropertyRow(label, f"{text} km/s", tip, value, unit="km/s") for label, value, text in parts)
+    return PropertyRow("V, σ", f"{', '.join(text for _, _, text in parts)} km/s", tip, parts=rows)
+
+
+def choose_residual_range(residual: NDArray[np.floating]) -> float:
+    """Half of the range of a residual about 0 that shows the continuum's; emission lines leave it.
+
+    Parameters
+    ----------
+    residual : array (W,)
+        NaN where unusable.
+
+    Returns
+    -------
+    float
+        In its unit.
+    """
+    finite = np.abs(residual[np.isfinite(residual)])
+    return 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
 
 
 def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:

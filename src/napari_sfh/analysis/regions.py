@@ -21,6 +21,7 @@ from napari_sfh.analysis.bin_view import (
     PropertyRow,
     ScalarEstimate,
     find_masked_ranges,
+    format_kinematics,
     format_scalar_estimate,
     list_formation_times,
 )
@@ -370,9 +371,10 @@ def _region_data_properties(
         weight = share[known] / share[known].sum()
         v, sigma = (float(weight @ kms[rows][known]) for kms in (data.v_kms, data.sigma_kms))
         tip = "Stellar, before broadening: means over the bins; the bins' velocities are no part of the dispersion"
-        yield PropertyRow("V, σ", f"{v:z.0f}, {sigma:.0f} km/s".replace("-", "−"), tip)
+        yield format_kinematics(v, sigma, tip)
     if result.chi2 is not None:
-        yield PropertyRow("χ²", f"{np.nanmedian(result.chi2[rows]):.2f}", "Reduced, of the spectra: median of the bins")
+        chi2 = float(np.nanmedian(result.chi2[rows]))
+        yield PropertyRow("χ²", f"{chi2:.2f}", "Reduced, of the spectra: median of the bins", chi2)
     far = int((result.prediction.ood[rows] > 1).sum())
     flagged = int((result.flag[rows] != 0).sum())
     yield PropertyRow("Depth", f"{far}/{rows.size} bins out", "Bins with an OOD score above 1: do not trust them")

@@ -277,7 +277,7 @@ def build_numbers_table(result: Result, views: Sequence[BinView]) -> QTable:
     -------
     QTable
     """
-    rows = [(view, number) for view in views for number in view.numbers]
+    rows = [(view, part) for view in views for number in view.numbers for part in number.parts or (number,)]
     table = QTable()
     _identify_rows(table, [view for view, _ in rows])
     table["QUANTITY"] = [number.label for _, number in rows]

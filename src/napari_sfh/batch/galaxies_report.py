@@ -13,6 +13,7 @@ from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
 from napari_sfh.config import FILE_SETTINGS, SETTINGS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
+from napari_sfh.io.fits_access import is_fits_name
 
 #: In an --output pattern, the name of a galaxy's folder.
 _NAME = "{name}"
@@ -40,8 +41,12 @@ def list_galaxy_jobs(
     Raises
     ------
     SfhInputError
-        A name in the table that no folder has, or one folder given twice.
+        A name in the table that no folder has, one folder given twice, or an output that names one file.
     """
+    if _NAME not in output and (is_fits_name(Path(output)) or "{" in output) and not Path(output).is_dir():
+        raise SfhInputError(
+            f"`output` {output}: names one file for {len(folders)} galaxies; give a folder, or a pattern with {_NAME}"
+        )
     pattern = output if _NAME in output else str(Path(output) / f"{_NAME}_sfh.fits")
     names = [folder.resolve().name for folder in folders]
     for folder, name in zip(folders, names):

@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
+from napari_sfh.analysis.bin_view import (
+    COLORS,
+    DRAWN_EDGES_GYR,
+    BinView,
+    choose_flux_range,
+    choose_residual_range,
+    format_flux_label,
+)
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
@@ -152,7 +159,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
             residual = view.flux - answer.model
             axes.plot(view.wave_aa, answer.model, color=color, lw=0.8)
             below.plot(view.wave_aa, residual, color=color, lw=0.5)
-            size = max(size, 2.5 * float(np.nanpercentile(np.abs(residual), 95.0)))
+            size = max(size, choose_residual_range(residual))
     below.set_ylim(-size, size)
     for panel in (axes, below):
         for low, high in view.masked:

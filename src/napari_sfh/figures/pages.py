@@ -21,6 +21,7 @@ from napari_sfh.analysis.bin_view import (
     BinView,
     CredibleBand,
     choose_flux_range,
+    choose_residual_range,
     format_flux_label,
     list_view_colors,
 )
@@ -214,7 +215,8 @@ def _spectra(axes: Any, below: Any, views: Sequence[BinView]) -> None:
     axes.set_ylim(ranges[:, 0].min(), ranges[:, 1].max())
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8, ncols=len(views))
-    below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
+    size = max(choose_residual_range(view.residual) for view in views)
+    below.set(ylabel="Residual", xlabel="Rest wavelength (Å)", ylim=(-size, size))
 
 
 def _grid_limits(view: BinView) -> tuple[float, float]:

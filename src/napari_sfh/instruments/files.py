@@ -107,6 +107,12 @@ def _check_plausible(instrument: Instrument, path: Path, shipped: Mapping[str, P
                 f"{path}: [[band]] {band.name}: centre_aa = {band.centre_aa:g} Angstrom is no band of stars: is it in "
                 "nm or micrometres? Write it in Angstrom"
             )
+        begin = band.centre_aa - (band.fwhm_aa + band.edge_aa) / 2
+        if band.centre_aa and begin < _BAND_AA[0]:
+            raise SfhInputError(
+                f"{path}: [[band]] {band.name}: fwhm_aa = {band.fwhm_aa:g} about {band.centre_aa:g} Angstrom begins at "
+                f"{begin:g}: no light of stars; correct centre_aa or fwhm_aa"
+            )
 
 
 def _check_grid(grid: SpectrumGrid, path: Path) -> None:
@@ -233,7 +239,7 @@ def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | N
         path = folder / Path(section.curve).expanduser()
         if path.is_file():
             values["table"] = _read_curve(path, section.medium)
-        elif _FILE_NAME.search(section.curve):
+        elif path.is_dir() or _FILE_NAME.search(section.curve):
             raise SfhInputError(f"{where}: [[band]] {section.name}: there is no file {path}; correct curve")
     return Band(**values)
 

@@ -318,7 +318,7 @@ def _describe_band_images(folder: Path, images: Mapping[str, Path], bands: Seque
 
 
 def _fits_files(folder: Path) -> list[Path]:
-    """FITS files of a folder and its direct subfolders, by name.
+    """FITS files of a folder and its direct subfolders, by name; hidden ones are left out, each file stands once.
 
     Raises
     ------
@@ -329,9 +329,11 @@ def _fits_files(folder: Path) -> list[Path]:
         os.listdir(folder)
     except OSError as error:
         raise SfhInputError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-    return sorted(
-        p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and fits_access.is_fits_name(p)
-    )
+    found = [p for pattern in ("*", "*/*") for p in sorted(folder.glob(pattern)) if fits_access.is_fits_name(p)]
+    # Names with a dot in front are hidden: macOS writes ._NAME beside each file of a foreign disk.
+    shown = [p for p in found if p.is_file() and not any(part[0] == "." for part in p.relative_to(folder).parts)]
+    once = {p.resolve(): p for p in reversed(shown)}  # a link to a folder or file that is there already
+    return sorted(once.values())
 
 
 def holds_cube(folder: str | Path) -> bool:

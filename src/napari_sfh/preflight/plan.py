@@ -7,8 +7,7 @@ are those of `cost`, for the bins that the spaxels' S/N can fill.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,6 +71,7 @@ class Preflight:
     problems: tuple[str, ...]  # what is missing or was assumed, and what is done about it, one line each
     estimate: cost.CostEstimate
     n_bins: int  # expected
+    refusals: tuple[str, ...] = ()  # those of the problems at which a run would stop
 
 
 def examine_inputs(
@@ -114,7 +114,7 @@ def examine_inputs(
     said = decisions.drop_answered_problems(problems, given)
     said += list_missing_files(config.photometry, config.maps, instrument)
     maps = _read_maps(config, cube, said, at_hand)
-    redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
+    redshift, redshift_text, refusals = _describe_redshift(config, cube, maps, header, said)
     seen = _find_observed_field(cube, header, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
@@ -123,8 +123,7 @@ def examine_inputs(
     if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
-    if config.ebv_mw is None:
-        said.append(decisions.NO_FOREGROUND)
+    said += [decisions.NO_FOREGROUND] if config.ebv_mw is None else []
     bins = _count_bins(config, cube, maps, seen, said)
     work = _estimate_workload(config, cube, instrument, maps, seen, bins, pixels, redshift or 0.0)
     if work.kinematics == "ppxf" and (warning := describe_ppxf_time(bins)):
@@ -144,6 +143,7 @@ def examine_inputs(
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
         n_bins=bins,
+        refusals=refusals,
     )
 
 
@@ -192,29 +192,23 @@ def _read_maps(config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[
 
 def _describe_redshift(
     config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader, said: list[str]
-) -> tuple[float | None, str]:
-    """The redshift a run would take, None where it would measure it; and where it is from."""
+) -> tuple[float | None, str, tuple[str, ...]]:
+    """The redshift a run would take, None where it would measure it; where it is from; why a run would refuse it."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
-        return None, "unknown: measured from the spectra, or give `redshift`"
+        return None, "unknown: measured from the spectra, or give `redshift`", ()
     grid = header.instrument.spectrum
-    if grid is None:
-        with _noting(said):
-            find_covered_filters(cube, make_band_filters(header.instrument), known.value)
-        return known.value, f"{known.value:.5f} ({known.source})"
-    with _noting(said):
-        check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
-        said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
-    return known.value, f"{known.value:.5f} ({known.source})"
-
-
-@contextmanager
-def _noting(said: list[str]) -> Iterator[None]:
-    """What a run would refuse is told beforehand."""
+    where = f"{known.value:.5f} ({known.source})"
     try:
-        yield
+        if grid is None:
+            find_covered_filters(cube, make_band_filters(header.instrument), known.value)
+        else:
+            check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
+            said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
     except SfhInputError as error:
         said.append(str(error))
+        return known.value, where, (str(error),)
+    return known.value, where, ()
 
 
 class _BandLook(NamedTuple):

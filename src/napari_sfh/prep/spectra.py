@@ -25,7 +25,7 @@ from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.extinction import milky_way_transmission
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.wavelength import C_KMS, find_dropped_wavelengths
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
@@ -57,6 +57,32 @@ class BinSpectra:
     def n_bins(self) -> int:
         """Number of bins."""
         return int(self.flux.shape[0])
+
+
+def restore_dropped_channels(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
+    """Put channels that are not in the data between those that are, as missing ones.
+
+    Files of wavelengths one by one may leave some out; neighbours across such a gap would pass for neighbours.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        Of N bins on n channels.
+
+    Returns
+    -------
+    BinSpectra
+        On n + m channels; what was given, where none lacks.
+    notes : tuple of str
+        How many were put in, and where.
+    """
+    lacking = find_dropped_wavelengths(spectra.wave_aa)
+    if not lacking.size:
+        return spectra, ()
+    place = np.searchsorted(spectra.wave_aa, lacking)
+    filled = {name: np.insert(getattr(spectra, name), place, 0, axis=1) for name in ("flux", "variance", "good")}
+    note = f"{lacking.size} channels are not in the file ({lacking[0]:.0f}-{lacking[-1]:.0f} A): taken as missing"
+    return replace(spectra, wave_aa=np.insert(spectra.wave_aa, place, lacking), **filled), (note,)
 
 
 def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice:

@@ -99,6 +99,7 @@ def find_redshift(
     bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
     bins = binning.bin_spaxels(spaxels, inputs.config.target_snr, given=bright.astype(np.int32))
     summed = spectra.extract_bin_spectra(cube, bins, progress=progress, cancel=cancel)
+    summed, _ = spectra.restore_dropped_channels(summed)
     redshift, error = estimate_redshift(summed, bundle.basis, cube.path)
     report_progress(Progress(f"redshift {redshift:.5f} +- {error:.5f} measured", 0, 0), progress, cancel)
     return redshift

@@ -104,7 +104,7 @@ class ExplorerFrame(QWidget):
         self.message = MessageText(message)
         self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
         self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
-        self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
+        self.run_button = PushButton(text="Run")
         self.cancel_button = PushButton(text="Cancel", enabled=False, tooltip="Stop within a second")
         self.file_row = FileRow()
         self.bar = ProgressBar(value=0, min=0, max=1, visible=False)

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 import pyqtgraph as pg
+from psygnal import Signal
 from qtpy.QtCore import QPointF, Qt, QTimer
 from qtpy.QtGui import QColor, QPolygonF
 from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
@@ -94,7 +95,14 @@ class PreflightPanel(QWidget):
         Id of napari's theme.
     is_busy : callable
         Whether work goes on that is over sooner if it is left alone; it is waited for, a while.
+
+    Attributes
+    ----------
+    looked : Signal
+        Emitted when something else was found.
     """
+
+    looked = Signal()
 
     def __init__(
         self, data: Any, binning: Any, network: Any, theme: str, is_busy: Callable[[], bool] = lambda: False
@@ -103,7 +111,7 @@ class PreflightPanel(QWidget):
         self._is_busy, self._asked = is_busy, 0.0
         self._forms = (data, binning, network)
         self._problems: tuple[str, ...] = ()
-        self._again = False
+        self._again = self._wrong = False
         self.found: Preflight | None = None
         self.plot = SkyPlot()
         self.text = _make_label()
@@ -121,6 +129,11 @@ class PreflightPanel(QWidget):
         self.plot.set_theme(theme)
         for form in self._forms:
             form.container.changed.connect(self._changed)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a run would stop at what was found last."""
+        return self._wrong or (self.found is not None and bool(self.found.refusals))
 
     def look(self, problems: Sequence[str] = ()) -> None:
         """Look at the files in the forms, soon.
@@ -171,7 +184,7 @@ class PreflightPanel(QWidget):
         self._again = False
         data, binning, network = self._forms
         if not data.has_input:
-            self.found = None
+            self.found, self._wrong = None, False
             self.plot.hide()
             self.text.hide()
             return
@@ -191,16 +204,18 @@ class PreflightPanel(QWidget):
         if self._again:
             self._start()
         elif found is not None:
-            self.found = found
+            self.found, self._wrong = found, False
             self.plot.draw(found)
             self.plot.setVisible(bool(found.outlines))  # a stack of images has none
             self._say(format_preflight_html(found), found.problems)
+            self.looked.emit()
 
     def _failed(self, error: Exception) -> None:
-        self.found = None
+        self.found, self._wrong = None, True
         self.plot.hide()
         sentences = [explain_error(error)[0]]
         self._say(_bullets(sentences), sentences)
+        self.looked.emit()
 
     def _say(self, text: str, whole: Sequence[str] = ()) -> None:
         self.text.setText(text)

@@ -49,6 +49,11 @@ class WorkQueue:
         """True while work runs, layers come in or acts wait."""
         return self.job.running or self.steps.active or bool(self._waiting)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether acts wait for what runs or comes in."""
+        return bool(self._waiting)
+
     def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
         """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled.
 

@@ -12,7 +12,7 @@ from qtpy.QtGui import QPainterPath
 
 from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, pg
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, list_view_colors
+from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, choose_residual_range, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
@@ -115,8 +115,7 @@ class SpectrumPlot:
         self._fit_flux()
         self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
         residual = view.residual
-        finite = np.abs(residual[np.isfinite(residual)])
-        size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
+        size = choose_residual_range(residual)
         self._difference.setData(view.wave_aa, residual)
         self._error.between(view.wave_aa, -view.error, view.error)
         self._masked[1].spans(view.masked, -100 * size, 100 * size)

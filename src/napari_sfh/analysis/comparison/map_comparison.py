@@ -93,7 +93,7 @@ def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; 
     str
     """
     text = f"median difference {found.bias:+z.3f}, std {found.std:.3f}"
-    rest = f"NMAD {found.nmad:.3f} {unit}, r {found.correlation:z.2f}, {found.n} bins"
+    rest = f"NMAD {found.nmad:.3f} {unit}, r {found.correlation:z.3f}, {found.n} bins"
     return f"{text}{joint}{rest}".replace("-", "−")
 
 

@@ -55,7 +55,7 @@ class Offset:
     def format_line(self) -> str:
         """One line for a terminal."""
         text = f"{self.mean:10s} {self.median_text}, scatter {self.std:.3f}"
-        return f"{text}, NMAD {self.nmad:.3f}, 68 % {self.p16:+z.3f}...{self.p84:+z.3f}, r {self.correlation:z.2f}"
+        return f"{text}, NMAD {self.nmad:.3f}, 68 % {self.p16:+z.3f}...{self.p84:+z.3f}, r {self.correlation:z.3f}"
 
 
 def select_compared_bins(comparison: Comparison, min_snr: float = 0.0) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ from astropy.io.votable import parse_single_table
 from astropy.table import Column, MaskedColumn, Table
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.fits_access import READ_ERRORS, is_fits_name
+from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, is_fits_name
 
 #: Rows that are read, estimated and written together.
 BLOCK_ROWS = 50_000
@@ -63,7 +63,9 @@ class Catalogue:
         except SfhInputError:
             raise
         except (*READ_ERRORS, pd.errors.ParserError) as error:
-            raise SfhInputError(f"{self.path}: the table breaks off or is damaged ({error})") from error
+            raise SfhInputError(
+                f"{self.path}: {_describe_damage('the table breaks off or is damaged', error)}"
+            ) from error
 
 
 def catalogue_format(path: Path) -> str:
@@ -102,12 +104,19 @@ def open_catalogue(path: str | Path) -> Catalogue:
     except SfhInputError:
         raise
     except (*READ_ERRORS, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise SfhInputError(f"{path}: not readable as {kind} ({error})") from error
+        raise SfhInputError(f"{path}: {_describe_damage(f'not readable as {kind}', error)}") from error
     if made.n_rows == 0:
         raise SfhInputError(f"{path}: the table has no rows")
     if twice := [n for n in made.names if made.names.count(n) > 1]:
         raise SfhInputError(f"{path}: column {twice[0]!r} is there twice; rename one")
     return made
+
+
+def _describe_damage(what: str, error: Exception) -> str:
+    """What a library says of a table, in one line; with the remedy where there is one."""
+    if isinstance(error, UnicodeDecodeError):
+        return "holds letters that are not in UTF-8; save it as UTF-8"
+    return f"{what} ({format_error_line(error)})"
 
 
 def _open_fits(path: Path) -> Catalogue:
@@ -177,7 +186,7 @@ def _open_csv(path: Path) -> Catalogue:
         raise SfhInputError(f"{path}: the table has no rows below a line of column names")
     separator = next((s for s in (",", ";", "\t") if s in top[0]), r"\s+")
     names = next(csv.reader([top[0].strip()], delimiter=separator)) if len(separator) == 1 else top[0].split()
-    names = [name.strip().strip('"') for name in names]
+    names = [name.strip().strip('"') or f"col{k}" for k, name in enumerate(names, start=1)]  # pandas' index has none
     if 2 * sum(_is_number(name) for name in names) > len(names):
         raise SfhInputError(
             f"{path}: its first line holds numbers, no names of columns; write them above (of SExtractor: FITS_LDAC)"
@@ -195,7 +204,7 @@ def _open_csv(path: Path) -> Catalogue:
             low_memory=False,
         )
         for frame in frames:
-            frame.columns = pd.Index([str(c).strip().strip('"') for c in frame.columns])
+            frame.columns = pd.Index(names)
             yield _frame_to_table(frame, {})
 
     return Catalogue(path, "csv", tuple(names), None, (), blocks)

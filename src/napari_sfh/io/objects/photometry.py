@@ -1,9 +1,9 @@
 """Band fluxes of a block of catalogue rows, in erg/s/cm2/AA, whatever unit the columns have.
 
-What counts as missing: NaN and masked values; magnitudes of 50 and beyond (the sentinels 99 and -99); a value whose
-error is negative, zero or not a number, where there is an error column. An upper limit (sign ``<`` in a limit column,
-or magnitude 99 with the limit in the error column) is missing too, as it is no measurement; its row is flagged. Fluxes
-at and below zero that have an error stay: they are measurements.
+What counts as missing: NaN, masked values and fluxes of -99, -999 or 1e20; magnitudes of 50 and beyond (the sentinels
+99 and -99); a value whose error is negative, zero or not a number, where there is an error column. An upper limit (sign
+``<`` in a limit column, or magnitude 99 with the limit in the error column) is missing too, as it is no measurement;
+its row is flagged. Fluxes at and below zero that have an error stay: they are measurements.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from napari_sfh.types import F64, Bool, Flag
 
 #: Magnitudes at and beyond which a value is a sentinel.
 _MAG_SENTINEL = 50.0
+#: Fluxes that catalogues write where there is none; from which on a number is one in any unit.
+_FLUX_SENTINELS = (-99.0, -99.9, -99.99, -999.0, -999.9, -9999.0, -99999.0)
+_FLUX_FILL = 1e20
 #: Relative error of bands in a catalogue that gives none.
 DEFAULT_RELATIVE_ERROR = 0.05
 _NANOMAGGY = u.def_unit("nmgy", 3.631e-6 * u.Jy)
@@ -94,7 +97,7 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
         scale = f_lambda * np.log(10) / 2.5
         default = DEFAULT_RELATIVE_ERROR * f_lambda
     else:
-        known = np.isfinite(value)
+        known = np.isfinite(value) & ~_find_flux_fills(value, sigma)
         factor = _to_f_lambda(unit, pivot_aa)
         f_lambda = np.where(known, value, 0.0) * factor
         scale = np.full(len(value), factor if own is None else _to_f_lambda(own, pivot_aa))
@@ -108,6 +111,18 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
             f"{DEFAULT_RELATIVE_ERROR:.0%} of the flux are assumed then"
         )
     return f_lambda, np.where(has_error, sigma, 0.0) * scale, known & has_error & ~limited, limited
+
+
+def _find_flux_fills(value: F64, sigma: F64) -> Bool:
+    """Fluxes (N,) that stand for none: -99, -999 and the like to the last digit, and 1e20 upwards.
+
+    In a column of whole numbers -99 may be a flux: there it is none only where the error is 99 or -99.
+    """
+    sentinel = np.isin(value, _FLUX_SENTINELS)
+    others = value[np.isfinite(value) & ~sentinel]
+    if others.size and (others == np.round(others)).all():
+        sentinel &= np.abs(sigma) == np.abs(value)
+    return sentinel | (np.abs(value) >= _FLUX_FILL)
 
 
 def _read_numbers(table: Table, name: str, source: str) -> F64:

@@ -32,7 +32,7 @@ from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list
 from napari_sfh.io.objects.spectrum_text import read_text_table
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
-from napari_sfh.physics.wavelength import find_dropped_wavelengths, vacuum_to_air
+from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F32, F64, Bool
 
 #: Pixels of a spectrum.
@@ -268,7 +268,6 @@ def _make(
     wave, values, spread, good = wave[kept], values[kept], spread[kept], good[kept]
     if twice := int((np.diff(wave) == 0).sum()):
         raise SfhInputError(f"{path}: {twice} wavelengths stand there twice; give each pixel once")
-    wave, (values, spread, good), told = _restore_dropped_pixels(wave, (values, spread, good))
     if good.sum() < _MIN_PIXELS:
         raise SfhInputError(
             f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite and not 0, an error above 0 "
@@ -283,21 +282,9 @@ def _make(
         good,
         redshift,
         lsf,
-        (*notes, *told),
+        notes,
         no_redshift,
     )
-
-
-def _restore_dropped_pixels(
-    wave: F64, columns: tuple[NDArray[Any], ...]
-) -> tuple[F64, tuple[NDArray[Any], ...], tuple[str, ...]]:
-    """Wavelengths and columns (n,) with zeros for the pixels that are not in the file, and a note on them."""
-    lacking = find_dropped_wavelengths(wave)
-    if not lacking.size:
-        return wave, columns, ()
-    place = np.searchsorted(wave, lacking)
-    note = f"{lacking.size} pixels are not in the file ({lacking[0]:.0f}-{lacking[-1]:.0f} A): left out"
-    return np.insert(wave, place, lacking), tuple(np.insert(column, place, 0) for column in columns), (note,)
 
 
 def _find_fills(flux: F64) -> tuple[float, ...]:

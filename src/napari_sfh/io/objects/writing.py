@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -185,6 +186,7 @@ def _escape_texts(table: Table) -> Table:
     for name in table.colnames:
         if table[name].dtype.kind == "U" and not all(str(v).isascii() for v in table[name]):
             out[name] = [_escape_text(str(v)) for v in table[name]]
-        if not name.isascii():
-            out.rename_column(name, _escape_text(name))
+        plain = re.sub(r":\s+(?=[-+.\d])", "_", _escape_text(name))  # astropy takes a name `x: 0` for x of a card
+        if plain != name:
+            out.rename_column(name, plain)
     return out

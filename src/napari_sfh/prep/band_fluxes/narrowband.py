@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.wavelength import find_dropped_wavelengths
 from napari_sfh.prep.binning import MIN_SPAXEL_SNR, SpaxelSN
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Bool, Cube, Progress
@@ -104,11 +105,19 @@ def measure_narrowband_fluxes(
             f"narrow bands: flux {f.shape}, wavelengths {np.shape(wave_aa)} and mask {usable.shape} do not agree"
         )
     variance = np.zeros_like(f) if error is None else np.asarray(error) ** 2
-    matrix = filter_weight_matrix(filters, wave_aa)
+    matrix = _weigh_channels(filters, np.asarray(wave_aa, dtype=np.float64))
     held = usable.astype(np.float32) @ matrix
     total = np.where(usable, f, 0.0) @ matrix
     noise = np.where(usable, variance, 0.0) @ matrix**2
     return _mean_over_good_pixels(total, noise, held)
+
+
+def _weigh_channels(filters: tuple[Filter, ...], wave_aa: F64) -> F64:
+    """Weights (n, B) of channels in bands; those that the data leave out take their share with them."""
+    lacking = find_dropped_wavelengths(wave_aa)
+    place = np.searchsorted(wave_aa, lacking)
+    matrix = filter_weight_matrix(filters, np.insert(wave_aa, place, lacking))
+    return np.delete(matrix, place + np.arange(place.size), axis=0)
 
 
 def _mean_over_good_pixels(
@@ -151,7 +160,7 @@ def make_narrowband_images(
         The cube does not cover a filter.
     """
     n, ny, nx = cube.shape
-    matrix = filter_weight_matrix(filters, np.asarray(cube.wave_aa, dtype=float) / (1 + redshift)).astype(np.float32)
+    matrix = _weigh_channels(filters, np.asarray(cube.wave_aa, dtype=float) / (1 + redshift)).astype(np.float32)
     total, noise, held = (np.zeros((ny * nx, len(filters)), np.float32) for _ in range(3))
     reached = np.flatnonzero(matrix.any(1))
     channels = slice(int(reached[0]), int(reached[-1]) + 1)
