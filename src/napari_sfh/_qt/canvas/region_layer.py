@@ -224,7 +224,7 @@ class RegionLayer:
 
     def _follow_removal(self, event: Any) -> None:
         """The user has deleted the layer."""
-        if event.value is self._layer:
+        if self._layer is not None and event.value == self._layer:  # which napari may have given in a wrapper
             self._forget()
             self._session.set_region([])
             self._tell_names()
