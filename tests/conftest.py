@@ -57,16 +57,21 @@ def small_summary_pages() -> Iterator[None]:
         yield
         return
 
-    def save_small(result: Any, output: Path) -> Path:
-        from napari_sfh.figures.files import save_figure
-        from napari_sfh.figures.summary import draw_summary_page
+    from napari_sfh.figures import files
 
-        figure = draw_summary_page(result)
+    save_page, save_figure = module.save_summary_page, files.save_figure
+
+    def save_small(figure: Any, path: Path, dpi: int) -> Path:
         figure.set_layout_engine("none")
-        return save_figure(figure, module.summary_page_path(output), dpi=40)
+        return save_figure(figure, path, dpi=min(dpi, 40))
+
+    def save_small_page(result: Any, output: Path) -> Path:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(files, "save_figure", save_small)
+            return save_page(result, output)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "save_summary_page", save_small)
+        patch.setattr(module, "save_summary_page", save_small_page)
         yield
 
 
@@ -77,19 +82,17 @@ def small_learning_curves() -> Iterator[None]:
     if module is None:
         yield
         return
+
+    class SmallFigure(module.Figure):
+        def __init__(self, **_: Any) -> None:
+            super().__init__(figsize=(2.0, 1.5))
+
+        def savefig(self, path: Path, dpi: int) -> None:
+            super().savefig(path, dpi=min(dpi, 40))
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "Figure", lambda **_: make_small(figsize=(2.0, 1.5)))
+        patch.setattr(module, "Figure", SmallFigure)
         yield
-
-
-def make_small(**options: Any) -> Any:
-    """A figure that is saved in few pixels, whatever is asked for."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(**options)
-    save = figure.savefig
-    figure.savefig = lambda fname, dpi: save(fname, dpi=40)  # type: ignore[method-assign]
-    return figure
 
 
 @pytest.fixture

@@ -7,16 +7,17 @@ import functools
 import gc
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from shared_window import SharedViewer, SharedWindow, collecting_seldom, painting_once
 from smooth_result import make_result
 from window_acts import open_explorer, open_viewer, window
-from worked_out_once import working_out_once
 
 from napari_sfh.types import Result
 
@@ -89,12 +90,18 @@ def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def imported() -> Iterator[None]:
-    """The modules of the window, set aside from the garbage collection with which napari drops a layer."""
+    """The modules of the window, set aside from the garbage collection with which napari drops a layer.
+
+    VisPy takes the comments out of the same few shaders whenever something is drawn for the first time: once will do.
+    """
+    from vispy.gloo import program
+
     import napari_sfh._qt.explorer  # noqa: F401
 
     gc.collect()
     gc.freeze()
-    with working_out_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "re", SimpleNamespace(**{**vars(re), "sub": functools.cache(re.sub)}))
         yield
 
 

@@ -279,6 +279,10 @@ def test_no_other_weights_stand_in_for_those_of_a_result(result):
         tool_tasks.load_line_fluxes(None, None, result, None)
 
 
+#: Linear sRGB as seen by a deuteranope (Machado et al. 2009, IEEE TVCG 15, 1291).
+DEUTERANOPE = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]])
+
+
 def test_classes_of_gas_and_plain_points_have_no_colour_of_a_bin_or_region() -> None:
     """Least distance (CIEDE2000) that a class keeps to a bin's colour, and classes to each other."""
 
@@ -291,6 +295,15 @@ def test_classes_of_gas_and_plain_points_have_no_colour_of_a_bin_or_region() -> 
         assert deltaE_ciede2000(some[:, None], palette[None]).min() > 17
     apart = deltaE_ciede2000(classes[:, None], classes[None])[np.triu_indices(len(classes), 1)]
     assert apart.min() > 24
-    flags = to_lab(list(FLAG_COLORS))
-    assert deltaE_ciede2000(flags[:, None], palette[: len(COLORS)][None]).min() > 8
-    assert deltaE_ciede2000(flags[:, None], flags[None])[np.triu_indices(len(flags), 1)].min() > 8
+
+
+def test_flags_have_colours_of_their_own_for_those_who_see_no_green_too() -> None:
+    """Least distances (CIEDE2000): to bins and regions, to each other, and as a deuteranope sees them."""
+    seen = ColorArray(list(FLAG_COLORS)).rgb
+    linear = np.where(seen <= 0.04045, seen / 12.92, ((seen + 0.055) / 1.055) ** 2.4)
+    without = (linear @ DEUTERANOPE.T).clip(0, 1)
+    blind = np.where(without <= 0.0031308, 12.92 * without, 1.055 * without ** (1 / 2.4) - 0.055)
+    flags = rgb2lab(seen[None])[0]
+    assert deltaE_ciede2000(flags[:, None], rgb2lab(ColorArray(list(COLORS)).rgb[None])[0][None]).min() > 10
+    for colors, least in ((flags, 13), (rgb2lab(blind[None])[0], 11)):
+        assert deltaE_ciede2000(colors[:, None], colors[None])[np.triu_indices(len(colors), 1)].min() > least

@@ -12,10 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import dask
 import pytest
 from astropy.table import Table
-from forked_processes import load_beforehand
 from killed_writer import leave_part_of_killed_process
 from many_toys import OPTIONS, Killer, toy_galaxy
 from test_results import make_result
@@ -228,13 +226,11 @@ def test_cancel_keeps_what_is_done(
 
 def test_local_workers_a_kill_and_the_report(galaxy: Path, folders: list[Path], tmp_path: Path) -> None:
     """Real processes, the real network: one galaxy kills its worker, one is broken, one comes out."""
-    load_beforehand("distributed", many_galaxies.__name__, pipeline.__name__, "napari_sfh.figures.summary")
     jobs = galaxies_report.list_galaxy_jobs([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
     jobs[0] = GalaxyJob(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
     jobs[0].output.parent.mkdir()
     left = leave_part_of_killed_process(jobs[0].output)
-    method = {"distributed.worker.multiprocessing-method": "forkserver"}
-    with print_progress() as progress, dask.config.set(method):
+    with print_progress() as progress:
         outcomes = run_galaxies(jobs, workers=1, progress=progress)
     assert [o.status for o in outcomes] == ["failed", "failed", "done"], outcomes
     assert "its worker was killed" in outcomes[0].message

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from forked_processes import load_beforehand
 from muse_hst import MUSE_HST
 from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
 from threadpoolctl import threadpool_info
@@ -506,11 +504,8 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes want two cores")
-def test_two_processes_fit_one_network(whole, tmp_path, monkeypatch):
+def test_two_processes_fit_one_network(whole, tmp_path):
     """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""
-    load_beforehand(training_run.__name__)
-    strategy = functools.partial(point_network.DDPStrategy, find_unused_parameters=True)
-    monkeypatch.setattr(point_network, "DDPStrategy", lambda **_: strategy(start_method="forkserver"))
     two = training_run.train_bundle(recipe(), options(tmp_path / "two", devices=2)).parent
     losses = [[row.val for row in learning_curve.read_learning_curve(at)] for at in (whole, two)]
     assert len(losses[0]) == len(losses[1]) == EPOCHS

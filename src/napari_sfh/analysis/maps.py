@@ -282,8 +282,9 @@ def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def format_age_range(name: str, index: int) -> str:
-    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or of stars younger than
-    it ``56 Myr``.
+    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``.
+
+    Of a map of all stars younger than an age it is that age: ``56 Myr``.
 
     Parameters
     ----------
@@ -354,8 +355,7 @@ def add_ages_map(name: str) -> bool:
     if found is None:
         return False
     kind, low, high = found[1], float(found[2]), float(found[3])
-    if not low < high:
-        raise SfhInputError(f"ages {low:g} to {high:g} Gyr: give the younger first, from 0 on")
+    name_ages_map(kind, low, high)  # refuses ages that do not rise
     ages = f"{low:g}–{high:g} Gyr"
     if kind == "SFR":
 

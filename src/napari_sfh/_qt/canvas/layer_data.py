@@ -30,11 +30,11 @@ FIRST_MAP = "AGE_LW"
 
 
 #: Colours of the flags' categories, none first, then as in `FLAG_MEANING`: far from those of bins and regions, and from
-#: each other also for the colour-blind.
+#: each other also for those who see no green.
 FLAG_COLORS = (
     "#3b4048",
-    *("#ffccb3", "#803380", "#1affe6", "#ffb3ff", "#8080e6", "#80661a", "#1accb3", "#b34d80", "#b3cce6"),
-    *("#1a801a", "#ff9999", "#808099", "#cc99ff", "#80991a", "#99e680", "#ccffb3", "#804d4d", "#664db3"),
+    *("#e6cccc", "#80b380", "#1ae6ff", "#998099", "#9999ff", "#cc1a66", "#99331a", "#ccffff", "#e6ff80"),
+    *("#803399", "#666680", "#99b3b3", "#cc801a", "#664d4d", "#80ffb3", "#808033", "#ff9966", "#1a80ff"),
 )
 
 

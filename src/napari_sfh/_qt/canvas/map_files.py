@@ -28,6 +28,7 @@ from napari_sfh.analysis.gas.line_maps import BPT_COLORS
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.io.result_hdus import escape_to_ascii
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.quantities import format_fits_unit
 
@@ -78,7 +79,7 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     if link.result is not None:
         about |= {"OBJECT": link.result.name, "SFHMODEL": link.result.model_name}
     for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": link.unit}).items():
-        header[card] = _encode(text)
+        header[card] = escape_to_ascii(text)
     colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
     header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else getattr(colormap, "name", colormap))
     header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes.get("contrast_limits", (0.0, 1.0)))
@@ -162,11 +163,6 @@ def _find_colormap(header: fits.Header) -> Colormap:
         return ensure_colormap(str(header.get("SFHCMAP", "gray")))
     except (KeyError, ValueError):
         return ensure_colormap("gray")
-
-
-def _encode(text: str) -> str:
-    """Text as a card may hold it: FITS knows no letters beyond ASCII."""
-    return text.encode("ascii", "backslashreplace").decode()
 
 
 def _decode(text: str) -> str:

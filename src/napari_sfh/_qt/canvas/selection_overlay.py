@@ -71,8 +71,8 @@ def choose_borders(colors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class Name:
-    """A word on the sky.
+class RegionName:
+    """Name of a region, written on the sky.
 
     Attributes
     ----------
@@ -101,10 +101,10 @@ class BinLines(SceneOverlay):
     scene_version: int = 0
     _vertices: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 2), np.float32))
     _colors: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 4), np.float32))
-    _names: tuple[Name, ...] = PrivateAttr(default=())
+    _names: tuple[RegionName, ...] = PrivateAttr(default=())
 
     @property
-    def names(self) -> tuple[Name, ...]:
+    def names(self) -> tuple[RegionName, ...]:
         """What is written."""
         return self._names
 
@@ -118,7 +118,9 @@ class BinLines(SceneOverlay):
         """Colour of each end, (2n, 4), RGBA."""
         return self._colors
 
-    def set_lines(self, segments: NDArray[np.floating], colors: Sequence[str], names: Sequence[Name] = ()) -> None:
+    def set_lines(
+        self, segments: NDArray[np.floating], colors: Sequence[str], names: Sequence[RegionName] = ()
+    ) -> None:
         """Show other line pieces and names; names without lines are not drawn.
 
         Parameters
@@ -127,7 +129,7 @@ class BinLines(SceneOverlay):
             Start and end of each, offsets (Dec, RA) in arcsec.
         colors : list of str
             One colour a piece.
-        names : sequence of Name
+        names : sequence of RegionName
         """
         if not len(segments) and not len(self._vertices):
             return
@@ -157,7 +159,7 @@ class _BorderedLines(Compound):
         self.border.set_data(ends, color=choose_borders(colors))
         self.lines.set_data(ends, color=colors)
 
-    def set_names(self, names: Sequence[Name], arcsec_per_px: float) -> None:
+    def set_names(self, names: Sequence[RegionName], arcsec_per_px: float) -> None:
         """Write other names."""
         if not names:
             if self.words.text != "":
@@ -238,7 +240,7 @@ class SelectionMarks:
         self._outline: tuple[NDArray[np.float64], list[str]] = (np.empty((0, 2, 2)), [])
         #: Regions that are outlined and named.
         self.regions: tuple[RegionTrace, ...] = ()
-        self._region_lines: tuple[NDArray[np.float64], list[str], list[Name]] = np.empty((0, 2, 2)), [], []
+        self._region_lines: tuple[NDArray[np.float64], list[str], list[RegionName]] = np.empty((0, 2, 2)), [], []
         self._cross = np.empty((0, 2, 2))
         self.overlay = BinLines(visible=True)
         viewer.scene.overlays[SELECTION_OVERLAY] = self.overlay
@@ -264,7 +266,7 @@ class SelectionMarks:
             colors += [region.color] * (len(path) - 1)
             if region.name:
                 dec, ra = (path.min(axis=0) + path.max(axis=0)) / 2
-                names.append(Name(region.name, region.color, (float(dec), float(ra))))
+                names.append(RegionName(region.name, region.color, (float(dec), float(ra))))
         self._region_lines = np.concatenate(pieces), colors, names
         self._draw()
 

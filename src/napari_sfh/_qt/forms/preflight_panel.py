@@ -144,6 +144,7 @@ class PreflightPanel(QWidget):
             What was found when the folder was searched; shown as long as these files are in the forms.
         """
         self._problems = tuple(problems)
+        self.found, self._wrong = None, False  # of other files
         self._look_soon()
 
     @property

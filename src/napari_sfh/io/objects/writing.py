@@ -23,6 +23,7 @@ from astropy.table import Table, vstack
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.objects.blocks import catalogue_format
+from napari_sfh.io.result_hdus import escape_to_ascii
 
 #: Least width of a text column in a FITS table, characters.
 TEXT_WIDTH = 32
@@ -137,7 +138,7 @@ class CatalogueWriter:
             header["EXTNAME"] = "ESTIMATES"
             for key, value in self.meta.items():
                 parts = value if isinstance(value, tuple) else (value,)
-                header[key] = tuple(_escape_text(part) if isinstance(part, str) else part for part in parts)
+                header[key] = tuple(escape_to_ascii(part) if isinstance(part, str) else part for part in parts)
             text = header.tostring().encode("ascii")
             primary = fits.PrimaryHDU().header.tostring().encode("ascii")
             self._count_at = len(primary) + text.index(b"NAXIS2  =")
@@ -175,18 +176,13 @@ def _plain_value(value: Any) -> str:
     return str(value[0] if isinstance(value, tuple) else value)
 
 
-def _escape_text(text: str) -> str:
-    """A text in ASCII, which is all that FITS holds: an e with an acute accent becomes ``\\xe9``."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")
-
-
 def _escape_texts(table: Table) -> Table:
     """The table with names and texts in ASCII."""
     out = table.copy(copy_data=False)
     for name in table.colnames:
         if table[name].dtype.kind == "U" and not all(str(v).isascii() for v in table[name]):
-            out[name] = [_escape_text(str(v)) for v in table[name]]
-        plain = re.sub(r":\s+(?=[-+.\d])", "_", _escape_text(name))  # astropy takes a name `x: 0` for x of a card
+            out[name] = [escape_to_ascii(str(v)) for v in table[name]]
+        plain = re.sub(r":\s+(?=[-+.\d])", "_", escape_to_ascii(name))  # astropy takes a name `x: 0` for x of a card
         if plain != name:
             out.rename_column(name, plain)
     return out
