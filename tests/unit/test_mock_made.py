@@ -100,7 +100,7 @@ def test_brightness_and_noise_are_those_of_phangs(cube: Cube, spectra: tuple[np.
 def test_a_line_of_the_stars_has_place_strength_and_width(
     cube: Cube, spectra: tuple[np.ndarray, np.ndarray], maps: BinnedMaps
 ) -> None:
-    """Flat stars with one line: its equivalent width grows by 1 + z; shift and width are those of the maps, mixed by the PSF."""
+    """Flat stars with one line: its equivalent width grows by 1 + z, its shift and width are those of the maps."""
     flux, (window, sides) = spectra[0], (near(cube, LINE_AA * STRETCH, 22.0), near(cube, LINE_AA * STRETCH, 60.0))
     wave = cube.wave_aa[window]
     for part in (np.s_[:, :7, :4], np.s_[:, :7, -4:]):  # the star is not there
