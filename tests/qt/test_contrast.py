@@ -145,16 +145,14 @@ def draw_all(result: Result, colors: Palette) -> dict[str, Any]:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_points_lines_bands_and_edges_are_seen(qtbot: Any, result: Result, theme: str) -> None:
-    """Drawn in the other theme, and then followed: what was drawn before is seen, too."""
-    former = get_palette(THEMES[1 - THEMES.index(theme)])
+    """Of the plots of bins also what was drawn in the other theme."""
     colors = get_palette(theme)
-    for name, plot in draw_all(result, former).items():
+    plots = draw_all(result, colors)
+    plots["bins"].set_colors(get_palette(THEMES[1 - THEMES.index(theme)]))
+    plots["bins"].set_colors(colors)
+    for plot in plots.values():
         qtbot.addWidget(plot)
-        if name == "bins":
-            plot.set_colors(colors)
-        else:  # their owners draw them again
-            plot = draw_all(result, colors)[name]
-            qtbot.addWidget(plot)
+    for name, plot in plots.items():
         plot.resize(900, 300)
         plot.show()
         QApplication.processEvents()
