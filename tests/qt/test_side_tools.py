@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QTabBar
+from qtpy.QtWidgets import QApplication, QTabBar
 from smooth_result import make_result
-from window_acts import at_once, bin_world, idle, open_explorer, window
+from window_acts import at_once, bin_world, idle, native_canvas, open_explorer, window
 
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_map_value
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING, NONE
@@ -25,7 +25,7 @@ from napari_sfh._qt.widgets.theme import POINTS
 from napari_sfh.analysis.colour_image import MapOverlay
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
-from napari_sfh.analysis.maps import make_map_image, symmetric_limits
+from napari_sfh.analysis.maps import MAPS, make_map_image, symmetric_limits
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
@@ -422,6 +422,17 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
     stack.mark(place)
     cross = stack.marks.overlay.vertices[-4:]
     np.testing.assert_allclose(cross.mean(0), place, atol=1e-5)
+    canvas = native_canvas(opened.viewer)
+    for step in (0, 2):  # a cell is a quarter of the canvas
+        QTest.mouseMove(canvas, QPoint(canvas.width() // 4 + step, canvas.height() // 4))
+        QApplication.processEvents()
+    read_out = opened.viewer.canvas.overlays["sfh_radec"].text
+    bin_id = int(read_out.split("bin ")[1].split(":")[0])
+    for name in ("AGE_LW", "AGE_MW", "MH_LW", "MH_MW"):
+        number = format_map_value(result, name, bin_id).removeprefix(MAPS[name].title).removesuffix(MAPS[name].unit)
+        assert "±" in number
+        assert number.strip().replace("-", "−") in read_out, "as over one map"
+    assert max(map(len, read_out.splitlines())) < 90, "it ends before the scale bar of a canvas of 900 pixels"
     form.grid.value = False
     _rest(qtbot, opened)
     outline = len(stack.marks.overlay.vertices)
