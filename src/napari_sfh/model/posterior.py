@@ -154,7 +154,7 @@ class AlternatingCoupling(GeneralCouplingTransform):
 
 
 class _AlternatingTransform(CouplingTransform):
-    """zuko's transform, whose halves are views: from a mask it would count them first, and a GPU would be waited for."""
+    """zuko's transform, whose halves are views: from a mask it would count them first, and wait for a GPU's answer."""
 
     def __init__(self, meta: Callable[[torch.Tensor], Transform], given_even: bool) -> None:
         Transform.__init__(self)
