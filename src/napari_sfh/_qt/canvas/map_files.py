@@ -172,12 +172,13 @@ def _make_class_layer(
 ) -> LayerTuple:
     """Labels with a table of their words; where the map has no value they cannot be seen."""
     known: tuple[str, ...] = {"FLAG": FLAG_COLORS, "BPT": BPT_COLORS}.get(str(header.get("SFHMAP")), ())
-    colors = dict(zip(classes, known))
+    colors: dict[int | None, str] = {None: "transparent", _NO_CLASS: "transparent"}
+    for value, color in zip(classes, known):
+        colors[value] = color
     values = np.where(np.isfinite(image), np.rint(image), _NO_CLASS).astype(np.int16)
     features = pd.DataFrame({"index": [_NO_CLASS, *classes], "class": ["no value", *classes.values()]})
-    if colors:
-        seen: dict[int | None, str] = {None: "transparent", _NO_CLASS: "transparent", **colors}
-        attributes["colormap"] = DirectLabelColormap(color_dict=seen, name=str(header.get("SFHCMAP")))
+    if known:
+        attributes["colormap"] = DirectLabelColormap(color_dict=colors, name=str(header.get("SFHCMAP")))
     return values, {"features": features, "opacity": 1.0, **attributes}, "labels"
 
 
