@@ -31,7 +31,7 @@ from napari_sfh.analysis.comparison.map_comparison import compare_results
 from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gas.line_maps import BPT_COLORS
 from napari_sfh.analysis.gradients import fit_all_gradients
-from napari_sfh.figures.line_colors import ANSWER_COLORS, LEAST_CONTRAST, PAPER, measure_contrast, shade_colors
+from napari_sfh.figures.line_colors import ANSWER_COLORS, LEAST_CONTRAST, PAPER, measure_contrast, recolor_lines
 from napari_sfh.types import Result
 
 THEMES = ("dark", "light")
@@ -64,7 +64,7 @@ def test_contrast_is_that_of_the_standard() -> None:
 @pytest.mark.parametrize("background", [*(get_palette(theme).background for theme in THEMES), PAPER])
 def test_answers_are_told_from_bins_and_regions(background: str) -> None:
     """As far as the bins' own colours are from each other (11.6 as published, Okabe & Ito 2008; 9 darkened)."""
-    bins, answers = shade_colors(COLORS, background), shade_colors(ANSWER_COLORS, background)
+    bins, answers = recolor_lines(COLORS, background), recolor_lines(ANSWER_COLORS, background)
     assert find_least_distance(bins) > (11 if background == get_palette("dark").background else 8.5)
     for first, second in zip(to_labs(bins), to_labs(answers)):
         assert deltaE_ciede2000(first[:, None], second[None]).min() > 9

@@ -21,14 +21,14 @@ from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits, symmetric_limits
-from napari_sfh.figures.line_colors import ANSWER_COLORS, shade_colors
+from napari_sfh.figures.line_colors import ANSWER_COLORS, recolor_lines
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
 #: Of answers on a page.
-_COLORS = shade_colors(ANSWER_COLORS)
+_COLORS = recolor_lines(ANSWER_COLORS)
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:

@@ -60,7 +60,7 @@ def make_readable(color: str, background: str, least: float = LEAST_CONTRAST) ->
 
 
 @cache
-def shade_color(color: str, background: str) -> str:
+def recolor_line(color: str, background: str) -> str:
     """A colour of a set, of bins or answers, as it is drawn on a background.
 
     Parameters
@@ -71,7 +71,7 @@ def shade_color(color: str, background: str) -> str:
     return make_readable(_mix(color, "#000000", _ON_LIGHT) if _is_light(background) else color, background)
 
 
-def shade_colors(colors: Sequence[str], background: str = PAPER) -> list[str]:
+def recolor_lines(colors: Sequence[str], background: str = PAPER) -> list[str]:
     """The same for several.
 
     Parameters
@@ -80,11 +80,11 @@ def shade_colors(colors: Sequence[str], background: str = PAPER) -> list[str]:
         ``#rrggbb``
     background : str
     """
-    return [shade_color(color, background) for color in colors]
+    return [recolor_line(color, background) for color in colors]
 
 
 @cache
-def thin_color(color: str, background: str, least: float) -> str:
+def choose_thin_color(color: str, background: str, least: float) -> str:
     """A colour as translucent as its contrast to the background allows.
 
     Parameters

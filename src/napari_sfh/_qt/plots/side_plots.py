@@ -21,7 +21,7 @@ from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES, TIME_
 from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh._qt.widgets.wording import elide_middle, escape_tip, shorten_words
+from napari_sfh._qt.widgets.wording import escape_tip, shorten_middle, shorten_words
 from napari_sfh.analysis.bin_view import BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
@@ -227,7 +227,7 @@ class HistoryLegend(SideText):
         """One column per answer, below a text."""
         shown = list(answers)[:MAX_HISTORIES]
         heads = [
-            f'<span style="color:{color}">■</span> {escape(elide_middle(answer.name, _HEAD_LETTERS))}'
+            f'<span style="color:{color}">■</span> {escape(shorten_middle(answer.name, _HEAD_LETTERS))}'
             for color, answer in zip(colors.shade_all(list(ANSWER_COLORS)), shown)
         ]
         self.setToolTip(escape_tip("\n".join(answer.name for answer in shown)))

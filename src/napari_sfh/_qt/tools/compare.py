@@ -31,7 +31,7 @@ from napari_sfh._qt.plots.side_plots import (
 )
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import elide_middle
+from napari_sfh._qt.widgets.wording import shorten_middle
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison import map_comparison as comparing
@@ -418,7 +418,7 @@ def _format_rows(comparison: Comparison, bin_id: int) -> str:
             (escape(QUANTITIES[key].label), [f"{v:z.2f}".replace("nan", "–").replace("-", "−") for v in values])
         )
     names = comparison.own_name, comparison.other.name
-    return format_side_by_side([escape(elide_middle(name, 14)) for name in names], rows)
+    return format_side_by_side([escape(shorten_middle(name, 14)) for name in names], rows)
 
 
 def is_demo_result(result: Result) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from napari.utils.theme import get_theme
 
-from napari_sfh.figures.line_colors import make_readable, shade_color, shade_colors, thin_color
+from napari_sfh.figures.line_colors import choose_thin_color, make_readable, recolor_line, recolor_lines
 
 #: Size of the letters in plots and beside them.
 POINTS = 9
@@ -29,25 +29,25 @@ class Palette:
     @property
     def points(self) -> str:
         """Of points that stand for bins: each is seen, and where many lie it is denser."""
-        return thin_color(self.data, self.background, _POINTS_CONTRAST)
+        return choose_thin_color(self.data, self.background, _POINTS_CONTRAST)
 
     @property
     def others(self) -> str:
         """Of points that do not count."""
-        return thin_color(self.faint, self.background, _OTHERS_CONTRAST)
+        return choose_thin_color(self.faint, self.background, _OTHERS_CONTRAST)
 
     @property
     def pale(self) -> str:
         """Of broad lines below thin ones."""
-        return thin_color(self.text, self.background, _OTHERS_CONTRAST)
+        return choose_thin_color(self.text, self.background, _OTHERS_CONTRAST)
 
     def shade(self, color: str) -> str:
         """How a bin's, region's or answer's colour is drawn on this background."""
-        return shade_color(color, self.background)
+        return recolor_line(color, self.background)
 
     def shade_all(self, colors: list[str]) -> list[str]:
         """The same of several."""
-        return shade_colors(colors, self.background)
+        return recolor_lines(colors, self.background)
 
     def make_readable(self, color: str) -> str:
         """A colour that has a meaning of its own, changed no more than it must to be seen on this background."""

@@ -41,7 +41,7 @@ def shorten_words(text: str, most: int = 40) -> str:
     return " ".join(word if len(word) <= most else f"{word[:head]}…{word[tail:]}" for word in text.split(" "))
 
 
-def elide_middle(text: str, most: int) -> str:
+def shorten_middle(text: str, most: int) -> str:
     """A name of at most so many letters, of which beginning and end stay; it is not broken where it was cut.
 
     Parameters
@@ -51,7 +51,7 @@ def elide_middle(text: str, most: int) -> str:
 
     Examples
     --------
-    >>> len(elide_middle("wide (NGC0628_second_run_sfh.fits)", 16).replace(_JOINER, ""))
+    >>> len(shorten_middle("wide (NGC0628_second_run_sfh.fits)", 16).replace(_JOINER, ""))
     16
     """
     if len(text) <= most:
