@@ -21,6 +21,7 @@ from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages, summary
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
+from napari_sfh.figures.line_colors import PAPER, recolor_line
 from napari_sfh.figures.offsets import draw_map_columns
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.types import FLAG_MEANING, Flag, Result
@@ -139,7 +140,7 @@ def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> Non
             drawn = [
                 line for line in axes.lines if np.array_equal(line.get_ydata(), getattr(view, curve), equal_nan=True)
             ]
-            assert [line.get_color() for line in drawn] == [choose_color(k)], "each bin's, in its colour"
+            assert [line.get_color() for line in drawn] == [recolor_line(choose_color(k), PAPER)], "each bin's"
     names = [text.get_text() for text in spectrum.get_legend().get_texts()]
     assert [name for name in ("bin 1, observed", "bin 4, observed") if name not in names] == []
     page.draw_without_rendering()

@@ -21,7 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
 from smooth_result import make_wcs
 from vispy.color import ColorArray
-from window_acts import click, native_canvas, open_explorer, watch_orientation
+from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation
 
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
@@ -224,7 +224,7 @@ def test_the_sample_is_ready_to_run(
     assert set(directions) == {("up", "left")}, "the first picture is not the other way up"
 
 
-@pytest.mark.parametrize("name", ["AGE_LW", "V", "FLAG", "MASS_AGE"])
+@pytest.mark.parametrize("name", ["AGE_LW", "V", "MASS_AGE"])
 def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Path, name: str) -> None:
     from napari.layers import Layer
 
@@ -263,15 +263,65 @@ def test_a_map_of_categories_comes_back_in_their_colours_and_words(result: Resul
     data, attributes, _ = make_map_layer(result, "FLAG", SkyGrid.of(result.wcs, result.bins.bin_id.shape))
     link = attributes["metadata"]["napari_sfh"]
     link.role, link.name = "lines", "BPT"
+    data[data == 0] = np.nan  # gas of no class
     path = tmp_path / "bpt.fits"
     contributions.write_map_layer(str(path), data, attributes)
     fits.setval(path, "SFHCMAP", value="of a napari that is closed")
-    _, back, _ = contributions.read_map_layers(str(path))[0]
-    np.testing.assert_allclose(back["colormap"].colors, ColorArray(list(BPT_COLORS)).rgba, atol=1e-6)
-    assert back["metadata"]["napari_sfh_map"]["classes"] == {1: "star formation", 2: "composite", 3: "AGN or LINER"}
+    labels, back, kind = contributions.read_map_layers(str(path))[0]
+    assert kind == "labels"
+    np.testing.assert_array_equal(labels, np.where(np.isfinite(data), data, -1))
+    np.testing.assert_allclose(back["colormap"].map(np.array([1, 2, 3])), ColorArray(list(BPT_COLORS)).rgba, atol=1e-6)
+    assert back["colormap"].map(np.array([-1]))[0][3] == 0
+    words = {1: "star formation", 2: "composite", 3: "AGN or LINER"}
+    assert back["metadata"]["napari_sfh_map"]["classes"] == words
+    assert dict(zip(back["features"]["index"], back["features"]["class"])) == {-1: "no value", **words}
     fits.setval(path, "SFHMAP", value="AGE_LW")
-    _, back, _ = contributions.read_map_layers(str(path))[0]
-    assert back["colormap"].name == "gray", "napari does not know the colours"
+    for value in words:
+        fits.delval(path, f"SFHCLS{value}")
+    _, back, kind = contributions.read_map_layers(str(path))[0]
+    assert (kind, back["colormap"].name) == ("image", "gray"), "napari does not know the colours"
+
+
+def test_an_empty_napari_tells_the_flag_under_the_cursor(
+    qtbot: Any, make_viewer: Any, result: Result, tmp_path: Path
+) -> None:
+    """Without our dock: colours as in the explorer, words in napari's status bar and table of features."""
+    from napari_sfh._qt.canvas.layer_data import FLAG_COLORS, list_categories, make_map_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    viewer = make_viewer()
+    sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+    data, attributes, _ = make_map_layer(result, "FLAG", sky)
+    path = tmp_path / "flags.fits"
+    contributions.write_map_layer(str(path), data, attributes)
+    for earlier in (False, True):
+        if earlier:  # no words in the file
+            for card in [card for card in fits.getheader(path) if card.startswith("SFHCLS")]:
+                fits.delval(path, card)
+        (layer,) = viewer.open(str(path), plugin="napari-sfh")
+        words = list_categories("FLAG")
+        canvas = native_canvas(viewer)
+        viewer.reset_view()
+        for value in sorted({int(v) for v in np.unique(data[np.isfinite(data)])})[:3]:
+            place = np.argwhere(data == value)
+            place = place[np.argmin(np.hypot(*(place - place.mean(0)).T))]
+            point = screen_point(viewer, layer.data_to_world(place))
+            QTest.mouseMove(canvas, point + QPoint(0, 1))
+            QTest.mouseMove(canvas, point)
+            told = f"{value}; class: {words[value]}"
+            qtbot.waitUntil(lambda told=told: told in status_text(viewer))
+            shown = ColorArray(layer.colormap.map(np.array([value]))).hex[0]
+            assert shown == FLAG_COLORS[value]
+        outside = np.argwhere(~np.isfinite(data))
+        assert len(outside)
+        assert layer.colormap.map(np.array([-1]))[0][3] == 0
+        viewer.layers.clear()
+
+
+def status_text(viewer: Any) -> str:
+    """What napari's status bar says."""
+    status = viewer.status
+    return str(status if isinstance(status, str) else status.get("coordinates", ""))
 
 
 def test_a_map_in_an_empty_napari_has_north_up(make_viewer: Any, result: Result, tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ class Host:
     def show_dock(self, title, widget):
         self.docks[title] = widget
 
+    def hide_dock(self, title):
+        self.docks.pop(title, None)
+
 
 @pytest.fixture
 def maps_file(tmp_path, result):

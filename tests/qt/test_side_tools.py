@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QTextDocument
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QTabBar
 from smooth_result import make_result
-from window_acts import at_once, bin_world, window
+from window_acts import at_once, bin_world, idle, native_canvas, open_explorer, window
 
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_map_value
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING, NONE
+from napari_sfh._qt.widgets.theme import POINTS
 from napari_sfh.analysis.colour_image import MapOverlay
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
-from napari_sfh.analysis.maps import make_map_image, symmetric_limits
+from napari_sfh.analysis.maps import MAPS, make_map_image, symmetric_limits
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
@@ -310,6 +314,45 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
         assert (tmp_path / name).stat().st_size > 500
 
 
+@pytest.mark.painted
+def test_numbers_stay_in_sight_beside_long_names_and_go_with_their_galaxy(
+    qtbot: Any, make_viewer: Any, result: Result, tmp_path: Path
+) -> None:
+    dock = open_explorer(make_viewer(1280, 800))
+    dock.show_result(result)
+    idle(dock)
+    dock.session.select(5)
+    path = write_result(result, tmp_path / "NGC0628_second_run_with_wide_weights_and_target_snr_of_60_sfh.fits")
+    tool = dock.tools["compare"]
+    tool.form.file.line_edit.value = str(path)
+    QTest.mouseClick(tool.form.load.native, Qt.MouseButton.LeftButton)
+    _rest(qtbot, dock)
+    qtbot.waitUntil(lambda: "bin 5" in tool.legend.text(), timeout=120_000)
+    assert "E(B−V)" in tool.legend.text()
+    needed = tool.legend.heightForWidth(tool.legend.width())
+    qtbot.waitUntil(lambda: tool.legend.height() >= needed)  # once the window has found its places
+    document = QTextDocument()
+    font = tool.legend.font()
+    font.setPointSize(POINTS)
+    document.setDefaultFont(font)
+    document.setHtml(tool.legend.text()[tool.legend.text().index("<table") :])
+    assert document.idealWidth() <= tool.legend.contentsRect().width()
+    assert path.name in tool.legend.toolTip()
+    assert path.name in tool.plot.plot.toolTip()
+    tabs = [bar.tabText(k) for bar in dock.window().findChildren(QTabBar) for k in range(bar.count())]
+    assert "Comparison" in tabs
+    dock.show_result(make_result(seed=7))
+    idle(dock)
+    tabs = [
+        bar.tabText(k) for bar in dock.window().findChildren(QTabBar) if bar.isVisible() for k in range(bar.count())
+    ]
+    assert "Comparison" not in tabs, "it was of the galaxy before"
+    assert not tool.dock.isVisible()
+    tool.load(path)
+    _rest(qtbot, dock)
+    assert tool.dock.isVisible()
+
+
 def test_a_file_that_is_no_answer_is_told(opened: Any, qtbot: Any, tmp_path: Path) -> None:
     tool = opened.tools["compare"]
     tool.form.load.native.click()
@@ -379,6 +422,17 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
     stack.mark(place)
     cross = stack.marks.overlay.vertices[-4:]
     np.testing.assert_allclose(cross.mean(0), place, atol=1e-5)
+    canvas = native_canvas(opened.viewer)
+    for step in (0, 2):  # a cell is a quarter of the canvas
+        QTest.mouseMove(canvas, QPoint(canvas.width() // 4 + step, canvas.height() // 4))
+        QApplication.processEvents()
+    read_out = opened.viewer.canvas.overlays["sfh_radec"].text
+    bin_id = int(read_out.split("bin ")[1].split(":")[0])
+    for name in ("AGE_LW", "AGE_MW", "MH_LW", "MH_MW"):
+        number = format_map_value(result, name, bin_id).removeprefix(MAPS[name].title).removesuffix(MAPS[name].unit)
+        assert "±" in number
+        assert number.strip().replace("-", "−") in read_out, "as over one map"
+    assert max(map(len, read_out.splitlines())) < 90, "it ends before the scale bar of a canvas of 900 pixels"
     form.grid.value = False
     _rest(qtbot, opened)
     outline = len(stack.marks.overlay.vertices)

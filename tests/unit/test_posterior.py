@@ -1,5 +1,6 @@
 """The flow: shapes, an exact inverse, physical draws, and honest widths where the posterior is known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import torch
 from histories import HISTORY, N_TARGET
 from toy_universe import make_toy_basis
+from zuko.flows.coupling import GeneralCouplingTransform
 
-from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
+from napari_sfh.model.posterior import AlternatingCoupling, FlowConfig, Posterior, make_base_points
 from napari_sfh.model.targets import MassToLight
-from napari_sfh.training.fitting.posterior import FlowTrainingSet, fit_flow
+from napari_sfh.training.fitting.posterior import FlowObjects, FlowTrainingSet, fit_flow
 from napari_sfh.training.fitting.recipe import PosteriorSettings
 
 LATENT = 3
@@ -91,6 +93,41 @@ def test_whitening_makes_residuals_white_and_is_undone():
     torch.testing.assert_close(made.whiten @ made.colour, torch.eye(N_TARGET), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("features", "given_even"), [(6, True), (6, False), (7, True), (7, False)])
+def test_a_coupling_is_zukos_and_its_weights_are_stored_alike(features, given_even):
+    ours = AlternatingCoupling(features, LATENT, given_even, [16])
+    mask = torch.arange(features) % 2 == (0 if given_even else 1)
+    theirs = GeneralCouplingTransform(features, LATENT, mask=mask, hidden_features=[16])
+    theirs.load_state_dict(ours.state_dict())
+    x, c = torch.randn(9, features), torch.randn(9, LATENT)
+    gradients = []
+    for coupling in (ours, theirs):
+        coupling.zero_grad()
+        y, ladj = coupling(c).call_and_ladj(x)
+        torch.testing.assert_close(coupling(c).inv(y), x)
+        (y.square().sum() + ladj.sum()).backward()
+        gradients.append([y.detach(), ladj.detach(), *(w.grad for w in coupling.parameters())])
+    for mine, yours in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, yours)
+
+
+@pytest.mark.parametrize("kind", ["coupling", "maf"])
+def test_a_step_of_the_flow_asks_the_device_nothing(kind):
+    """A graph is recorded without values: tensors of the meta device have none, and to ask for one is an error."""
+    made = Posterior(LATENT, replace(SMALL, kind=kind), N_TARGET).to("meta")
+    objects = FlowObjects(*(torch.zeros(8, n, device="meta") for n in (N_TARGET, N_TARGET, LATENT + 2)))
+    loss = objects.compute_loss(made)
+    loss.backward()
+    assert loss.shape == ()
+    assert all(w.grad is not None for w in made.flow.parameters())
+
+
+def test_zukos_own_coupling_asks_the_device():
+    """Else `AlternatingCoupling` could go."""
+    with pytest.raises((NotImplementedError, RuntimeError)):
+        GeneralCouplingTransform(4, 1).to("meta")(torch.zeros(1, device="meta"))
+
+
 def known(n, seed):
     """Objects whose posterior is Gaussian: centre and width follow from the latent vector."""
     generator = torch.Generator().manual_seed(seed)
@@ -103,18 +140,47 @@ def known(n, seed):
     return FlowTrainingSet(mu, context, latent, y), centre, width
 
 
-@pytest.fixture(scope="module")
-def fitted():
+def fit_known(stored, config=SMALL, epochs=12, device="cpu", say=lambda line: None):
     """A flow that was trained on `known` objects."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         model = SimpleNamespace(
-            posterior=Posterior(LATENT, SMALL, N_TARGET), network=SimpleNamespace(latent_size=LATENT)
+            posterior=Posterior(LATENT, config, N_TARGET), network=SimpleNamespace(latent_size=LATENT)
         )
-    settings = PosteriorSettings(epochs=12, batch=256, learning_rate=5e-3)
-    stored, _, _ = known(8000, 4)
-    fit_flow(model, stored, settings, 1, lambda line: None)
+    settings = PosteriorSettings(epochs=epochs, batch=256, learning_rate=5e-3)
+    fit_flow(model, stored, settings, 1, say, device)
     return model.posterior.eval()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit_known(known(8000, 4)[0])
+
+
+def test_fewer_objects_than_a_batch_are_fitted():
+    """One step an epoch, with all of them."""
+    said = []
+    fit_known(known(100, 4)[0], epochs=20, say=said.append)
+    losses = [float(line.split()[-1]) for line in said]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("kind", ["coupling", "maf"])
+def test_a_graph_fits_the_flow_that_plain_steps_fit(kind):
+    """Its random numbers are the processor's: losses and weights agree as long as rounding does not grow."""
+    stored, config = known(12_000, 4)[0], replace(SMALL, kind=kind)
+    losses, weights = [], []
+    for device in ("cpu", "cuda"):
+        said = []
+        made = fit_known(stored, config, epochs=3, device=device, say=said.append)
+        losses.append([float(line.split()[-1]) for line in said])
+        weights.append([w.detach() for w in made.flow.parameters()])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    for there, here in zip(*reversed(weights), strict=True):
+        torch.testing.assert_close(there, here, atol=0.02, rtol=0.02)
 
 
 @torch.inference_mode()

@@ -19,10 +19,11 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
+from napari_sfh.analysis import maps
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.targets import HistoryTargets
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, TIME_EDGES_GYR
 from napari_sfh.types import FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
 
 N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
@@ -327,6 +328,35 @@ def test_formation_times_are_maps_and_columns(written):
             for k in np.flatnonzero(known)[:3]:
                 np.testing.assert_allclose(image[bins == k + 1], table[name][k], rtol=1e-6)
         assert hdus["T50"].header["BUNIT"] == "Gyr"
+
+
+def test_ends_of_skewed_intervals_are_written(written):
+    """Both ends of a formation time, and not only half of the width between them; of means and dust in BINS."""
+    result, path = written
+    with fits.open(path) as hdus:
+        bins, table = hdus["BIN_ID"].data, hdus["BINS"].data
+        skewed = 0.0
+        for percent in range(10, 100, 10):
+            name = f"T{percent}"
+            low, middle, high = (table[f"{name}{end}"] for end in ("_P16", "", "_P84"))
+            known = np.isfinite(low) & np.isfinite(high)
+            assert known.any()
+            assert (low <= middle + 1e-4)[known].all()
+            assert (middle <= high + 1e-4)[known].all()
+            assert (high[known] <= TIME_EDGES_GYR[-1] + 1e-4).all()
+            np.testing.assert_allclose(table[f"{name}_ERR"][known], 0.5 * (high - low)[known], atol=1e-5)
+            skewed = max(skewed, float(np.abs(high + low - 2 * middle)[known].max()))
+            for end in ("_P16", "_P84"):
+                assert hdus[f"{name}{end}"].header["BUNIT"] == "Gyr"
+                np.testing.assert_array_equal(
+                    hdus[f"{name}{end}"].data[bins > 0], table[f"{name}{end}"][bins[bins > 0] - 1]
+                )
+            interval = maps.find_formation_interval(result, name, 0)
+            assert interval == pytest.approx((low[0], high[0]), abs=1e-5), "as the window tells it"
+        assert skewed > 0.1
+        for name, key in {"AGE_LW": "lg_age_lw", "EBV": "ebv"}.items():
+            np.testing.assert_array_equal(table[f"{name}_P16"], result.prediction.quantiles[key][:, 1])
+            np.testing.assert_array_equal(table[f"{name}_P84"], result.prediction.quantiles[key][:, 3])
 
 
 @pytest.mark.parametrize("gone", ["BINS", "MODEL", "Q_LG_AGE_LW", "SETTINGS", "WHITE"])

@@ -65,7 +65,7 @@ class PointNetworkModule(lightning.LightningModule):
         self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
         # Groups of batches come in one, and the module takes the steps itself.
         self.automatic_optimization = not by_groups
-        self.steps: GraphedSteps | None = None
+        self.steps: GraphedSteps[Batch] | None = None
         self.plateau = PlateauSchedule(recipe.fit)
         # What a checkpoint must have been fitted to, so that this run may go on from it.
         self.origin = (

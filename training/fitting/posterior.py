@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_bas
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting.device.graphed_steps import CountedAdam, GraphedSteps
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
@@ -29,6 +32,10 @@ from napari_sfh.types import I64
 #: S/N over which calibration and thresholds are measured.
 HELD_OUT_SNR = (5.0, 200.0)
 _CHUNK = 512
+#: Of the flow's gradient.
+_CLIP = 5.0
+#: Steps whose objects and noise a GPU is given at once.
+_STEPS_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -99,42 +106,89 @@ def fit_flow(
         posterior.load_state_dict(start.state_dict())
     context = stored.context.clone()
     context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
-    y, mu, context = stored.y.to(device), stored.mu.to(device), context.to(device)
+    known = FlowObjects(stored.y, stored.mu, context).change_tensors(lambda x: x.to(device))
     posterior.to(device)
     order = torch.randperm(len(stored.y), generator=generator)
     held = max(1, min(len(order) // 10, 20_000))
-    check, rows = order[:held], order[held:]
-    steps = max(1, len(rows) // settings.batch)
-    optimiser = torch.optim.Adam(posterior.flow.parameters(), settings.learning_rate)
-    total = settings.epochs * steps
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + math.cos(math.pi * k / total)))
+    check, rows = order[:held].to(device), order[held:]
+    steps = _FlowSteps(posterior, settings, len(rows), generator, device)
     for epoch in range(settings.epochs):
         posterior.train()
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        there = rows.to(device)
-        for k in range(steps):
-            part = there[k * settings.batch : (k + 1) * settings.batch]
-            noise = DEQUANTISATION_SIGMA * torch.randn(len(part), stored.y.shape[1], generator=generator)
-            _step_flow(posterior, optimiser, y[part] + noise.to(device), mu[part], context[part])
-            schedule.step()
+        steps.take_epoch(known, rows)
         posterior.eval()
         with torch.inference_mode():
-            value = float(-posterior.log_prob(y[check], mu[check], context[check]).mean())
+            value = float(known.change_tensors(lambda x: x.index_select(0, check)).compute_loss(posterior))
         if not math.isfinite(value):
             raise ComputeError(f"posterior: the loss is {value}; lower posterior.learning_rate in the recipe")
         say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {value:.3f}")
     posterior.cpu()
 
 
-def _step_flow(
-    posterior: Posterior, optimiser: torch.optim.Optimizer, y: torch.Tensor, mu: torch.Tensor, context: torch.Tensor
-) -> None:
-    """One step of maximum likelihood."""
-    loss = -posterior.log_prob(y, mu, context).mean()
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)
-    optimiser.step()
+@dataclass(frozen=True)
+class FlowObjects:
+    """Label vectors (N, T), predictions of them (N, T) and contexts (N, C) of objects that the flow is fitted to."""
+
+    y: torch.Tensor
+    mu: torch.Tensor
+    context: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def change_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> FlowObjects:
+        """The same with every tensor (N, ...) changed: moved to a device, or cut to some objects."""
+        return FlowObjects(*map(change, self.list_tensors()))
+
+    def list_tensors(self) -> list[torch.Tensor]:
+        """Label vectors, predictions, contexts."""
+        return [self.y, self.mu, self.context]
+
+    def compute_loss(self, posterior: Posterior) -> torch.Tensor:
+        """Negative log likelihood () of an object, in the mean."""
+        return -posterior.log_prob(self.y, self.mu, self.context).mean()
+
+
+class _FlowSteps:
+    """Steps of maximum likelihood, several from one group of objects, with a rate that falls as a cosine to zero."""
+
+    def __init__(
+        self, posterior: Posterior, settings: PosteriorSettings, n: int, generator: torch.Generator, device: str
+    ) -> None:
+        self._posterior, self._settings, self._generator, self._device = posterior, settings, generator, device
+        self._each = max(1, n // settings.batch)
+        self._taken = 0
+        on_gpu = device == "cuda"
+        self._together = _STEPS_TOGETHER if on_gpu else 1
+        self._optimiser = CountedAdam(
+            posterior.flow.parameters(), settings.learning_rate, fused=device != "mps", capturable=on_gpu
+        )
+        self._steps: GraphedSteps[FlowObjects] | None = None
+
+    def take_epoch(self, known: FlowObjects, rows: torch.Tensor) -> None:
+        """Go once through the objects ``rows``, in that order; an incomplete last batch is left out."""
+        size = self._settings.batch
+        total = self._settings.epochs * self._each
+        there = rows.to(self._device)
+        for first in range(0, self._each, self._together):
+            count = min(self._together, self._each - first)
+            group = self._disturb(known, there[first * size : (first + count) * size])
+            if self._steps is None:
+                loss = partial(FlowObjects.compute_loss, posterior=self._posterior)
+                smaller = min(size, len(group))
+                self._steps = GraphedSteps(loss, self._posterior, self._optimiser, _CLIP, group, smaller)
+            done = range(self._taken, self._taken + count)
+            rate = self._settings.learning_rate
+            self._steps.take_steps(group, [rate * 0.5 * (1 + math.cos(math.pi * k / total)) for k in done])
+            self._taken += count
+
+    def _disturb(self, known: FlowObjects, rows: torch.Tensor) -> FlowObjects:
+        """Objects by their row numbers, with new noise in their label vectors, drawn batch by batch."""
+        size, width = self._settings.batch, known.y.shape[1]
+        counts = [min(size, len(rows) - lo) for lo in range(0, len(rows), size)]
+        noise = torch.cat([torch.randn(n, width, generator=self._generator) for n in counts])
+        part = known.change_tensors(lambda x: x.index_select(0, rows))
+        return replace(part, y=part.y + DEQUANTISATION_SIGMA * noise.to(self._device))
 
 
 @dataclass(frozen=True)

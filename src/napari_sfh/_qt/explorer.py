@@ -345,6 +345,10 @@ class Explorer(ExplorerFrame):
         """Show a widget as a tab beside the plots, or bring it back; it goes with the explorer."""
         self.docks.show(title, widget)
 
+    def hide_dock(self, title: str) -> None:
+        """Take a tab beside the plots out of sight until it is shown again."""
+        self.docks.hide(title)
+
     # -- long work ---------------------------------------------------------------------------------------------
 
     def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:

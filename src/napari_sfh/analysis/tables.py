@@ -308,6 +308,8 @@ def build_summary_table(result: Result) -> QTable:
     else:
         for key in prediction.scalars:
             table[key.upper()], table[f"{key.upper()}_ERR"] = prediction.median(key), prediction.half_width(key)
+            for suffix, quantile in (("_P16", 1), ("_P84", 3)):
+                table[f"{key.upper()}{suffix}"] = prediction.quantiles[key][:, quantile]
     if result.chi2 is not None:
         table["CHI2"] = result.chi2
     table["OOD"], table["FLAG"] = prediction.ood, result.flag

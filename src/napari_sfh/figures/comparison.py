@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import (
-    COLORS,
     DRAWN_EDGES_GYR,
     BinView,
     choose_flux_range,
@@ -22,10 +21,14 @@ from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits, symmetric_limits
+from napari_sfh.figures.line_colors import ANSWER_COLORS, recolor_lines
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
+
+#: Of answers on a page.
+_COLORS = recolor_lines(ANSWER_COLORS)
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
@@ -125,7 +128,7 @@ def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]
     grid = figure.add_gridspec(3, 3, height_ratios=[2.4, 2.2, 1.2])
     for column, (kind, label) in enumerate((("mass", "Mass formed / bin"), ("light", "V-band light / bin"))):
         axes = figure.add_subplot(grid[0, column])
-        for color, answer in zip(COLORS, answers):
+        for color, answer in zip(_COLORS, answers):
             draw_age_steps(axes, answer.sfh(kind), color, answer.name)
         axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
         axes.set_ylim(bottom=0)
@@ -146,7 +149,7 @@ def _draw_means(axes: Any, answers: Sequence[BinHistory]) -> None:
     made.auto_set_font_size(False)
     made.set_fontsize(7)
     made.scale(1.05, 1.7)
-    for color, column in zip(COLORS, range(1, len(answers) + 1)):
+    for color, column in zip(_COLORS, range(1, len(answers) + 1)):
         made[0, column].get_text().set_color(color)
 
 
@@ -154,7 +157,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
     axes.plot(view.wave_aa, view.flux, color="0.5", lw=0.6, label="observed")
     below.fill_between(view.wave_aa, -view.error, view.error, color="0.85", lw=0)
     size = 1e-3
-    for color, answer in zip(COLORS, answers):
+    for color, answer in zip(_COLORS, answers):
         if answer.model is not None:
             residual = view.flux - answer.model
             axes.plot(view.wave_aa, answer.model, color=color, lw=0.8)
@@ -176,7 +179,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
 def _bands(axes: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
     pivot = view.pivot_aa
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.4", ms=5, label="observed")
-    for color, answer in zip(COLORS, answers):
+    for color, answer in zip(_COLORS, answers):
         if answer.phot_model is not None:
             axes.plot(pivot, answer.phot_model, "D", mfc="none", color=color, ms=8)
     axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))

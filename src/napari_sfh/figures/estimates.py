@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from napari_sfh.analysis.bin_view import BinView, format_flux_label, list_view_colors
 from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.line_colors import recolor_lines
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
@@ -53,7 +54,7 @@ def draw_estimates_page(result: Result, views: Sequence[BinView]) -> Figure:
 def _draw_quantity(axes: Any, result: Result, name: str, views: Sequence[BinView]) -> None:
     values = result.prediction.median(name)
     axes.hist(values[np.isfinite(values)], bins=40, color="0.75")
-    for color, view in zip(list_view_colors(views), views):
+    for color, view in zip(recolor_lines(list_view_colors(views)), views):
         one = next((each for each in view.estimates if each.name == name), None)
         if one is not None and np.isfinite(one.value):
             axes.axvspan(one.low, one.high, color=color, alpha=0.25, lw=0)

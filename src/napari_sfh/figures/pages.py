@@ -28,6 +28,7 @@ from napari_sfh.analysis.bin_view import (
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
+from napari_sfh.figures.line_colors import recolor_lines
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result, measure_pixel_arcsec
 
@@ -143,7 +144,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
-    for color, view in zip(list_view_colors(views), views):
+    for color, view in zip(recolor_lines(list_view_colors(views)), views):
         draw_age_steps(sfh, view.sfh(kind), color, view.name)
         draw_age_steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)
@@ -165,7 +166,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
 
 def _mark_formation_times(axes: Any, view: BinView, kind: str) -> None:
     """Lines at the lookback times by which 50 and 90 per cent had formed, in the colour of the first bin."""
-    fractions, (color,) = (0.5, 0.9), list_view_colors([view])
+    fractions, (color,) = (0.5, 0.9), recolor_lines(list_view_colors([view]))
     for fraction, time in zip(fractions, view.formed(fractions, kind).value):
         if np.isfinite(time):
             at = max(float(time), float(DRAWN_EDGES_GYR[0]))
@@ -197,7 +198,7 @@ def _spectra(axes: Any, below: Any, views: Sequence[BinView]) -> None:
     """Spectra in the colours of their bins upon broad pale models, residuals with the first one's error."""
     first = views[0]
     below.fill_between(first.wave_aa, -first.error, first.error, color="0.85", lw=0)
-    for color, view in zip(list_view_colors(views), views):
+    for color, view in zip(recolor_lines(list_view_colors(views)), views):
         axes.plot(view.wave_aa, view.model, color=color, lw=3, alpha=0.35, label=f"{view.name}, model")
         axes.plot(view.wave_aa, view.flux, color=color, lw=0.6, label=f"{view.name}, observed")
         below.plot(view.wave_aa, view.residual, color=color, lw=0.6)
@@ -226,7 +227,7 @@ def _grid_limits(view: BinView) -> tuple[float, float]:
 def _bands(axes: Any, views: Sequence[BinView]) -> None:
     """Fluxes in the colours of their bins, models as open diamonds on the model's continuum."""
     pivot = views[0].pivot_aa
-    for k, (color, view) in enumerate(zip(list_view_colors(views), views)):
+    for k, (color, view) in enumerate(zip(recolor_lines(list_view_colors(views)), views)):
         # Emission lines would set the scale.
         axes.plot(*view.continuum(), color=color, lw=0.9)
         axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color=color, ms=5, label=view.name)

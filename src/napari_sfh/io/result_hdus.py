@@ -34,6 +34,9 @@ MEAN_KEYS: Mapping[str, str] = {
 #: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
 BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
 _OOD_TEXT = "OOD score; above 1 (the bundle's threshold) a bin is out of depth"
+_HALF_WIDTH = "half of the 16-84 % width"
+#: Ends of an interval: suffix of the name, words, place among `types.QUANTILES`.
+_ENDS: Mapping[str, tuple[str, int]] = {"_P16": ("16 % quantile", 1), "_P84": ("84 % quantile", 3)}
 _RESULT_FIELDS = ("name", "redshift", "model_name", "model_sha256")
 
 
@@ -180,10 +183,13 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
         )
         yield _image_hdu(name, paint_bin_values(prediction.median(key), bin_id), sky, f"{text}; posterior median", unit)
         error = paint_bin_values(prediction.half_width(key), bin_id)
-        yield _image_hdu(f"{name}_ERR", error, sky, "half of the 16-84 % width", error_unit)
+        yield _image_hdu(f"{name}_ERR", error, sky, _HALF_WIDTH, error_unit)
+        if about is not None and about.unit == "Gyr":
+            for suffix, (words, quantile) in _ENDS.items():
+                end = paint_bin_values(prediction.quantiles[key][:, quantile], bin_id)
+                yield _image_hdu(f"{name}{suffix}", end, sky, words, unit)
     for name, values in compute_formation_columns(prediction).items():
-        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_scalar(name)[0]
-        yield _image_hdu(name, paint_bin_values(values, bin_id), sky, text, "Gyr")
+        yield _image_hdu(name, paint_bin_values(values, bin_id), sky, _describe_time(name), "Gyr")
     yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
         "OOD",
@@ -218,18 +224,19 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     for name, key in {**find_mean_columns(p), **find_table_columns(p)}.items():
         text, unit = _describe_scalar(name)
         rows.append((name, p.median(key), unit, text))
-        rows.append((f"{name}_ERR", p.half_width(key), unit, "half of the 16-84 % width"))
+        rows.append((f"{name}_ERR", p.half_width(key), unit, _HALF_WIDTH))
+        for suffix, (words, quantile) in _ENDS.items():
+            rows.append((f"{name}{suffix}", p.quantiles[key][:, quantile], unit, words))
     for name, values in compute_formation_columns(p).items():
-        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_scalar(name)[0]
-        rows.append((name, values, "Gyr", text))
+        rows.append((name, values, "Gyr", _describe_time(name)))
     for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
         if value is None:
             continue
         text = "[M/H] in dex, per age bin of AGE_BINS" if name == "MH" else "per age bin of AGE_BINS"
         quantiles = p.quantiles[name.lower()]
         rows.append((name, value, "", text))
-        rows.append((f"{name}_P16", quantiles[..., 1], "", "16 % quantile"))
-        rows.append((f"{name}_P84", quantiles[..., 3], "", "84 % quantile"))
+        for suffix, (words, quantile) in _ENDS.items():
+            rows.append((f"{name}{suffix}", quantiles[..., quantile], "", words))
     rows += _band_columns(result)
     rows += [
         ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
@@ -257,7 +264,7 @@ def find_table_columns(prediction: Prediction) -> dict[str, str]:
 
 
 def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
-    """T10 ... T90 in Gyr and their errors (N,) of predicted histories; nothing where the scalars hold them."""
+    """T10 ... T90 in Gyr with errors, 16 and 84 % (N,) of predicted histories; nothing where the scalars hold them."""
     curves = prediction.quantiles.get("cum_mass")
     if not prediction.has_histories or curves is None:
         return {}
@@ -271,6 +278,9 @@ def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
     for k, percent in enumerate(FORMATION_PERCENTS):
         out[f"T{percent}"] = middle[:, k].astype(np.float32)
         out[f"T{percent}_ERR"] = (0.5 * np.abs(high - low))[:, k].astype(np.float32)
+        # Skewed: what a ± says may reach beyond the age of the Universe.
+        for suffix, end in (("_P16", np.fmin(low, high)), ("_P84", np.fmax(low, high))):
+            out[f"T{percent}{suffix}"] = end[:, k].astype(np.float32)
     return out
 
 
@@ -278,6 +288,12 @@ def _describe_scalar(name: str) -> tuple[str, str]:
     """Comment and unit of a scalar's column."""
     unit = "mag" if name == "EBV" else "Gyr" if name.endswith("_GYR") or re.fullmatch(r"T\d+", name) else ""
     return describe_column(name) or name.lower(), unit
+
+
+def _describe_time(name: str) -> str:
+    """Comment of a formation time, of its error or of an end of its interval."""
+    end = next((words for suffix, (words, _) in _ENDS.items() if name.endswith(suffix)), "")
+    return _HALF_WIDTH if name.endswith("_ERR") else end or _describe_scalar(name)[0]
 
 
 def _chi2_column(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:

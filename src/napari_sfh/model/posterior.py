@@ -11,17 +11,19 @@ took a hundred.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 import zuko
 from torch import nn
+from torch.distributions import Transform
 from zuko.distributions import DiagNormal
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.lazy import UnconditionalDistribution
-from zuko.transforms import MonotonicRQSTransform
+from zuko.transforms import CouplingTransform, MonotonicRQSTransform
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.coupling_draws import allows_fast_draws, draw_through_couplings
@@ -129,6 +131,47 @@ class Posterior(nn.Module):
         return (mu + self.shift + z @ self.colour).transpose(0, 1)
 
 
+class AlternatingCoupling(GeneralCouplingTransform):
+    """A coupling in which every second feature decides how the others move; zuko's, without a question to the device.
+
+    Parameters
+    ----------
+    features, context : int
+        Entries of a draw, and of what the network says of an object.
+    given_even : bool
+        Whether the even features decide, or the odd ones.
+    hidden : list of int
+        Layers of its network.
+    """
+
+    def __init__(self, features: int, context: int, given_even: bool, hidden: list[int]) -> None:
+        super().__init__(features, context, torch.arange(features) % 2 == int(not given_even), hidden_features=hidden)
+        self.given_even = given_even
+
+    def forward(self, c: torch.Tensor | None = None) -> CouplingTransform:
+        """The coupling of objects with context ``c`` (N, C)."""
+        return _AlternatingTransform(partial(self.meta, c), self.given_even)
+
+
+class _AlternatingTransform(CouplingTransform):
+    """zuko's transform, whose halves are views: from a mask it would count them first, and wait for a GPU's answer."""
+
+    def __init__(self, meta: Callable[[torch.Tensor], Transform], given_even: bool) -> None:
+        Transform.__init__(self)
+        self.meta = meta
+        self.given, self.moved = (slice(0, None, 2), slice(1, None, 2))[:: 1 if given_even else -1]
+
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features that decide, features that move."""
+        return x[..., self.given], x[..., self.moved]
+
+    def merge(self, x_a: torch.Tensor, x_b: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """All features in their places."""
+        x = x_a.new_empty(shape)
+        x[..., self.given], x[..., self.moved] = x_a, x_b
+        return x
+
+
 def build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
     """A flow that is not trained: affine map, couplings, splines; in this order from the data to the standard normal.
 
@@ -145,10 +188,7 @@ def build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Fl
         return zuko.flows.MAF(features, context, transforms=config.transforms, hidden_features=hidden)
     transforms: list[nn.Module] = [ElementWiseTransform(features, context, hidden_features=hidden)]
     for i in range(config.transforms if features > 1 else 0):  # one number has nothing to be coupled with
-        mask = torch.arange(features) % 2 == i % 2
-        coupling = GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden)
-        coupling.given_even = i % 2 == 0  # the mask's, for those who may not ask a device
-        transforms.append(coupling)
+        transforms.append(AlternatingCoupling(features, context, i % 2 == 0, hidden))
     shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
     transforms.append(
         ElementWiseTransform(features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden)

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
-
-from napari_sfh.training.fitting.spectra_sources import Batch
 
 #: Steps taken before the recording, for the libraries to choose their kernels; they are undone.
 _WARM_UP = 3
@@ -29,20 +27,36 @@ class CountedAdam(torch.optim.Adam):
             closure()
 
 
-class GraphedSteps:
+class Objects(Protocol):
+    """What a step is taken with: tensors whose first axis is that of some objects."""
+
+    def __len__(self) -> int:
+        """Number of objects."""
+
+    def change_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
+        """The same with every tensor changed: moved, copied, or cut to some objects."""
+
+    def list_tensors(self) -> list[torch.Tensor]:
+        """Every tensor, always in one order."""
+
+
+Group = TypeVar("Group", bound=Objects)
+
+
+class GraphedSteps(Generic[Group]):
     """Loss, gradients, their limit and Adam's step of each batch of a group: a graph on a GPU, else plain calls.
 
     Parameters
     ----------
     loss : callable
-        The loss () of a `Batch`; it must not wait for the device.
+        The loss () of one batch, as a group is; it must not wait for the device.
     module : torch.nn.Module
         Whose parameters are fitted, and whose buffers a forward pass may change.
     optimiser : CountedAdam
         ``capturable`` on a GPU. Its learning rate becomes a tensor there.
     clip : float
         Largest norm of the gradient.
-    group : Batch
+    group : Objects
         A group of the largest size that will come.
     size : int
         Objects of a batch.
@@ -50,17 +64,17 @@ class GraphedSteps:
 
     def __init__(
         self,
-        loss: Callable[[Batch], torch.Tensor],
+        loss: Callable[[Group], torch.Tensor],
         module: torch.nn.Module,
         optimiser: CountedAdam,
         clip: float,
-        group: Batch,
+        group: Group,
         size: int,
     ) -> None:
         self._loss, self._optimiser, self._clip = loss, optimiser, clip
         self._fitted = [p for g in optimiser.param_groups for p in g["params"]]
         self._held = group.change_tensors(torch.clone)
-        where = group.y.device
+        where = group.list_tensors()[0].device
         self._pixel = torch.arange(size, device=where)
         self._number = torch.zeros((), dtype=torch.long, device=where)
         self._rates = torch.zeros(max(1, len(group) // size), device=where)
@@ -71,7 +85,7 @@ class GraphedSteps:
         if where.type == "cuda":
             self._record(module)
 
-    def take_steps(self, group: Batch, rates: Sequence[float]) -> torch.Tensor:
+    def take_steps(self, group: Group, rates: Sequence[float]) -> torch.Tensor:
         """A step for each learning rate, with one batch of the group after the other; their mean loss ()."""
         for held, new in zip(self._held.list_tensors(), group.list_tensors(), strict=True):
             held[: len(new)].copy_(new)

@@ -199,10 +199,12 @@ class CanvasInteraction:
             text = f"{text}\nbin {bin_id}: {words}".removesuffix(": ")
         elif words:
             text = f"{text}\n{words}"
-        # In the grid it lies on the lower left map: one line, in small letters, hides least of it.
+        # In the grid it lies on the lower maps: two lines in small letters, which end before the scale bar.
         in_grid = bool(self._viewer.canvas.grid.enabled)
         self._overlay.font_size = READ_OUT_POINTS[in_grid]
-        self._overlay.text = "   ".join(text.splitlines()) if in_grid else text
+        lines = text.splitlines()
+        grid_lines = ["   ".join(lines[:2]), "; ".join(lines[2:])]
+        self._overlay.text = "\n".join(filter(None, grid_lines)) if in_grid else text
         self._overlay.visible = bool(text)
 
     def _left(self, event: Any) -> None:

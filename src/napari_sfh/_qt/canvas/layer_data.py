@@ -178,14 +178,19 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         if ends is not None:
             told += f" ({_format_number(ends[0], spec.unit)} to {_format_number(ends[1], spec.unit)})"
         return f"{told} {spec.unit}".strip()
-    value = float(spec.values(result)[bin_id - 1])
+    unit = f"({spec.unit})" if "=" in spec.unit else format_unit(spec.unit)  # "1 = prior" tells what a value means
+    return f"{spec.title} {_format_estimate(result, name, bin_id)} {unit}".strip()
+
+
+def _format_estimate(result: Result, name: str, bin_id: int) -> str:
+    """A map's value in a bin with its error, or its 16 and 84 %, without title and unit."""
+    spec = maps.MAPS[name]
+    told = _format_number(float(spec.values(result)[bin_id - 1]), spec.unit)
     interval = maps.find_formation_interval(result, name, bin_id - 1)
     if interval is not None:  # a ± would reach beyond the age of the Universe
-        return f"{spec.title} {_format_number(value, spec.unit)} ({interval[0]:.2f}–{interval[1]:.2f}) {spec.unit}"
+        return f"{told} ({interval[0]:.2f}–{interval[1]:.2f})"
     error = maps.MAPS.get(f"{name}_ERR")
-    plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    unit = f"({spec.unit})" if "=" in spec.unit else format_unit(spec.unit)  # "1 = prior" tells what a value means
-    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {unit}".strip()
+    return told if error is None else f"{told} ± {float(error.values(result)[bin_id - 1]):.2f}"
 
 
 def _format_number(value: float, unit: str) -> str:
@@ -201,7 +206,7 @@ def format_unit(unit: str) -> str:
 
 
 def format_main_values(result: Result, bin_id: int) -> str:
-    """The main maps' values in a bin, in two lines.
+    """The main maps' values in a bin, each with its error as `format_map_value` tells it, in two lines.
 
     Parameters
     ----------
@@ -212,8 +217,8 @@ def format_main_values(result: Result, bin_id: int) -> str:
     if not result.prediction.has_histories:
         rows = [format_map_value(result, name, bin_id) for name in maps.list_main_maps(result)]
         return "\n".join("; ".join(rows[k : k + 2]) for k in range(0, len(rows), 2))
-    lw, mw, mh_lw, mh_mw = (float(maps.MAPS[name].values(result)[bin_id - 1]) for name in maps.MEAN_MAPS)
-    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+z.2f}, MW {mh_mw:+z.2f}".replace("-", "−")
+    lw, mw, mh_lw, mh_mw = (_format_estimate(result, name, bin_id) for name in maps.MEAN_MAPS)
+    return f"age LW {lw}, MW {mw} log yr\n[M/H] LW {mh_lw}, MW {mh_mw}".replace("-", "−")
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from astropy.io import fits
 from astropy.wcs import WCS
-from napari.utils.colormaps import Colormap, ensure_colormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
+from numpy.typing import NDArray
 
 from napari_sfh._qt.canvas.layer_data import (
     FLAG_COLORS,
@@ -21,7 +23,6 @@ from napari_sfh._qt.canvas.layer_data import (
     format_map_title,
     get_layer_link,
     list_categories,
-    make_category_colormap,
 )
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.gas.line_maps import BPT_COLORS
@@ -36,6 +37,8 @@ from napari_sfh.physics.quantities import format_fits_unit
 ROLE_CARD = "SFHROLE"
 #: Key of the metadata of a layer that was read from one.
 FILE_KEY = "napari_sfh_map"
+#: Label of spaxels without a value: 0 is a category.
+_NO_CLASS = -1
 #: Cards and the keys under which the layer's metadata hold them.
 _CARDS = {ROLE_CARD: "role", "SFHMAP": "map", "OBJECT": "galaxy", "SFHMODEL": "weights", "SFHFILE": "file"}
 
@@ -123,7 +126,9 @@ def _find_wcs(link: LayerLink, path: Path) -> WCS:
 
 
 def read_map_image(path: Path) -> LayerTuple:
-    """The layer of a file of `write_map_image`, where and how it was.
+    """The layer of a file of `write_map_image`, where and how it was; of categories labels, whose words napari tells.
+
+    napari shows no legend of colours: its status bar tells the class under the cursor, and its table of features all.
 
     Raises
     ------
@@ -140,25 +145,45 @@ def read_map_image(path: Path) -> LayerTuple:
     place = sky.transform()
     unit, title = _decode(header.get("SFHUNIT", "")), _decode(header.get("SFHTITLE", path.stem))
     about: dict[str, Any] = {key: _decode(header.get(card, "")) for card, key in _CARDS.items()}
-    if classes := {value: words for value in range(100) if (words := header.get(f"SFHCLS{value}"))}:
-        about["classes"] = classes
+    metadata = {FILE_KEY: about | {"unit": unit}}
+    if classes := _read_classes(header):
+        metadata[FILE_KEY]["classes"] = classes
+        return _make_class_layer(image, classes, {"name": title, "metadata": metadata, **place}, header)
     attributes = {
         "name": f"{title} [{unit}]" if unit else title,
         "colormap": _find_colormap(header),
         "contrast_limits": limits,
         "gamma": gamma,
         "interpolation2d": "nearest",
-        "metadata": {FILE_KEY: about | {"unit": unit}},
+        "metadata": metadata,
         **(add_age_axis(place) if image.ndim == 3 else place),
     }
     return image, attributes, "image"
 
 
+def _read_classes(header: fits.Header) -> dict[int, str]:
+    """Words of the values of a map of categories; files of earlier versions have none."""
+    told = {value: _decode(words) for value in range(100) if (words := header.get(f"SFHCLS{value}"))}
+    return told or list_categories(str(header.get("SFHMAP")))
+
+
+def _make_class_layer(
+    image: NDArray[np.float32], classes: dict[int, str], attributes: dict[str, Any], header: fits.Header
+) -> LayerTuple:
+    """Labels with a table of their words; where the map has no value they cannot be seen."""
+    known: tuple[str, ...] = {"FLAG": FLAG_COLORS, "BPT": BPT_COLORS}.get(str(header.get("SFHMAP")), ())
+    colors: dict[int | None, str] = {None: "transparent", _NO_CLASS: "transparent"}
+    for value, color in zip(classes, known):
+        colors[value] = color
+    values = np.where(np.isfinite(image), np.rint(image), _NO_CLASS).astype(np.int16)
+    features = pd.DataFrame({"index": [_NO_CLASS, *classes], "class": ["no value", *classes.values()]})
+    if known:
+        attributes["colormap"] = DirectLabelColormap(color_dict=colors, name=str(header.get("SFHCMAP")))
+    return values, {"features": features, "opacity": 1.0, **attributes}, "labels"
+
+
 def _find_colormap(header: fits.Header) -> Colormap:
-    """That of categories, else by its name; grey where this napari knows none of the name."""
-    colors = {"FLAG": FLAG_COLORS, "BPT": BPT_COLORS}.get(str(header.get("SFHMAP")))
-    if colors is not None:
-        return make_category_colormap(colors, str(header.get("SFHCMAP")))
+    """By its name; grey where this napari knows none of the name."""
     try:
         return ensure_colormap(str(header.get("SFHCMAP", "gray")))
     except (KeyError, ValueError):

@@ -25,7 +25,7 @@ from napari_sfh._qt.catalogue.row_selection import RowSelection
 from napari_sfh._qt.catalogue.table_model import EstimateTableModel
 from napari_sfh._qt.plots.estimate_plots import MAX_OBJECTS, EstimatePlots
 from napari_sfh._qt.plots.scatter_plot import ScatterPlot
-from napari_sfh._qt.widgets.theme import POINTS, get_palette
+from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color, describe_flags
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
@@ -52,7 +52,7 @@ class CataloguePanel(QWidget):
     ) -> None:
         super().__init__()
         self.selection, table = selection, selection.table
-        colors = get_palette(theme)
+        self._colors = colors = get_palette(theme)
         self.model = EstimateTableModel(table)
         self.view = self._make_view()
         self.scatter, self.estimates = ScatterPlot(colors), EstimatePlots(colors)
@@ -153,7 +153,7 @@ class CataloguePanel(QWidget):
         self.scatter.mark(rows)
         shown = rows[:MAX_OBJECTS]
         self.estimates.draw([table.list_estimates(row) for row in shown])
-        self.words.setText(format_row_words(table, shown) if rows else EMPTY)
+        self.words.setText(format_row_words(table, shown, self._colors) if rows else EMPTY)
         more = f"; the plots on the right show the first {MAX_OBJECTS}" if len(rows) > MAX_OBJECTS else ""
         self.count.setText(f"{len(rows)} of {table.n_rows} rows selected{more}")
         self.corner_button.enabled = bool(rows)
@@ -174,8 +174,10 @@ class CataloguePanel(QWidget):
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
+        self._colors = get_palette(theme)
         for plot in (self.scatter, self.estimates):
-            plot.set_colors(get_palette(theme))
+            plot.set_colors(self._colors)
+        self.refresh()
 
     def release(self) -> None:
         """Listen no longer."""
@@ -214,7 +216,7 @@ def format_axis_label(table: EstimateTable, column: str) -> str:
     return QUANTITIES[key].label if key in QUANTITIES else column
 
 
-def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
+def format_row_words(table: EstimateTable, rows: tuple[int, ...], colors: Palette) -> str:
     """The numbers of rows side by side, in their colours, as rich text.
 
     Parameters
@@ -222,9 +224,12 @@ def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
     table : EstimateTable
     rows : tuple of int
         From 0.
+    colors : Palette
+        Of the theme.
     """
     heads = "".join(
-        f'<td style="color:{choose_color(k)}">■ {escape(table.name_row(row))}</td>' for k, row in enumerate(rows)
+        f'<td style="color:{colors.shade(choose_color(k))}">■ {escape(table.name_row(row))}</td>'
+        for k, row in enumerate(rows)
     )
     told = [table.list_estimates(row) for row in rows]
     lines = []

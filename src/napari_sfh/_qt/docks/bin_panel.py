@@ -51,7 +51,7 @@ _COLUMN_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 3, 2
 class PropertyTable(QScrollArea):
     """The numbers of the shown bins and regions beside each other, one line each, selectable with the mouse."""
 
-    def __init__(self) -> None:
+    def __init__(self, palette: Palette) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -60,6 +60,7 @@ class PropertyTable(QScrollArea):
         self._labels: list[QLabel] = []
         self._values: list[list[QLabel]] = []
         self._columns = 1
+        self._palette = palette
         self._corner = QLabel()
         body = QWidget()
         self._grid = QGridLayout(body)
@@ -75,6 +76,10 @@ class PropertyTable(QScrollArea):
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.fit_width)
 
+    def set_colors(self, palette: Palette) -> None:
+        """Follow napari's theme, from the next numbers on."""
+        self._palette = palette
+
     def show_numbers(self, views: Sequence[BinView]) -> None:
         """Fill a column for each bin or region; labels are made when they are needed first."""
         shown = list(views)[:_MAX_COLUMNS]
@@ -85,7 +90,7 @@ class PropertyTable(QScrollArea):
         self._grid.setHorizontalSpacing(_BRIEF_GAP if brief else _COLUMN_GAP)
         self._corner.setText("± in tips" if brief else "")
         self._corner.setVisible(several)
-        colors = list_view_colors(shown)
+        colors = self._palette.shade_all(list_view_colors(shown))
         for k, head in enumerate(self._heads):
             self._grid.setColumnStretch(k + 1, int(k < len(shown)))  # columns that are empty take no room
             head.setVisible(several and k < len(shown))
@@ -216,11 +221,12 @@ class BinPanel(QWidget):
     ) -> None:
         super().__init__()
         self._session = session
-        self.plots = BinPlots(get_palette(theme))
-        self.estimates = EstimatePlots(get_palette(theme))
+        self._palette = get_palette(theme)
+        self.plots = BinPlots(self._palette)
+        self.estimates = EstimatePlots(self._palette)
         self.estimates.hide()
         self._result: Result | None = None
-        self.numbers = PropertyTable()
+        self.numbers = PropertyTable(self._palette)
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -319,8 +325,10 @@ class BinPanel(QWidget):
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
         colors: Palette = get_palette(theme)
-        self.plots.set_colors(colors)
-        self.estimates.set_colors(colors)
+        for part in (self.plots, self.estimates, self.numbers):
+            part.set_colors(colors)
+        self._palette = colors
+        self.refresh()
 
     def _follow_result(self, result: Result | None) -> None:
         """Panels and fields for what the weights predict and were shown."""
@@ -353,7 +361,9 @@ class BinPanel(QWidget):
         for button in (self.plots_button, self.table_button):
             button.enabled = bool(views)
         excess = session.describe_excess()
-        self.legend.setText(_format_legend(views, session.pinned) + (f"&nbsp;&nbsp;… {excess}" if excess else ""))
+        self.legend.setText(
+            _format_legend(views, session.pinned, self._palette) + (f"&nbsp;&nbsp;… {excess}" if excess else "")
+        )
         self.legend.setToolTip(f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
         if views:
             self.plots.draw(views)
@@ -374,10 +384,10 @@ class BinPanel(QWidget):
         self._session.select(bin_id)
 
 
-def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
+def _format_legend(views: list[BinView], pinned: tuple[int, ...], palette: Palette) -> str:
     """The shown bins in their colours; a dot marks those that are pinned."""
     parts = []
-    for color, view in zip(list_view_colors(views), views):
+    for color, view in zip(palette.shade_all(list_view_colors(views)), views):
         dot = "•" if view.bin_id in pinned else ""
         parts.append(f'<span style="color:{color}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
     return "&nbsp;&nbsp;".join(parts)

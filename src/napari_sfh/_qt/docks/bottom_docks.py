@@ -51,6 +51,13 @@ class BottomDocks:
         holder.show()
         holder.raise_()
 
+    def hide(self, title: str) -> None:
+        """Take a dock out of sight, if it is open; its tab goes with it."""
+        widget = self._widgets.get(title)
+        dock: Any = None if widget is None else widget.parentWidget()
+        if dock is not None:
+            dock.hide()
+
     def entitle(self, title: str, words: str) -> None:
         """Have the tab of a dock say something else than the title by which it is known."""
         widget = self._widgets.get(title)

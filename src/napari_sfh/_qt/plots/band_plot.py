@@ -87,6 +87,7 @@ class BandPlot:
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
+        self._colors = colors
         self._model.setBrush(pg.mkBrush(None))
         self._model.setPen(pg.mkPen(colors.text, width=1))
         self._spectrum.setPen(make_model_pen(colors))
@@ -101,7 +102,7 @@ class BandPlot:
         self._draw_others(views)
         used = np.isfinite(view.phot)
         x, y, error = self._lg_pivot_aa[used], view.phot[used], view.phot_error[used]
-        color = list_view_colors(views)[0]
+        (color,) = self._colors.shade_all(list_view_colors(views[:1]))
         self._data.setData(x, y, brush=get_brush(color), pen=get_pen(color))
         self._errors.setData(x=x, y=y, height=2 * error, pen=get_pen(color))
         self._model.setData(self._lg_pivot_aa, view.phot_model)
@@ -117,7 +118,7 @@ class BandPlot:
 
     def _draw_others(self, views: Sequence[BinView]) -> None:
         """The points of compared bins, from the second of ``views`` on."""
-        shown, colors = list(views)[1 : MAX_SPECTRA + 1], list_view_colors(views)[1:]
+        shown, colors = list(views)[1 : MAX_SPECTRA + 1], self._colors.shade_all(list_view_colors(views))[1:]
         brushes = [get_brush(color) for color, each in zip(colors, shown) for _ in each.phot]
         y = np.concatenate([each.phot for each in shown]) if shown else np.empty(0)
         x = np.tile(self._lg_pivot_aa, len(shown))

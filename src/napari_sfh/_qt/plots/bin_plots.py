@@ -272,6 +272,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.reader.set_colors(colors)
         self._spectrum.set_colors(colors)
         self._bands.set_colors(colors)
+        if self._views:
+            self.draw(self._views)
 
     def _style_axes(self) -> None:
         """Small digits; larger ones where a panel has the dock to itself."""
@@ -325,7 +327,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _draw_histories(self, views: Sequence[BinView]) -> None:
         histories, shares = [v.sfh(self.kind) for v in views], [v.cumulative_share(self.kind) for v in views]
-        colors = list_view_colors(views)
+        colors = self._colors.shade_all(list_view_colors(views))
         self.curves["sfh"].draw(self.time.edges, histories, colors, histogram=True)
         self.curves["cumulative"].draw(self.time.edges, shares, colors, histogram=False)
         self._draw_times(views)
@@ -367,7 +369,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
                 line.label.updatePosition()
 
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
-        colors = list_view_colors(views)
+        colors = self._colors.shade_all(list_view_colors(views))
         if self.metallicity == "age":
             self.curves["mh"].draw(self.time.edges, [v.mh for v in views], colors, histogram=True)
             low, high = _range_of_bands([v.mh for v in views])

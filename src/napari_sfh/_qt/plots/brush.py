@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGraphicsPathItem
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, pg
 from napari_sfh._qt.session import PLOT_REGION, BinMark, Session
+from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
@@ -36,10 +37,8 @@ class BrushPoints(pg.ScatterPlotItem):
 class MarkedPoints(BrushPoints):
     """The points of the bins that stand out: those inside regions, and larger ones for what is selected or compared."""
 
-    def mark(
-        self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating], edge: str | None
-    ) -> None:
-        """Show marks among points (N,) of all bins; ``edge``: colour around the larger ones. NaN is left out."""
+    def mark(self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating], colors: Palette) -> None:
+        """Show marks among points (N,) of all bins, the larger ones with an edge. NaN is left out."""
         known = np.isfinite(x) & np.isfinite(y)
         drawn = [mark for mark in marks if mark.row < known.size and known[mark.row]]
         rows = [mark.row for mark in drawn]
@@ -47,8 +46,8 @@ class MarkedPoints(BrushPoints):
             x=np.asarray(x)[rows],
             y=np.asarray(y)[rows],
             size=[SHOWN_PX if mark.shown else INSIDE_PX for mark in drawn],
-            brush=[get_brush(mark.color) for mark in drawn],
-            pen=[get_pen(edge if mark.shown else None) for mark in drawn],
+            brush=[get_brush(colors.shade(mark.color)) for mark in drawn],
+            pen=[get_pen(colors.text if mark.shown else None) for mark in drawn],
         )
 
 

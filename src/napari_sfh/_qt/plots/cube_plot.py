@@ -197,7 +197,7 @@ class CubePlot(pg.GraphicsLayoutWidget):
         for k, curve in enumerate(self._curves):
             curve.setVisible(k < len(self._spectra))
             if k < len(self._spectra):
-                curve.setPen(pg.mkPen(self._spectra[k].color, width=1))
+                curve.setPen(pg.mkPen(self._colors.shade(self._spectra[k].color), width=1))
                 curve.setData(self._wave_aa, self._spectra[k].flux)
         self._fit()
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import EDGED_BANDS, Ribbon, get_pen, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
 from napari_sfh.physics.quantities import QUANTITIES
@@ -79,7 +79,7 @@ class EstimatePlots(pg.GraphicsLayoutWidget):
 
     def draw(self, shown: Sequence[Sequence[ScalarEstimate]], colors: Sequence[str] = ()) -> None:
         """Show objects: what was estimated of each, in ``colors`` or those of their places."""
-        colors = [*colors, *map(choose_color, range(len(colors), MAX_OBJECTS))]
+        colors = self._colors.shade_all([*colors, *map(choose_color, range(len(colors), MAX_OBJECTS))])
         told = [{one.name: one for one in estimates} for estimates in list(shown)[:MAX_OBJECTS]]
         for name, panel in self._panels.items():
             panel.draw([each.get(name) for each in told], colors)
@@ -105,7 +105,7 @@ class _EstimatePanel:
         self._top = max(1.08 * float(counts.max(initial=1.0)), 1.0)
         self._bars = pg.PlotCurveItem(edges, counts, stepMode="center", fillLevel=0.0)
         plot.addItem(self._bars, ignoreBounds=True)
-        self._bands = [Ribbon(80 if k == 0 else 40) for k in range(MAX_OBJECTS)]
+        self._bands = [Ribbon(80 if k == 0 else 40, edged=k < EDGED_BANDS) for k in range(MAX_OBJECTS)]
         self._lines = [pg.InfiniteLine(0, angle=90) for _ in self._bands]
         for band, line in zip(self._bands, self._lines):
             band.setZValue(5)
@@ -147,7 +147,7 @@ class _FormationPanel:
         self._names = sorted(names, key=lambda name: int(name[1:]))
         self._shares = np.array([int(name[1:]) / 100 for name in self._names])
         self._curves = [pg.PlotCurveItem() for _ in range(MAX_OBJECTS)]
-        self._bands = [Ribbon(70 if k == 0 else 25) for k in range(MAX_OBJECTS)]
+        self._bands = [Ribbon(70 if k == 0 else 25, edged=k < EDGED_BANDS) for k in range(MAX_OBJECTS)]
         for curve, band in zip(self._curves, self._bands):
             plot.addItem(band, ignoreBounds=True)
             plot.addItem(curve, ignoreBounds=True)

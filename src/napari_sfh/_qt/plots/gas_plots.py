@@ -92,7 +92,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
         for line, style in zip(self._lines, styles):
             line.setPen(pg.mkPen(colors.faint, width=1.5, style=getattr(Qt.PenStyle, style)))
         for errors in self._errors.values():
-            errors.setData(pen=pg.mkPen(colors.faint + "90"))
+            errors.setData(pen=pg.mkPen(colors.others))
         for name, plot in self.plots.items():
             self.boxes[name].set_color(colors.text)
             bottom, left = GAS_PANELS[name]
@@ -115,9 +115,9 @@ class GasPlots(pg.GraphicsLayoutWidget):
         for name, (x, y) in self._values.items():
             good = np.isfinite(x) & np.isfinite(y)
             self.boxes[name].set_points(x[good], y[good], np.flatnonzero(good))
-            brush = pg.mkBrush(self._colors.data + "a0")
+            brush = pg.mkBrush(self._colors.points)
             if name == "bpt":
-                brushes = [get_brush(color) for color in BPT_COLORS]
+                brushes = [get_brush(self._colors.make_readable(color)) for color in BPT_COLORS]
                 self._points[name].setData(x[good], y[good], brush=[brushes[max(k - 1, 0)] for k in drawn.bpt[good]])
             else:
                 self._points[name].setData(x[good], y[good], brush=brush)
@@ -156,7 +156,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
     def mark(self, marks: Sequence[BinMark]) -> None:
         """Let bins stand out, in the colours in which the map and the other plots show them."""
         for name, (x, y) in self._values.items():
-            self.marked[name].mark(marks, x, y, self._colors.text)
+            self.marked[name].mark(marks, x, y, self._colors)
 
     def release(self) -> None:
         """Empty the scene before Python ends."""

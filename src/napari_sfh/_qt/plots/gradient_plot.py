@@ -21,7 +21,7 @@ class GradientPlot(BrushPlot):
         super().__init__()
         self._out = BrushPoints(size=3, pen=None)
         self._in = BrushPoints(size=4, pen=None)
-        self._spread, self._error = Ribbon(70), Ribbon(110)
+        self._spread, self._error = Ribbon(70, edged=True), Ribbon(110, edged=True)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
         self.marked = MarkedPoints()
         # The curves above the points, the bands between them.
@@ -33,8 +33,8 @@ class GradientPlot(BrushPlot):
         """Follow napari's theme."""
         self._colors = colors
         self.setBackground(colors.background)
-        self._in.setBrush(pg.mkBrush(colors.data + "70"))
-        self._out.setBrush(pg.mkBrush(colors.faint + "60"))
+        self._in.setBrush(pg.mkBrush(colors.points))
+        self._out.setBrush(pg.mkBrush(colors.others))
         self._spread.set_color(colors.residual)
         self._median.setPen(pg.mkPen(colors.residual, width=3))
         self._error.set_color(colors.model)
@@ -78,4 +78,4 @@ class GradientPlot(BrushPlot):
 
     def mark(self, made: Gradient, marks: Sequence[BinMark]) -> None:
         """Let bins stand out, in the colours in which the map and the other plots show them."""
-        self.marked.mark(marks, made.profile.r, made.profile.value, self._colors.text)
+        self.marked.mark(marks, made.profile.r, made.profile.value, self._colors)

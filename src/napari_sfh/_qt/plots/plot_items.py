@@ -22,6 +22,8 @@ from napari_sfh.analysis.bin_view import COLORS, CredibleBand
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
 
+#: Bands of one plot that have a line around, which of many would be a tangle.
+EDGED_BANDS = 3
 #: Pixels of a tick of an axis and of the room about its number.
 _TICK_PX = 8
 
@@ -272,7 +274,7 @@ class BandCurves:
 
     def _add_curve(self) -> None:
         place = len(self.curves)
-        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25)
+        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25, edged=place < EDGED_BANDS)
         self._plot.addItem(ribbon, ignoreBounds=True)
         self._plot.addItem(curve)
         self.curves.append(curve)

@@ -36,7 +36,7 @@ class ScatterPlot(BrushPlot):
         """Follow napari's theme."""
         self._colors = colors
         self.setBackground(colors.background)
-        self._points.setBrush(pg.mkBrush(colors.data + "90"))
+        self._points.setBrush(pg.mkBrush(colors.points))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors, bottom=self._labels[0], left=self._labels[1])
@@ -64,7 +64,7 @@ class ScatterPlot(BrushPlot):
         few = len(rows) <= COLORED_POINTS
         colors = [choose_color(place[row]) if few else COLORS[0] for row in known]
         self._chosen.setSize(11 if few else 6)
-        pen, brushes = get_pen(self._colors.text), [get_brush(color) for color in colors]
+        pen, brushes = get_pen(self._colors.text), [get_brush(self._colors.shade(color)) for color in colors]
         self._chosen.setData(x=self._x[known], y=self._y[known], brush=brushes, pen=[pen] * len(known))
 
     def release(self) -> None:

@@ -13,24 +13,28 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage, MarkedPoints
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushPlot, BrushPoints, DensityImage, MarkedPoints
 from napari_sfh._qt.plots.crosshair import PlotReader, ReadOut, format_place
-from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES, TIME_AXES
 from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
+from napari_sfh._qt.widgets.wording import escape_tip, shorten_middle, shorten_words
+from napari_sfh.analysis.bin_view import BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.figures.line_colors import ANSWER_COLORS
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Answers that are drawn at once.
-MAX_HISTORIES = 4
+MAX_HISTORIES = len(ANSWER_COLORS)
+#: Letters of a word in the name of an answer, and of the name above a column.
+_NAME_LETTERS, _HEAD_LETTERS = 16, 12
 #: Width in pixels of the words beside the plots.
-_TEXT_WIDTH = 312
+_TEXT_WIDTH = 328
 
 
 class OneToOne(BrushPlot):
@@ -50,7 +54,7 @@ class OneToOne(BrushPlot):
         """Follow napari's theme."""
         self.setBackground(colors.background)
         self._colors = colors
-        self._points.setBrush(pg.mkBrush(colors.data + "a0"))
+        self._points.setBrush(pg.mkBrush(colors.points))
         self._errors.setData(pen=pg.mkPen(colors.faint))
         self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
         self.box.set_color(colors.text)
@@ -79,13 +83,14 @@ class OneToOne(BrushPlot):
             self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
-        label = QUANTITIES[key].label
-        result, answer = comparison.own_name, comparison.other.name
-        style_axes(self.plot, self._colors, left=f"{label}, {result}", bottom=f"{label}, {answer}")
+        own_name, answer = comparison.own_name, comparison.other.name
+        style_axes(self.plot, self._colors, left=shorten_name(own_name), bottom=shorten_name(answer))
+        self.plot.setTitle(escape(QUANTITIES[key].label), size=f"{POINTS}pt", color=self._colors.text)
+        self.plot.setToolTip(escape_tip(f"{own_name} against {answer}\n{BRUSH_TIP}"))
 
     def mark(self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating]) -> None:
         """Let bins stand out among all (N,), in the colours in which the map and the other plots show them."""
-        self.marked.mark(marks, x, y, self._colors.text)
+        self.marked.mark(marks, x, y, self._colors)
 
 
 class HistoryPlots(pg.GraphicsLayoutWidget):
@@ -100,9 +105,9 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self.sfh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
         self.sfh.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
         self.sfh.setMouseEnabled(x=False, y=True)
-        self._ribbon = Ribbon(60)
+        self._ribbon = Ribbon(60, edged=True)
         self.sfh.addItem(self._ribbon, ignoreBounds=True)
-        self._sfhs = self._curves(self.sfh, 2)
+        self._sfhs = self._add_curves(self.sfh)
         plots: dict[Any, ReadOut] = {self.sfh: TIME_AXES["log_gyr"].format_place}
         if spectrum:
             self._add_spectrum()
@@ -120,13 +125,13 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         inner.layout.setRowStretchFactor(1, 3)
         self._data = pg.PlotCurveItem(connect="finite")
         self.spectrum.addItem(self._data, ignoreBounds=True)
-        self._models, self._residuals = self._curves(self.spectrum, 1), self._curves(self.residual, 1)
+        self._models, self._residuals = self._add_curves(self.spectrum), self._add_curves(self.residual)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
 
     @staticmethod
-    def _curves(plot: pg.PlotItem, width: int) -> list[pg.PlotCurveItem]:
-        curves = [pg.PlotCurveItem(connect="finite", pen=pg.mkPen(c, width=width)) for c in COLORS[:MAX_HISTORIES]]
+    def _add_curves(plot: pg.PlotItem) -> list[pg.PlotCurveItem]:
+        curves = [pg.PlotCurveItem(connect="finite") for _ in ANSWER_COLORS]
         for curve in curves:
             plot.addItem(curve, ignoreBounds=True)
         return curves
@@ -135,11 +140,17 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         """Follow napari's theme."""
         self._colors = colors
         self.setBackground(colors.background)
-        self._ribbon.set_color(COLORS[0])
+        shaded = colors.shade_all(list(ANSWER_COLORS))
+        self._ribbon.set_color(shaded[0])
+        for curve, color in zip(self._sfhs, shaded):
+            curve.setPen(get_pen(color, 2))
         self.reader.set_colors(colors)
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
+            for curves in (self._models, self._residuals):
+                for curve, color in zip(curves, shaded):
+                    curve.setPen(get_pen(color))
             style_axes(self.spectrum, colors, left=self._flux_label)
             style_axes(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
@@ -210,17 +221,38 @@ class SideText(QLabel):
 
 
 class HistoryLegend(SideText):
-    """Answers in their colours with the four means side by side."""
+    """Answers in their colours with the four means side by side, one line each; long names are whole in the tip."""
 
-    def show_histories(self, answers: Sequence[BinHistory], above: str) -> None:
+    def show_histories(self, answers: Sequence[BinHistory], above: str, colors: Palette) -> None:
         """One column per answer, below a text."""
         shown = list(answers)[:MAX_HISTORIES]
-        heads = "".join(f'<td style="color:{c}">{escape(a.name)}</td>' for c, a in zip(COLORS, shown))
-        rows = "".join(
-            f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>"
-            for label, texts in list_history_means(shown)
-        )
-        self.setText(f'{above}<table cellspacing="0" cellpadding="4"><tr><td></td>{heads}</tr>{rows}</table>')
+        heads = [
+            f'<span style="color:{color}">■</span> {escape(shorten_middle(answer.name, _HEAD_LETTERS))}'
+            for color, answer in zip(colors.shade_all(list(ANSWER_COLORS)), shown)
+        ]
+        self.setToolTip(escape_tip("\n".join(answer.name for answer in shown)))
+        self.setText(above + format_side_by_side(heads, list_history_means(shown)))
+
+
+def format_side_by_side(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table in rich text whose cells have a line each.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Of the columns, as rich text.
+    rows : sequence of (str, sequence of str)
+        Label and one text per column.
+    """
+    lines = [("", heads), *rows]
+    cells = ("</td><td>".join((label, *texts)) for label, texts in lines)
+    body = "".join(f'<tr style="white-space:pre"><td>{row}</td></tr>' for row in cells)
+    return f'<table cellspacing="0" cellpadding="1">{body}</table>'
+
+
+def shorten_name(name: str) -> str:
+    """The name of an answer, of whose file beginning and end stay where it is long."""
+    return shorten_words(name, _NAME_LETTERS)
 
 
 def make_sfh_kind_choice(act: Callable[[str], None]) -> ComboBox:
@@ -331,9 +363,11 @@ class ToolDock(QWidget):
         colors = get_palette(self._viewer.theme)
         for plot in self._plots:
             plot.set_colors(colors)
+        self.touch()  # what is drawn or written in colours of its own
 
     def release(self) -> None:
         """Follow the theme no longer, and go."""
+        self.seen.disconnect()
         for plot in self._plots:
             if isinstance(plot, pg.GraphicsLayoutWidget):
                 plot.ci.clear()

@@ -17,8 +17,6 @@ from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
 MAX_SPECTRA = 6
-#: Opacity of the broad line of the model, of 255.
-_MODEL_ALPHA = 120
 #: Width of the plot below which its wavelengths are numbered by the thousand.
 NARROW_PX = 170.0
 
@@ -40,7 +38,7 @@ class SpectrumPlot:
         self._model = pg.PlotCurveItem()
         self._difference = pg.PlotCurveItem(connect="finite")
         self._others: list[pg.PlotCurveItem] = []
-        self._error = Ribbon(90)
+        self._error = Ribbon(90, edged=True)
         self._predictive = Ribbon(80, edged=True)  # above the model, below the data
         self._predictive_off = Ribbon(110, edged=True)  # the same about the model, where it is wide enough to be read
         for ribbon in (self._predictive, self._predictive_off):
@@ -78,6 +76,7 @@ class SpectrumPlot:
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
+        self._colors = colors
         self._model.setPen(make_model_pen(colors))
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
@@ -109,7 +108,7 @@ class SpectrumPlot:
             return
         low, high = choose_flux_range(view.flux, view.model)
         for curve in (self._data, self._difference):
-            curve.setPen(get_pen(*list_view_colors([view])))
+            curve.setPen(get_pen(*self._colors.shade_all(list_view_colors([view]))))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
         self._fit_flux()
@@ -136,7 +135,7 @@ class SpectrumPlot:
 
     def overlay(self, views: Sequence[BinView]) -> None:
         """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
-        shown, colors = list(views)[1 : MAX_SPECTRA + 1], list_view_colors(views)[1:]
+        shown, colors = list(views)[1 : MAX_SPECTRA + 1], self._colors.shade_all(list_view_colors(views))[1:]
         while len(self._others) < len(shown):
             curve = pg.PlotCurveItem(connect="finite")
             curve.setZValue(2)
@@ -173,9 +172,7 @@ class SpectrumPlot:
 
 def make_model_pen(colors: Palette) -> Any:
     """How models are drawn: broad and pale, in no bin's colour, below the data."""
-    color = pg.mkColor(colors.text)
-    color.setAlpha(_MODEL_ALPHA)
-    return pg.mkPen(color, width=4)
+    return pg.mkPen(colors.pale, width=4)
 
 
 def describe_flux(instrument: Instrument) -> str:

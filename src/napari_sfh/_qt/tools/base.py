@@ -94,6 +94,9 @@ class Host(Protocol):
     def show_dock(self, title: str, widget: Any) -> None:
         """Show a widget as a tab beside the plots, or bring it back; it goes with the explorer."""
 
+    def hide_dock(self, title: str) -> None:
+        """Take a tab beside the plots out of sight until it is shown again."""
+
 
 class Tool:
     """A section of the dock.
@@ -251,6 +254,12 @@ class DockTool(Tool):
     def open_dock_with(self, *fill: Callable[[], object]) -> None:
         """Make the plots, show them, then fill them, each in a turn of the event loop: together they would block it."""
         self.host.in_turns([self.prepare_dock, self.open_dock, *fill])
+
+    def empty_dock(self) -> None:
+        """What was drawn was another result's: the plots go from the window until there is something to show again."""
+        if self.dock is not None:
+            self.dock.fill(False)
+            self.host.hide_dock(self.dock_title)
 
     def release(self) -> None:
         """Let go of the plots; a subclass undoes its own connections first."""

@@ -24,11 +24,14 @@ from napari_sfh._qt.plots.side_plots import (
     OneToOne,
     ToolDock,
     format_comparison_scatter,
+    format_side_by_side,
     make_save_button,
     make_sfh_kind_choice,
+    shorten_name,
 )
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh._qt.widgets.wording import shorten_middle
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison import map_comparison as comparing
@@ -251,20 +254,20 @@ class ComparisonTool(DockTool):
         if comparison is None:
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
-        words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
+        words = f"<b>{escape(shorten_name(self._difference_title))}</b> ({self._unit})<br>{scatter}"
         own, other = comparison.pair(self.key)
         self.plot.mark(self.host.session.list_marks(), other, own)
         if not bin_id:
             self.sfhs.draw([])
-            self.legend.setText(f"{words}<br><br>Click a bin to see both.")
+            self.legend.setText(f"{words}<br>Click a bin to see both.")
             return
         if not self._has_histories:
             rows = _format_rows(comparison, bin_id)
-            self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
+            self.legend.setText(f"{words}<br><b>bin {bin_id}</b>{rows}")
             return
         shown = self._compared_histories(bin_id)
         self.sfhs.draw(shown)
-        self.legend.show_histories(shown, f"{words}<br><br><b>bin {bin_id}</b>")
+        self.legend.show_histories(shown, f"{words}<br><b>bin {bin_id}</b>", get_palette(self.host.viewer.theme))
 
     # -- the difference map ------------------------------------------------------------------------------------
 
@@ -325,6 +328,7 @@ class ComparisonTool(DockTool):
                 self.form.min_snr.value = 0
                 self.form.min_snr.max = max(int(np.nanmax(result.data.snr, initial=1.0)), 1)
         self._refresh()
+        self.empty_dock()
         self.host.stack.remove_layers("difference")
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
@@ -407,12 +411,14 @@ def _draw_page(comparison: Comparison, use: NDArray[np.bool_]) -> Any:
 
 def _format_rows(comparison: Comparison, bin_id: int) -> str:
     """A bin's numbers of both answers, as a table in rich text."""
-    cells = [("", comparison.own_name, comparison.other.name)]
+    rows = []
     for key in comparison.means:
-        own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
-        cells.append((QUANTITIES[key].label, f"{own:z.2f}", f"{other:z.2f}".replace("nan", "–")))
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
-    return f'<table cellspacing="0" cellpadding="2">{rows}</table>'.replace("-", "−")
+        values = (float(values[bin_id - 1]) for values in comparison.pair(key))
+        rows.append(
+            (escape(QUANTITIES[key].label), [f"{v:z.2f}".replace("nan", "–").replace("-", "−") for v in values])
+        )
+    names = comparison.own_name, comparison.other.name
+    return format_side_by_side([escape(shorten_middle(name, 14)) for name in names], rows)
 
 
 def is_demo_result(result: Result) -> bool:

@@ -178,8 +178,7 @@ class LineTool(DockTool):
             self._fill()
             self._enable()
             self.host.stack.remove_layers("lines")
-            if self.dock is not None:
-                self.dock.fill(False)
+            self.empty_dock()
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The shown bins stand out in the plots."""

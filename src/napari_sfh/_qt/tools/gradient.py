@@ -323,8 +323,7 @@ class GradientTool(DockTool):
         if result is None or not self._is_disc_on(result):
             with self.form.centre.changed.blocked():
                 self.form.centre.value = ""
-        if self.dock is not None:
-            self.dock.fill(False)
+        self.empty_dock()
         self._place()
 
     def _is_disc_on(self, result: Result) -> bool:
@@ -411,7 +410,8 @@ class GradientTool(DockTool):
             "wrong together (the network's bias, centre, inclination) is not in them."
         )
         is_former = self.form.read() != self._fitted_form
-        former = f'<b><span style="color:{COLORS[5]}">{FORMER}</span></b><br>' if is_former else ""
+        color = get_palette(self.host.viewer.theme).shade(COLORS[5])
+        former = f'<b><span style="color:{color}">{FORMER}</span></b><br>' if is_former else ""
         self.words.setText(f'{former}{legend}<table cellspacing="0" cellpadding="2">{rows}</table><br>{note}')
 
     def _tell_age(self, _: object = None) -> None:

@@ -20,7 +20,7 @@ from napari_sfh._qt.plots.side_plots import (
     make_sfh_kind_choice,
 )
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
-from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh._qt.widgets.theme import Palette, get_palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison import history_comparison, ppxf_json
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
@@ -72,7 +72,7 @@ class PpxfTool(DockTool):
 
     def make_dock(self) -> ToolDock:
         """SFHs of a bin, its spectrum and residuals."""
-        self.plots, self.legend = HistoryPlots(get_palette(self.host.viewer.theme), spectrum=True), HistoryLegend()
+        self.plots, self.legend = HistoryPlots(self._colors, spectrum=True), HistoryLegend()
         self.kind = make_sfh_kind_choice(self._kind_changed)
         self.figure_button = make_save_button("Figure…", "SFHs, spectrum, numbers as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Table…", "Both SFHs as ECSV or FITS", self._ask_table)
@@ -152,12 +152,16 @@ class PpxfTool(DockTool):
             self.shown = bin_id
             shown = self.compared_histories(bin_id)
             self.plots.draw(shown, BinView.of(result, bin_id))
-            self.legend.show_histories(shown, f"<b>bin {bin_id}</b>")
+            self.legend.show_histories(shown, f"<b>bin {bin_id}</b>", self._colors)
         elif result is not None and bin_id and self.fits:
             own = [history_comparison.history_from_network(result, bin_id)]
             self.plots.draw(own, BinView.of(result, bin_id))
-            self.legend.show_histories(own, f"<b>bin {bin_id}</b>: pPXF has not fitted it yet (Alt+B)")
+            self.legend.show_histories(own, f"<b>bin {bin_id}</b>: pPXF has not fitted it yet (Alt+B)", self._colors)
         self.dock.fill(bool(self.shown), self.host.busy)
+
+    @property
+    def _colors(self) -> Palette:
+        return get_palette(self.host.viewer.theme)
 
     def _show_selected(self) -> None:
         self._show(self.host.session.selected)
@@ -172,7 +176,7 @@ class PpxfTool(DockTool):
             return
         self._result = result
         self.fits, self.shown = {}, 0
-        self._show(0)
+        self.empty_dock()
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The plots follow the selected bin."""

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from napari.utils.theme import get_theme
 
+from napari_sfh.figures.line_colors import choose_thin_color, make_readable, recolor_line, recolor_lines
+
 #: Size of the letters in plots and beside them.
 POINTS = 9
+#: Contrast of points of which many lie upon each other, and of those that do not count.
+_POINTS_CONTRAST, _OTHERS_CONTRAST = 4.5, 3.0
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours as ``#rrggbb``."""
+    """Colours as ``#rrggbb``; those that are translucent as ``#rrggbbaa``."""
 
     background: str
     text: str
@@ -21,6 +25,33 @@ class Palette:
     model: str
     residual: str
     error: str
+
+    @property
+    def points(self) -> str:
+        """Of points that stand for bins: each is seen, and where many lie it is denser."""
+        return choose_thin_color(self.data, self.background, _POINTS_CONTRAST)
+
+    @property
+    def others(self) -> str:
+        """Of points that do not count."""
+        return choose_thin_color(self.faint, self.background, _OTHERS_CONTRAST)
+
+    @property
+    def pale(self) -> str:
+        """Of broad lines below thin ones."""
+        return choose_thin_color(self.text, self.background, _OTHERS_CONTRAST)
+
+    def shade(self, color: str) -> str:
+        """How a bin's, region's or answer's colour is drawn on this background."""
+        return recolor_line(color, self.background)
+
+    def shade_all(self, colors: list[str]) -> list[str]:
+        """The same of several."""
+        return recolor_lines(colors, self.background)
+
+    def make_readable(self, color: str) -> str:
+        """A colour that has a meaning of its own, changed no more than it must to be seen on this background."""
+        return make_readable(color, self.background)
 
 
 def get_palette(theme_id: str) -> Palette:

@@ -10,6 +10,9 @@ from napari_sfh.config import SETTINGS, name_settings
 #: What the window calls a setting.
 SETTING_LABELS: Mapping[str, str] = {name: f"“{setting.label}”" for name, setting in SETTINGS.items()}
 
+#: Keeps a line from being broken.
+_JOINER = "\u2060"
+
 
 def name_form_labels(sentence: str) -> str:
     """A message with its settings named as the forms name them."""
@@ -36,6 +39,25 @@ def shorten_words(text: str, most: int = 40) -> str:
     """
     head, tail = most // 4, most // 4 + 1 - most
     return " ".join(word if len(word) <= most else f"{word[:head]}…{word[tail:]}" for word in text.split(" "))
+
+
+def shorten_middle(text: str, most: int) -> str:
+    """A name of at most so many letters, of which beginning and end stay; it is not broken where it was cut.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+
+    Examples
+    --------
+    >>> len(shorten_middle("wide (NGC0628_second_run_sfh.fits)", 16).replace(_JOINER, ""))
+    16
+    """
+    if len(text) <= most:
+        return text
+    tail = most // 2
+    return f"{text[: most - tail - 1]}{_JOINER}…{_JOINER}{text[-tail:]}"
 
 
 def escape_tip(text: str) -> str:
