@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from muse_hst import MUSE_HST, WAVE_AA
 from synthetic_toys import toy_templates
-from template_toys import AGE_GYR, LINE_AA, LINE_EW_AA, MH, level, no_download, toy_grid, toy_library
+from template_toys import AGE_GYR, LINE_AA, LINE_EW_AA, MH, level, no_download, toy_library
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
