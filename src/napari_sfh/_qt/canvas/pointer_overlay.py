@@ -15,6 +15,7 @@ import numpy as np
 from napari._vispy.overlays.text import VispyTextOverlay
 from napari._vispy.utils.visual import overlay_to_visual
 from napari.components.overlays import TextOverlay
+from numpy.typing import NDArray
 from vispy.scene import Node, SceneCanvas, ViewBox
 from vispy.visuals.transforms import ChainTransform, STTransform
 
@@ -34,7 +35,8 @@ class VispyPointerText(VispyTextOverlay):
     overlay: PointerText
 
     def __init__(self, **kwargs: Any) -> None:
-        self._stretch, self._shown_color = STTransform(), None
+        self._stretch = STTransform()
+        self._shown_color: NDArray[np.floating] | None = None
         super().__init__(**kwargs)
 
     def _on_box_change(self) -> None:
