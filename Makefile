@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
+# What napari compiles for its first shapes and labels, and keeps: half a minute of the first window, or of each worker.
+WARM_UP := from napari_sfh._qt.jobs.preload import warm_up_napari, warm_up_triangulation as w; warm_up_napari(); w()
+
 .PHONY: demo test real proofs docs dist dist-test lint style types suite system performance gpu clean help
 .DEFAULT_GOAL := help
 
@@ -20,6 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pyqt5,kinematics,training,test]"
+	@$(BIN)/python -m compileall -q src training
+	@$(BIN)/python -c '$(WARM_UP)' || echo "the first window will compile what napari needs for shapes and labels"
 	@touch $@
 
 system: ## system libraries of Qt and OpenGL (installs them when root on Debian, else says what to run)
@@ -32,8 +37,9 @@ test: system style ## lint, types and imports beside every test that does not ne
 	@$(MAKE) --no-print-directory -j 2 types suite
 	@$(MAKE) --no-print-directory real
 
+# One thread a worker, Numba's too: napari's labels would give its number to PyTorch, whose threads wait for each other.
 suite: system $(STAMP) # windows on virtual screens
-	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: style types ## format, style, types, imports
 
@@ -43,7 +49,7 @@ style: $(STAMP)
 
 types: $(STAMP) # and imports, on an installed copy, where training/ is a subpackage
 	@rm -rf build $(VENV)/lint
-	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/lint .
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target $(VENV)/lint .
 	MYPYPATH=$(VENV)/lint $(BIN)/mypy
 	PYTHONPATH=$(VENV)/lint $(BIN)/lint-imports
 	$(BIN)/npe2 validate napari-sfh

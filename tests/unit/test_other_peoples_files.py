@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,15 @@ from napari_sfh.stages.inputs import open_inputs
 UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_inputs(tmp_path_factory.mktemp("untouched"))
+
+
 @pytest.fixture
-def cube_file(tmp_path: Path) -> Path:
-    return make_inputs(tmp_path) / CUBE
+def cube_file(untouched: Path, tmp_path: Path) -> Path:
+    """A copy, which a test may change."""
+    return shutil.copytree(untouched, tmp_path, dirs_exist_ok=True) / CUBE
 
 
 def change(path: Path, act: Any) -> None:

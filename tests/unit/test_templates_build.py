@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from muse_hst import MUSE_HST, WAVE_AA
-from template_toys import AGE_GYR, LINE_AA, LINE_EW_AA, MH, level, no_download, toy_grid, toy_library
+from synthetic_toys import toy_templates
+from template_toys import AGE_GYR, LINE_AA, LINE_EW_AA, MH, level, no_download, toy_library
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
@@ -14,7 +15,7 @@ from napari_sfh.training.libraries import age_grid, nebular, resampling, templat
 @pytest.fixture
 def toy(monkeypatch):
     no_download(monkeypatch)
-    return templates.build_templates(toy_library(), grid=toy_grid())
+    return toy_templates()
 
 
 # --- age grid ---------------------------------------------------------------------------------------------------
