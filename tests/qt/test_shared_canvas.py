@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
@@ -62,6 +62,30 @@ def test_a_mouse_that_moves_while_four_maps_come_is_heard_when_they_are_there(qt
     assert display.is_grid
     shown.refresh_cursor()
     assert not text.visible
+    display.toggle_grid(False)
+    shown.wait()
+
+
+def test_a_mouse_that_moves_before_the_canvas_has_taken_four_maps_over_is_heard(qtbot: Any, shown: Any) -> None:
+    """The maps have their cells, but the scene is put together in the next turn: napari has no legends for them yet."""
+    viewer, display = shown.viewer, shown.stack.display
+    text = viewer.canvas.overlays["sfh_radec"]
+    place = screen_point(viewer, bin_world(shown.session, 8))
+    QTest.mouseMove(native_canvas(viewer), place)
+    qtbot.waitUntil(lambda: text.visible)
+    was = text.text
+    cells, maps = display.list_grid_steps()
+    cells()
+    with shown.stack.scene.hold():  # as each step of the queue is
+        maps()
+        assert display.is_grid
+        for step in (2, 4, 6):
+            QTest.mouseMove(native_canvas(viewer), place + QPoint(step, step))
+            QTest.qWait(50)  # an error in a callback of the mouse fails the test
+    shown.wait()
+    assert viewer.canvas.grid.stride == -1
+    QTest.mouseMove(native_canvas(viewer), place)
+    qtbot.waitUntil(lambda: text.text != was)
     display.toggle_grid(False)
     shown.wait()
 

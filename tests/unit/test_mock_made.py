@@ -72,7 +72,7 @@ def near(cube: Cube, wave_aa: float, width_aa: float) -> np.ndarray:
     return np.abs(cube.wave_aa - wave_aa) < width_aa
 
 
-def test_fourteen_files_say_what_they_are(made: Path, cube: Cube) -> None:
+def test_files_say_what_they_are(made: Path, cube: Cube) -> None:
     names = {path.name for path in made.iterdir()}
     assert len(names) == 3 + 2 * len(BANDS)
     for path in made.iterdir():
@@ -181,6 +181,12 @@ def test_truth_is_a_history_that_lightens_outwards(made: Path) -> None:
     peak = np.unravel_index(np.argmax(truth.star), truth.star.shape)
     assert np.abs(np.array(peak)[::-1] - ((N_SPAXEL - 1) / 2 + np.array([1.1, 1.2]) / 0.2)).max() <= 1
     assert 0.2 < truth.star.max() < 1
+
+
+def test_an_archive_that_is_not_known_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["mock", "--output", str(tmp_path), "--dress", "none"]) == 2
+    assert "--dress none: unknown; one of demo, " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
