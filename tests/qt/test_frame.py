@@ -30,6 +30,7 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
+from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.types import Progress, Result
@@ -118,7 +119,7 @@ def test_outlines_contrast_with_whatever_lies_beneath() -> None:
 
 
 def test_three_compared_bins_have_their_columns_in_sight(qtbot: Any, result: Result) -> None:
-    table = PropertyTable()
+    table = PropertyTable(get_palette("dark"))
     qtbot.addWidget(table)
     table.resize(600, 400)
     table.show_numbers([BinView.of(result, b) for b in (1, 2, 3)])

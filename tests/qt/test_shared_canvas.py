@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from vispy.gloo import gl
+from vispy.scene import SceneCanvas, ViewBox
 from window_acts import bin_world, click, drag, native_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
@@ -64,6 +66,30 @@ def test_a_mouse_that_moves_while_four_maps_come_is_heard_when_they_are_there(qt
     shown.wait()
 
 
+def test_a_mouse_that_moves_before_the_canvas_has_taken_four_maps_over_is_heard(qtbot: Any, shown: Any) -> None:
+    """The maps have their cells, but the scene is put together in the next turn: napari has no legends for them yet."""
+    viewer, display = shown.viewer, shown.stack.display
+    text = viewer.canvas.overlays["sfh_radec"]
+    place = screen_point(viewer, bin_world(shown.session, 8))
+    QTest.mouseMove(native_canvas(viewer), place)
+    qtbot.waitUntil(lambda: text.visible)
+    was = text.text
+    cells, maps = display.list_grid_steps()
+    cells()
+    with shown.stack.scene.hold():  # as each step of the queue is
+        maps()
+        assert display.is_grid
+        for step in (2, 4, 6):
+            QTest.mouseMove(native_canvas(viewer), place + QPoint(step, step))
+            QTest.qWait(50)  # an error in a callback of the mouse fails the test
+    shown.wait()
+    assert viewer.canvas.grid.stride == -1
+    QTest.mouseMove(native_canvas(viewer), place)
+    qtbot.waitUntil(lambda: text.text != was)
+    display.toggle_grid(False)
+    shown.wait()
+
+
 def test_the_window_is_painted_after_a_change_from_one_map_by_age_to_another(qtbot: Any, shown: Any) -> None:
     def see() -> Any:
         return QApplication.primaryScreen().grabWindow(0).toImage()
@@ -79,3 +105,69 @@ def test_the_window_is_painted_after_a_change_from_one_map_by_age_to_another(qtb
     qtbot.waitUntil(lambda: see() != before, timeout=10_000)
     shown.show_map("AGE_LW")
     shown.wait()
+
+
+def climb_to_view(node: Any) -> Any:
+    """The view that a visual is in."""
+    while node is not None and not isinstance(node, ViewBox):
+        node = node.parent
+    return node
+
+
+def test_the_view_under_the_mouse_is_the_one_that_the_graphics_card_finds(qtbot: Any, shown: Any) -> None:
+    """vispy draws all anew for its answer; ours follows from the rectangles."""
+    native = native_canvas(shown.viewer)
+    canvas = shown.viewer.window._qt_viewer.canvas._scene_canvas
+    shown.map.grid.value = True
+    shown.wait()
+    for grid in (True, False):
+        shown.map.grid.value = grid
+        shown.wait()
+        qtbot.waitUntil(lambda grid=grid: shown.stack.display.is_grid == grid)
+        QTest.mouseMove(native, screen_point(shown.viewer, bin_world(shown.session, 8)))
+        x, y = np.meshgrid(np.linspace(0.06, 0.94, 6) * native.width(), np.linspace(0.06, 0.94, 4) * native.height())
+        places = list(zip(x.flat, y.flat, strict=True))
+        found = [canvas.visual_at(place) for place in places]
+        expected = [climb_to_view(SceneCanvas.visual_at(canvas, place)) for place in places]
+        assert [id(view) for view in found] == [id(view) for view in expected]
+        assert len({id(view) for view in found} - {id(None)}) == (4 if grid else 1)
+
+
+def test_words_under_the_mouse_need_no_new_shader(qtbot: Any, shown: Any, monkeypatch: Any) -> None:
+    viewer = shown.viewer
+    text = viewer.canvas.overlays["sfh_radec"]
+    linked: list[Any] = []
+    link = gl.glLinkProgram
+    monkeypatch.setattr(gl, "glLinkProgram", lambda program: (linked.append(program), link(program))[1])
+    said = set()
+    for bin_id in (8, 3, 5, 1):
+        QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(shown.session, bin_id)))
+        qtbot.waitUntil(lambda bin_id=bin_id: text.visible and f"bin {bin_id}:" in text.text)
+        QTest.qWait(50)
+        if not said:
+            linked.clear()  # the first text is drawn by what is made for it
+        said.add(text.text)
+    assert len(said) == 4
+    assert linked == []
+
+
+def test_the_box_behind_the_words_reaches_around_them(qtbot: Any, shown: Any) -> None:
+    viewer = shown.viewer
+    text = viewer.canvas.overlays["sfh_radec"]
+    text.box_color = (1, 0, 0, 1)
+    text.color = (0, 1, 0, 1)
+    sizes = []
+    for bin_id in (8, 3):
+        QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(shown.session, bin_id)))
+        qtbot.waitUntil(lambda bin_id=bin_id: text.visible and f"bin {bin_id}:" in text.text)
+        text.text = text.text + "\nand a third line, longer than the others" * (bin_id == 3)
+        QTest.qWait(50)
+        red, green, blue = np.moveaxis(np.asarray(viewer.screenshot(flash=False)).astype(int)[..., :3], -1, 0)
+        box, letters = (np.argwhere(ink) for ink in (red - blue - green > 200, green - red - blue > 150))
+        assert (box.min(0) <= letters.min(0)).all()
+        assert (box.max(0) >= letters.max(0)).all()
+        room = np.ptp(box, axis=0) - np.ptp(letters, axis=0)
+        assert (room < 40).all(), "no more than the words need"
+        sizes.append(np.ptp(box, axis=0))
+    assert (sizes[1] > sizes[0]).all()
+    text.box_color = text.color = None

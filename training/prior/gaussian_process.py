@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from napari_sfh.types import F64
+from napari_sfh.types import F64, I64
 
 #: Standard deviation of the mass at the three t_x, as in the published code (0.001 / sqrt(3)).
 _SIGMA_TX = 0.001 / np.sqrt(3.0)
@@ -77,25 +77,35 @@ def _gaussian_process_mean(t: F64, y: F64, at: F64) -> F64:
 
 
 def _mean_at(t: F64, alpha: F64, at: F64, c: F64, polynomial: F64) -> F64:
-    """Sum over points of alpha k(t, at), (n, m), with two exponentials per time in place of one per point and time.
+    """Sum over points of alpha k(t, at), (n, m), at rising times, with two exponentials per time.
 
-    exp(-c |a - t|) = exp(-c a) exp(c t) to the right of t and its mirror image to the left; c is about 2, so neither
-    factor can overflow.
+    exp(-c |a - t|) is exp(-c a) exp(c t) for the points before a, and its mirror image for those after it; c is about
+    2, so neither factor can overflow. What depends on the points are then four sums over those before and after, which
+    change at a point and nowhere else.
     """
-    rising = np.exp(c[:, None] * at)
-    falling = 1.0 / rising
-    out = (polynomial * (alpha * t**2).sum(1))[:, None] * at**2
-    for p in range(t.shape[1]):
-        gap = at - t[:, p, None]
-        right = gap >= 0
-        up = alpha[:, p] * np.exp(-c * t[:, p])
-        down = alpha[:, p] * np.exp(c * t[:, p])
-        np.abs(gap, out=gap)
-        gap *= c[:, None]
-        gap += 1.0
-        gap *= np.where(right, falling * down[:, None], rising * up[:, None])
-        out += gap
-    return out
+    c = c[:, None]
+    rising = np.exp(c * at)
+    after = np.searchsorted(at, t)  # of each point, the first time that is not before it
+    grow, fall = alpha * np.exp(c * t), alpha * np.exp(-c * t)
+    before_1, before_2 = (_add_up_steps(after, step, len(at)) for step in (grow, c * grow * t))
+    after_1, after_2 = (
+        step.sum(1, keepdims=True) - _add_up_steps(after, step, len(at)) for step in (fall, c * fall * t)
+    )
+    distance = c * at
+    before_1 *= 1 + distance
+    before_1 -= before_2
+    before_1 /= rising
+    after_1 *= 1 - distance
+    after_1 += after_2
+    after_1 *= rising
+    return before_1 + after_1 + (polynomial * (alpha * t**2).sum(1))[:, None] * at**2
+
+
+def _add_up_steps(place: I64, step: F64, n: int) -> F64:
+    """Sums (rows, n) of the steps (rows, p) that lie at or before each of n places."""
+    steps = np.zeros((len(step), n + 1))
+    np.add.at(steps, (np.arange(len(step))[:, None], place), step)
+    return np.cumsum(steps[:, :n], axis=1)
 
 
 def gaussian_process_history(rng: np.random.Generator, edges_gyr: F64, p: Mapping[str, F64], max_age_gyr: float) -> F64:

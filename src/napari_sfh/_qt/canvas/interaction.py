@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.components.overlays import TextOverlay
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.pointer_overlay import add_pointer_text
 from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
@@ -82,8 +82,7 @@ class CanvasInteraction:
         for key, function in self._keys.items():
             viewer.bind_key(key, function, overwrite=True)
         self.axes = SkyFrame(viewer, session)
-        self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
-        viewer.canvas.overlays[OVERLAY] = self._overlay
+        self._overlay = add_pointer_text(viewer, OVERLAY)
         self._world: NDArray[np.float64] | None = None
         self._framing = False
         viewer.events.mouse_over_canvas.connect(self._left)

@@ -64,7 +64,7 @@ class CanvasDisplay:
         self._make_ready = make_ready
         self._arranging = False
         self._before_grid = NOTHING
-        self._cells_open = False
+        self._cells_open = self._cells_filled = False
         self._asked, self._promised = 0, False
         self._users_grid: tuple[int, tuple[int, int]] = (1, (-1, -1))
         self.shown = NOTHING
@@ -74,6 +74,7 @@ class CanvasDisplay:
         viewer.layers.events.inserted.connect(self._layer_inserted)
         viewer.layers.events.removed.connect(self._layer_removed)
         viewer.canvas.grid.events.enabled.connect(self._grid_switched)
+        scene.ending.connect(self._part_cells)
         for layer in viewer.layers:
             layer.events.visible.connect(self._eye_clicked)
 
@@ -82,6 +83,7 @@ class CanvasDisplay:
         self._viewer.layers.events.inserted.disconnect(self._layer_inserted)
         self._viewer.layers.events.removed.disconnect(self._layer_removed)
         self._viewer.canvas.grid.events.enabled.disconnect(self._grid_switched)
+        self._scene.ending.disconnect(self._part_cells, missing_ok=True)
         for layer in self._viewer.layers:
             layer.events.visible.disconnect(self._eye_clicked)
 
@@ -187,12 +189,20 @@ class CanvasDisplay:
                 if layer.visible != (layer in maps):
                     layer.visible = layer in maps
             self._order(maps)
-            # One cell for each visible layer, the uppermost first.
-            with _blocked(self._viewer.canvas.grid.events.stride):
-                self._viewer.canvas.grid.stride = -1
+            self._cells_filled = True
         self._before_grid = before
         self._viewer.reset_view()
         self._tell(GRID)
+
+    def _part_cells(self) -> None:
+        """One cell for each visible layer, the uppermost first; not before the canvas makes what stands in them.
+
+        In a cell without its legend napari fails whenever an overlay of the canvas changes: the mouse may move.
+        """
+        if self._cells_filled:
+            self._cells_filled = False
+            with _blocked(self._viewer.canvas.grid.events.stride):
+                self._viewer.canvas.grid.stride = -1
 
     def _order(self, maps: list[Any]) -> None:
         """The first map uppermost, in case the user has moved them."""
@@ -204,7 +214,7 @@ class CanvasDisplay:
 
     def _end_grid(self, then: Shown) -> None:
         """One view again, with what was hidden for the grid; the caller shows one map or none."""
-        self._cells_open = False
+        self._cells_open = self._cells_filled = False
         grid = self._viewer.canvas.grid
         with self._scene.hold():
             with _blocked(grid.events.stride), _blocked(grid.events.shape):

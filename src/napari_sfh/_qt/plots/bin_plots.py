@@ -328,8 +328,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def _draw_histories(self, views: Sequence[BinView]) -> None:
         histories, shares = [v.sfh(self.kind) for v in views], [v.cumulative_share(self.kind) for v in views]
         colors = self._colors.shade_all(list_view_colors(views))
-        self.curves["sfh"].draw(self.time.edges, histories, colors, histogram=True)
-        self.curves["cumulative"].draw(self.time.edges, shares, colors, histogram=False)
+        self.curves["sfh"].draw(self.time.edges, histories, colors, histogram=True, background=self._colors.background)
+        self.curves["cumulative"].draw(
+            self.time.edges, shares, colors, histogram=False, background=self._colors.background
+        )
         self._draw_times(views)
         self._draw_metallicity(views)
         self._draw_priors(views)
@@ -371,13 +373,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
         colors = self._colors.shade_all(list_view_colors(views))
         if self.metallicity == "age":
-            self.curves["mh"].draw(self.time.edges, [v.mh for v in views], colors, histogram=True)
+            self.curves["mh"].draw(
+                self.time.edges, [v.mh for v in views], colors, histogram=True, background=self._colors.background
+            )
             low, high = _range_of_bands([v.mh for v in views])
         else:
             shares = [v.metallicity_distribution(self.kind) for v in views]
             nothing = np.full(MH_EDGES.size - 1, np.nan)
             bands = [CredibleBand(share, nothing, nothing) for share in shares]
-            self.curves["mh"].draw(MH_EDGES, bands, colors, histogram=True)
+            self.curves["mh"].draw(MH_EDGES, bands, colors, histogram=True, background=self._colors.background)
             low, high = 0.0, 1.08 * max([float(np.nanmax(s, initial=1e-3)) for s in shares], default=1.0)
         self.mh.setYRange(low, high, padding=0)
 

@@ -105,7 +105,7 @@ class _EstimatePanel:
         self._top = max(1.08 * float(counts.max(initial=1.0)), 1.0)
         self._bars = pg.PlotCurveItem(edges, counts, stepMode="center", fillLevel=0.0)
         plot.addItem(self._bars, ignoreBounds=True)
-        self._bands = [Ribbon(80 if k == 0 else 40, edged=k < EDGED_BANDS) for k in range(MAX_OBJECTS)]
+        self._bands = [Ribbon(80 if k == 0 else 40) for k in range(MAX_OBJECTS)]
         self._lines = [pg.InfiniteLine(0, angle=90) for _ in self._bands]
         for band, line in zip(self._bands, self._lines):
             band.setZValue(5)
@@ -119,6 +119,7 @@ class _EstimatePanel:
         plot.setToolTip(f"{self._label}: grey, the medians of all; coloured, median and 16-84 % of the selected ones")
 
     def set_colors(self, colors: Palette) -> None:
+        self._background = colors.background
         style_axes(self.plot, colors, bottom=self._label, left="number", points=POINTS)
         self._bars.setPen(pg.mkPen(colors.faint))
         self._bars.setBrush(pg.mkBrush(colors.faint + "60"))
@@ -133,7 +134,7 @@ class _EstimatePanel:
             if one is not None and known:
                 line.setValue(one.value)
                 line.setPen(get_pen(colors[k], 2))
-                band.set_color(colors[k])
+                band.set_color(colors[k], self._background, k == 0 or len(estimates) <= EDGED_BANDS)
                 band.spans([(one.low, one.high)], 0.0, self._top)
                 seen += [one.low, one.high]
         self.plot.setXRange(min(seen), max(seen), padding=0)
@@ -147,7 +148,7 @@ class _FormationPanel:
         self._names = sorted(names, key=lambda name: int(name[1:]))
         self._shares = np.array([int(name[1:]) / 100 for name in self._names])
         self._curves = [pg.PlotCurveItem() for _ in range(MAX_OBJECTS)]
-        self._bands = [Ribbon(70 if k == 0 else 25, edged=k < EDGED_BANDS) for k in range(MAX_OBJECTS)]
+        self._bands = [Ribbon(70 if k == 0 else 25) for k in range(MAX_OBJECTS)]
         for curve, band in zip(self._curves, self._bands):
             plot.addItem(band, ignoreBounds=True)
             plot.addItem(curve, ignoreBounds=True)
@@ -157,13 +158,14 @@ class _FormationPanel:
         plot.setToolTip("Share of the mass that had formed before: t10 to t90 with their 16-84 % intervals")
 
     def set_colors(self, colors: Palette) -> None:
+        self._background = colors.background
         style_axes(self.plot, colors, bottom="lookback time (Gyr)", left="formed", points=POINTS)
 
     def draw(self, told: Sequence[Mapping[str, ScalarEstimate]], colors: Sequence[str]) -> None:
         latest = 0.0
         for k, (curve, band) in enumerate(zip(self._curves, self._bands)):
             curve.setPen(get_pen(colors[k], 2))
-            band.set_color(colors[k])
+            band.set_color(colors[k], self._background, k == 0 or len(told) <= EDGED_BANDS)
             some = [told[k].get(name) for name in self._names] if k < len(told) else []
             known = bool(some) and all(one is not None and np.isfinite(one.value) for one in some)
             curve.setVisible(known)

@@ -17,12 +17,13 @@ from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import COLORS, CredibleBand
+from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
 
-#: Bands of one plot that have a line around, which of many would be a tangle.
+#: So many bands of a plot have a line around; of more the first alone: the lines would be a tangle.
 EDGED_BANDS = 3
 #: Pixels of a tick of an axis and of the room about its number.
 _TICK_PX = 8
@@ -121,13 +122,14 @@ class Ribbon(QGraphicsPathItem):
         self.setPen(pg.mkPen(None))
         self.setZValue(-10)
 
-    def set_color(self, color: str) -> None:
-        """Fill colour, made translucent."""
+    def set_color(self, color: str, background: str, edged: bool | None = None) -> None:
+        """Fill colour, made translucent, and the line around in as much of it as can be seen on the background."""
         brush = pg.mkColor(color)
         brush.setAlpha(self._alpha)
         self.setBrush(pg.mkBrush(brush))
-        if self._edged:
-            self.setPen(pg.mkPen(color, width=1))  # cosmetic: a pixel at every zoom
+        edge = choose_thin_color(color, background, LEAST_CONTRAST)
+        # Cosmetic: a pixel at every zoom.
+        self.setPen(get_pen(edge if (self._edged if edged is None else edged) else None))
 
     def between(self, x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
         """Fill between two curves; nothing where either is not finite."""
@@ -274,16 +276,21 @@ class BandCurves:
 
     def _add_curve(self) -> None:
         place = len(self.curves)
-        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25, edged=place < EDGED_BANDS)
+        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25)
         self._plot.addItem(ribbon, ignoreBounds=True)
         self._plot.addItem(curve)
         self.curves.append(curve)
         self.ribbons.append(ribbon)
 
     def draw(
-        self, x: NDArray[np.floating], bands: Sequence[CredibleBand], colors: Sequence[str], histogram: bool
+        self,
+        x: NDArray[np.floating],
+        bands: Sequence[CredibleBand],
+        colors: Sequence[str],
+        histogram: bool,
+        background: str,
     ) -> None:
-        """Show one band per bin, in its colour; further curves are hidden."""
+        """Show one band per bin, in its colour on a background; further curves are hidden."""
         while len(self.curves) < len(bands):
             self._add_curve()
         for i, (curve, ribbon) in enumerate(zip(self.curves, self.ribbons)):
@@ -293,7 +300,7 @@ class BandCurves:
             if not shown:
                 continue
             curve.setPen(get_pen(colors[i], 2))
-            ribbon.set_color(colors[i])
+            ribbon.set_color(colors[i], background, i == 0 or len(bands) <= EDGED_BANDS)
             band = bands[i]
             if histogram:
                 xs, value = histogram_corners(x, band.value)

@@ -141,7 +141,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._colors = colors
         self.setBackground(colors.background)
         shaded = colors.shade_all(list(ANSWER_COLORS))
-        self._ribbon.set_color(shaded[0])
+        self._ribbon.set_color(shaded[0], colors.background)
         for curve, color in zip(self._sfhs, shaded):
             curve.setPen(get_pen(color, 2))
         self.reader.set_colors(colors)

@@ -80,9 +80,9 @@ class SpectrumPlot:
         self._model.setPen(make_model_pen(colors))
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
-            ribbon.set_color(colors.faint)
+            ribbon.set_color(colors.faint, colors.background)
         for ribbon in (self._predictive, self._predictive_off):
-            ribbon.set_color(colors.model)
+            ribbon.set_color(colors.model, colors.background)
         for line in self._lines:
             line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
 

@@ -1,0 +1,116 @@
+"""What follows the mouse on the canvas: the words about what is under it, and the view that it is in.
+
+Both are napari's, without what makes a window slow. napari's text has a box behind it, a mesh that is made anew with
+each text, and its shader is built and linked anew with it: at every move of the mouse. Here the box is one unit square
+that is stretched. And vispy asks the graphics card what lies under the mouse at each press and each turn of the wheel:
+it draws the whole scene a second time, unseen, and waits for one of its pixels. Of what it finds napari only uses the
+view around it, which follows from the views' rectangles.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari._vispy.overlays.text import VispyTextOverlay
+from napari._vispy.utils.visual import overlay_to_visual
+from napari.components.overlays import TextOverlay
+from numpy.typing import NDArray
+from vispy.scene import Node, SceneCanvas, ViewBox
+from vispy.visuals.transforms import ChainTransform, STTransform
+
+#: Of napari's padding between overlays: what its own boxes reach beyond their text on both sides together.
+_PADDING = 0.8
+#: Of the box, where it has the colour of the canvas.
+_OPACITY = 0.8
+
+
+class PointerText(TextOverlay):
+    """Words about what is under the mouse."""
+
+
+class VispyPointerText(VispyTextOverlay):
+    """What draws a `PointerText`."""
+
+    overlay: PointerText
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._stretch = STTransform()
+        self._shown_color: NDArray[np.floating] | None = None
+        super().__init__(**kwargs)
+
+    def _on_box_change(self) -> None:
+        """Stretch the box to the text."""
+        canvas = self.node.canvas
+        if canvas is not None:
+            find_views_by_place(canvas)
+        if not self.overlay.box or not self._should_be_visible():
+            self.box.parent = None
+            return
+        padding = np.asarray(self.viewer.canvas.overlay_tiling.padding) * _PADDING
+        self._stretch.scale = self.x_size + padding[0], self.y_size + padding[1]
+        self._stretch.translate = self.x_size / 2, self.y_size / 2
+        ground = self.overlay.box_color
+        if ground is None:
+            ground = np.array(self.viewer.canvas.background_color) * (1, 1, 1, _OPACITY)
+        if self._shown_color is None or not np.array_equal(ground, self._shown_color):
+            self._shown_color = self.box.color = np.array(ground)
+        if self.box.parent is not self.node.parent:
+            self.box.parent = self.node.parent
+        self.box.order = self.node.order - 1
+        chain = self.box.transform
+        if not isinstance(chain, ChainTransform) or self.node.transform not in chain.transforms:
+            self.box.transform = ChainTransform(self.node.transform, self._stretch)
+
+
+def add_pointer_text(viewer: Any, key: str) -> PointerText:
+    """A read-out for a viewer's canvas, lower left, not shown yet.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    key : str
+        Its name in ``viewer.canvas.overlays``.
+    """
+    overlay_to_visual[PointerText] = VispyPointerText
+    overlay = PointerText(text="", position="bottom_left", visible=False, font_size=10)
+    viewer.canvas.overlays[key] = overlay
+    return overlay
+
+
+def find_views_by_place(canvas: SceneCanvas) -> None:
+    """Let a canvas find the view under the mouse by its rectangle; it is the only thing that it says then.
+
+    Parameters
+    ----------
+    canvas : vispy.scene.SceneCanvas
+        Its ``visual_at`` is replaced.
+    """
+    if "visual_at" not in vars(canvas):
+        canvas.visual_at = lambda pos: find_view_at(canvas.scene, pos)
+
+
+def find_view_at(scene: Node, pos: Any) -> ViewBox | None:
+    """The view of a scene at a place, None beside all of them.
+
+    Parameters
+    ----------
+    scene : vispy.scene.Node
+        And what it holds.
+    pos : sequence of float
+        x and y in logical pixels of the canvas, y downwards.
+
+    Returns
+    -------
+    vispy.scene.ViewBox or None
+        The innermost one; of those that overlap, the one drawn last.
+    """
+    for child in reversed(sorted(scene.children, key=lambda node: node.order)):  # noqa: C413, equal ones too
+        inner = find_view_at(child, pos)
+        if inner is not None:
+            return inner
+    if isinstance(scene, ViewBox) and scene.visible and scene.interactive:
+        x, y = scene.get_transform("canvas", "visual").map(pos)[:2]
+        if scene.rect is not None and 0 <= x <= scene.rect.width and 0 <= y <= scene.rect.height:
+            return scene
+    return None
