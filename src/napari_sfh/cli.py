@@ -380,10 +380,15 @@ def _info_command(options: argparse.Namespace) -> int:
     missing = [path for path in options.paths if not path.exists()]
     if missing:
         raise SfhInputError(f"{missing[0]}: no such file or folder")
+    usable = True
     for path in options.paths:
-        lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path, header))
+        if path.is_dir():
+            lines = _describe_galaxy(path, options)
+        else:
+            info = identify_file(path, header)
+            lines, usable = describe_file(info), usable and info.usable
         print(name_settings("\n".join(lines), OPTIONS))
-    return 0
+    return 0 if usable else 2
 
 
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:

@@ -13,6 +13,7 @@ from astropy.io import fits
 from napari_sfh.cli import build_command_parser, main
 from napari_sfh.config import RunConfig
 from napari_sfh.console import Pace, print_progress
+from napari_sfh.demo import find_demo_folder
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
@@ -110,10 +111,17 @@ def test_view_of_a_missing_file(capsys, tmp_path):
 
 
 def test_info_of_nonsense(capsys, tmp_path):
+    """All files are told, and a script sees from the status that one is of no use."""
     path = tmp_path / "notes.fits"
     path.write_text("not FITS")
-    assert main(["info", str(path)]) == 0
-    assert "cannot be used" in capsys.readouterr().out
+    good = str(next(find_demo_folder().glob("*DATACUBE*")))
+    assert main(["info", good]) == 0
+    capsys.readouterr()
+    for order in ([str(path), good], [good, str(path)]):
+        assert main(["info", *order]) == 2
+        said = capsys.readouterr().out
+        assert said.count("cannot be used") == 1
+        assert "DATACUBE" in said
 
 
 def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.mosaics.alignment import compare_mosaic_with_cube
+from napari_sfh.prep.mosaics.bands import measure_bands
 from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
 from napari_sfh.prep.mosaics.psf import Psf
 
@@ -123,3 +124,36 @@ def test_cancel():
     cube, mosaic = pair()
     with pytest.raises(Cancelled):
         compare_mosaic_with_cube(mosaic, cube, BAND, PSF, cancel=event)
+
+
+def spot_fluxes(mosaics, cube, align):
+    spot = np.zeros((80, 80))
+    spot[40:50, 30:60] = 1
+    known = [replace(BAND, name=name) for name in mosaics if name != "F275W"]
+    made = measure_bands(mosaics, cube, toy_bins(spot), PSF, known, align=align)
+    return {name: float(flux.flux_cgs[0]) for name, flux in made.flux.items()}, made.notes
+
+
+def test_a_mosaic_of_another_sky_is_not_shifted_and_lends_no_offset():
+    """Of stars elsewhere: the best of all offsets means nothing."""
+    cube, mosaic = pair(0.8, -0.6)
+    data = 5.0 * np.random.default_rng(3).exponential(size=mosaic.shape)
+    other = toy_mosaic(data, np.ones_like(data), photflam=mosaic.photflam)
+    plain, _ = spot_fluxes({"F555W": other, "F275W": mosaic}, cube, align=False)
+    shifted, notes = spot_fluxes({"F555W": other, "F275W": mosaic}, cube, align=True)
+    assert shifted == plain
+    assert any("not applied" in note and "do not show the same sky" in note for note in notes)
+    assert any(note.startswith("WARNING: `align` shifted no mosaic: none shows") for note in notes)
+    both, notes = spot_fluxes({"F555W": other, "F814W": mosaic, "F275W": mosaic}, cube, align=True)
+    truth, _ = spot_fluxes({"F814W": pair()[1]}, cube, align=False)
+    assert both["F555W"] == plain["F555W"]
+    assert both["F814W"] == pytest.approx(truth["F814W"], rel=0.003)
+    assert both["F275W"] == both["F814W"], "the first offset that can be trusted"
+    assert not any("shifted no mosaic" in note for note in notes)
+
+
+def test_align_says_where_nothing_could_be_compared():
+    cube, mosaic = pair(0.8, -0.6)
+    _, notes = spot_fluxes({"F275W": mosaic}, cube, align=True)
+    assert notes == ("WARNING: `align` shifted no mosaic: none could be compared with the cube",)
+    assert spot_fluxes({"F275W": mosaic}, cube, align=False)[1] == ()

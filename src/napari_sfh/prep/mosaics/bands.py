@@ -61,7 +61,8 @@ def measure_bands(
     ebv_mw : float
         Milky Way E(B-V), mag.
     align : bool
-        Shift each mosaic by the offset found; those that the cube does not cover by the first one found.
+        Shift each mosaic by the offset found, unless the two show another sky; those that the cube does not cover by
+        the first offset of another one.
     subtract_sky : bool
         Measure the sky of each mosaic outside the cube (`background`) and subtract it.
     redshift : float, optional
@@ -87,7 +88,11 @@ def measure_bands(
                 continue
             found[band.name], matched[band.name] = compared, sky
             notes.append(_alignment_note(band.name, compared, align))
-    first = next(iter(found.values()), None)
+    trusted = {name: one for name, one in found.items() if one.correlation >= MIN_CORRELATION}
+    first = next(iter(trusted.values()), None)
+    if align and mosaics and first is None:
+        why = "none shows the cube's sky" if found else "none could be compared with the cube"
+        notes.append(f"WARNING: `align` shifted no mosaic: {why}")
     flux = {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
         report_progress(Progress("photometry", k, len(mosaics)), progress, cancel)
@@ -95,7 +100,7 @@ def measure_bands(
         if subtract_sky:
             level, note = _measure_band_sky(name, mosaic, cube, progress, cancel)
             notes.append(note)
-        near = found.get(name, first) if align else None
+        near = trusted.get(name, None if name in found else first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
         same = matched.get(name) if level == 0.0 and offset == (0.0, 0.0) else None
         one = run_in_background(
@@ -140,6 +145,8 @@ def _measure_band_sky(
 
 def _alignment_note(name: str, found: alignment.Alignment, applied: bool) -> str:
     done = "shifted back" if applied else "not applied (`align` does)"
+    if applied and found.correlation < MIN_CORRELATION:
+        done = "not applied"
     return (
         f"{name} beside the cube: {found.dx_arcsec:+.2f}, {found.dy_arcsec:+.2f} arcsec, {done}; "
         f"flux scale mosaic/cube {found.scale:.3f} +- {found.scale_error:.3f}; pedestal {found.pedestal:+.1%} of the "
