@@ -32,9 +32,9 @@ the batch innermost; `keep_freed_memory` lets the process keep its arrays. New n
 step.
 
 On an H100 an epoch of the network takes three seconds. A step of the posterior's flow is thousands of small operations;
-begun one by one they take up to 40 ms. Recorded once and played again (a CUDA graph, `fitting/device`) at most 3.5, and
-ten epochs with their spectra half a minute. A simulated set is the host's work: of 175 ms that a chunk takes, 107 are the
-drawing of histories (a quarter less since), on threads that wait for each other.
+begun one by one they take up to 40 ms. Recorded once and played again (a CUDA graph, `fitting/device`) they take at
+most 3.5, and ten epochs with their spectra half a minute. A simulated set is the host's work: of 175 ms that a chunk
+takes, 107 are the drawing of histories (a quarter less since), on threads that wait for each other.
 
 ## Where a GPU's time goes
 
