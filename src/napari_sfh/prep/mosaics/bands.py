@@ -74,20 +74,7 @@ def measure_bands(
     -------
     BandPhotometry
     """
-    found: dict[str, alignment.Alignment] = {}
-    matched: dict[str, photometry.MatchedMosaic] = {}
-    notes: list[str] = []
-    for band in filters:
-        if band.name in mosaics and alignment.compute_filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
-            mosaic = mosaics[band.name]
-            try:
-                sky = _match_all_spaxels(mosaic, cube, psf, progress, cancel)
-                compared = alignment.compare_mosaic_with_cube(mosaic, cube, band, psf, sky, redshift, progress, cancel)
-            except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
-                notes.append(f"{band.name} could not be compared with the cube: {error}")
-                continue
-            found[band.name], matched[band.name] = compared, sky
-            notes.append(_alignment_note(band.name, compared, align))
+    found, matched, notes = _compare_bands(mosaics, cube, psf, filters, align, redshift, progress, cancel)
     trusted = {name: one for name, one in found.items() if one.correlation >= MIN_CORRELATION}
     first = next(iter(trusted.values()), None)
     if align and mosaics and first is None:
@@ -112,6 +99,34 @@ def measure_bands(
         passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
     return BandPhotometry(flux, tuple(notes))
+
+
+def _compare_bands(
+    mosaics: Mapping[str, Mosaic],
+    cube: Cube,
+    psf: Psf,
+    filters: Sequence[Filter],
+    align: bool,
+    redshift: float | None,
+    progress: ReportProgress | None,
+    cancel: threading.Event | None,
+) -> tuple[dict[str, alignment.Alignment], dict[str, photometry.MatchedMosaic], list[str]]:
+    """How the mosaics differ from the cube, those mosaics on all of its spaxels, and a sentence on each."""
+    found: dict[str, alignment.Alignment] = {}
+    matched: dict[str, photometry.MatchedMosaic] = {}
+    notes: list[str] = []
+    for band in filters:
+        if band.name in mosaics and alignment.compute_filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
+            mosaic = mosaics[band.name]
+            try:
+                sky = _match_all_spaxels(mosaic, cube, psf, progress, cancel)
+                compared = alignment.compare_mosaic_with_cube(mosaic, cube, band, psf, sky, redshift, progress, cancel)
+            except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
+                notes.append(f"{band.name} could not be compared with the cube: {error}")
+                continue
+            found[band.name], matched[band.name] = compared, sky
+            notes.append(_alignment_note(band.name, compared, align))
+    return found, matched, notes
 
 
 def _match_all_spaxels(
