@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox
-from window_acts import bin_world, click, drag, native_canvas, screen_point
+from window_acts import bin_world, click, drag, native_canvas, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 
@@ -117,7 +117,7 @@ def climb_to_view(node: Any) -> Any:
 def test_the_view_under_the_mouse_is_the_one_that_the_graphics_card_finds(qtbot: Any, shown: Any) -> None:
     """vispy draws all anew for its answer; ours follows from the rectangles."""
     native = native_canvas(shown.viewer)
-    canvas = shown.viewer.window._qt_viewer.canvas._scene_canvas
+    canvas = scene_canvas(shown.viewer)
     shown.map.grid.value = True
     shown.wait()
     for grid in (True, False):

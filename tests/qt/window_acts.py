@@ -37,6 +37,11 @@ def native_canvas(viewer: Any) -> Any:
     return window(viewer)._qt_viewer.canvas.native
 
 
+def scene_canvas(viewer: Any) -> Any:
+    """vispy's canvas."""
+    return window(viewer)._qt_viewer.canvas._scene_canvas
+
+
 def screen_point(viewer: Any, world: Any) -> Any:
     """Where an offset (Dec, RA) lies on the canvas, as a QPoint: north up, east left."""
     from qtpy.QtCore import QPoint
@@ -54,7 +59,7 @@ def watch_orientation(viewer: Any) -> list[tuple[str, str]]:
         if any(layer.visible for layer in viewer.layers):
             seen.append(tuple(viewer.scene.camera.orientation2d))
 
-    window(viewer)._qt_viewer.canvas._scene_canvas.events.draw.connect(painted)
+    scene_canvas(viewer).events.draw.connect(painted)
     return seen
 
 
