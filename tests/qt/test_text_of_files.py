@@ -17,6 +17,7 @@ from window_acts import idle, open_explorer, window
 from napari_sfh._qt.catalogue.catalogue_panel import format_row_words
 from napari_sfh._qt.catalogue.table_model import EstimateTableModel
 from napari_sfh._qt.jobs.tasks import open_path
+from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.analysis.regions import Outline
@@ -67,7 +68,7 @@ def test_a_catalogues_columns_and_cells_are_text() -> None:
     column = model.columns.index("id")
     cell = model.data(model.index(0, column), Qt.ItemDataRole.ToolTipRole)
     head = model.headerData(column, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
-    words = format_row_words(shown, (0, 1))
+    words = format_row_words(shown, (0, 1), get_palette("dark"))
     assert "&lt;img" in cell
     assert "&lt;img" in words
     assert all("<img" not in text for text in (cell, head, words))
