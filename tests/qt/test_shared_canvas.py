@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox
-from window_acts import bin_world, click, drag, native_canvas, scene_canvas, screen_point
+from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 
@@ -131,6 +131,21 @@ def test_the_view_under_the_mouse_is_the_one_that_the_graphics_card_finds(qtbot:
         expected = [climb_to_view(SceneCanvas.visual_at(canvas, place)) for place in places]
         assert [id(view) for view in found] == [id(view) for view in expected]
         assert len({id(view) for view in found} - {id(None)}) == (4 if grid else 1)
+
+
+def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: Any) -> None:
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    dock.show_result(result)
+    idle(dock)
+    canvas, middle = scene_canvas(viewer), np.array([native_canvas(viewer).width(), native_canvas(viewer).height()]) / 2
+    QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(dock.session, 8)))
+    qtbot.waitUntil(lambda: viewer.canvas.overlays["sfh_radec"].visible)
+    assert isinstance(canvas.visual_at(middle), ViewBox)
+    assert "visual_at" in vars(canvas)
+    dock.release()
+    assert "sfh_radec" not in viewer.canvas.overlays
+    assert canvas.visual_at.__func__ is SceneCanvas.visual_at
 
 
 def test_words_under_the_mouse_need_no_new_shader(qtbot: Any, shown: Any, monkeypatch: Any) -> None:

@@ -62,6 +62,13 @@ class VispyPointerText(VispyTextOverlay):
         if not isinstance(chain, ChainTransform) or self.node.transform not in chain.transforms:
             self.box.transform = ChainTransform(self.node.transform, self._stretch)
 
+    def close(self) -> None:
+        """Leave the canvas as vispy made it."""
+        canvas = self.node.canvas
+        if canvas is not None:
+            vars(canvas).pop("visual_at", None)
+        super().close()
+
 
 def add_pointer_text(viewer: Any, key: str) -> PointerText:
     """A read-out for a viewer's canvas, lower left, not shown yet.
