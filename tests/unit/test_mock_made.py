@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from muse_hst import BANDS
 from scipy.ndimage import gaussian_filter
+from scipy.optimize import curve_fit
 from synthetic_toys import toy_templates
 from template_toys import LINE_AA, LINE_EW_AA, toy_library
 
@@ -67,6 +68,11 @@ def maps(made: Path) -> BinnedMaps:
     return dap.read_maps(path)
 
 
+def gaussian(x: np.ndarray, height: float, place: float, sigma: float) -> np.ndarray:
+    """A line."""
+    return height * np.exp(-0.5 * ((x - place) / sigma) ** 2)
+
+
 def near(cube: Cube, wave_aa: float, width_aa: float) -> np.ndarray:
     """Which channels lie within a width of a wavelength of the observer."""
     return np.abs(cube.wave_aa - wave_aa) < width_aa
@@ -85,16 +91,23 @@ def test_files_say_what_they_are(made: Path, cube: Cube) -> None:
         assert hdus[0].header["LIBRARY"] == "toy"
 
 
-def test_brightness_and_noise_are_those_of_phangs(cube: Cube, spectra: tuple[np.ndarray, np.ndarray]) -> None:
+def test_brightness_and_noise_are_those_of_phangs(
+    made: Path, cube: Cube, spectra: tuple[np.ndarray, np.ndarray]
+) -> None:
     flux, variance = spectra
     window = near(cube, 5400.0, 100.0)
     light = flux[window].mean(0)
     brightest = np.unravel_index(np.argmax(light), light.shape)
     assert light[brightest] == pytest.approx(3000.0, rel=0.01)
     assert light[brightest] / np.sqrt(variance[window].mean(0)[brightest]) == pytest.approx(62.0, rel=0.05)
-    # The variance is that of the noise: second differences along wavelength see nothing else. Storing adds 5 %.
-    noise = (flux[2:] - 2 * flux[1:-1] + flux[:-2]) / np.sqrt(6 * variance[1:-1])
-    assert noise[near(cube, 5400.0, 300.0)[1:-1]].std() == pytest.approx(1.0, rel=0.08)
+    # Second differences along wavelength see the noise alone: that of the stars, and that of storing, whose steps are
+    # wider than the noise where the small field has steep edges (a step q adds q^2 / 12).
+    with fits.open(next(made.glob("*DATACUBE*")), disable_image_compression=True) as hdus:
+        step = np.asarray(hdus["DATA"].data["ZSCALE"])[:, None, None]  # a channel each
+    total = variance + step**2 / 12
+    noise = flux[2:] - 2 * flux[1:-1] + flux[:-2]
+    noise /= np.sqrt(total[2:] + 4 * total[1:-1] + total[:-2])
+    assert noise[near(cube, 5400.0, 300.0)[1:-1]].std() == pytest.approx(1.0, rel=0.02)
 
 
 def test_a_line_of_the_stars_has_place_strength_and_width(
@@ -113,13 +126,12 @@ def test_a_line_of_the_stars_has_place_strength_and_width(
         weights = flux[window].sum(0)[part[1:]]
         wanted = np.average(maps.v_kms[part[1:]], weights=weights)
         assert v_kms == pytest.approx(wanted, abs=12.0)
-        sigma_aa = np.sqrt((line * (wave - middle) ** 2).sum() / line.sum())
         turning = np.average((maps.v_kms[part[1:]] - wanted) ** 2, weights=weights)
         stars = np.average(maps.sigma_kms[part[1:]], weights=weights) ** 2 + turning
         lsf_kms = MUSE_LSF.fwhm_aa(middle) / FWHM_PER_SIGMA * C_KMS / middle
-        assert sigma_aa * C_KMS / middle == pytest.approx(
-            np.sqrt(stars + lsf_kms**2), rel=0.25
-        )  # and what the PSF mixes
+        (_, place, sigma_aa), _ = curve_fit(gaussian, wave, line, (line.max(), middle, 2.5))
+        # The PSF also brings light of the middle, which turns faster: 5 and 7 % of the width.
+        assert sigma_aa * C_KMS / place == pytest.approx(np.sqrt(stars + lsf_kms**2), rel=0.1)
     assert np.nanmax(maps.v_kms) - np.nanmin(maps.v_kms) > 100
 
 
