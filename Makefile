@@ -61,7 +61,7 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
 	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw $(EBV_A478) --output real-output/abell478_sfh.fits
 
-proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
+proofs: system $(STAMP) ## the slow tests: walks, tutorials, killed runs; template libraries (fetched, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 

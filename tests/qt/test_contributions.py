@@ -255,6 +255,42 @@ def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Pa
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
 
 
+@pytest.mark.parametrize("name", ["AGE_LW", "MASS_AGE", "FLAG"])
+def test_a_map_that_was_opened_from_a_file_is_written_again(result: Result, tmp_path: Path, name: str) -> None:
+    """Without the result, with what the user has changed since."""
+    from napari.layers import Layer
+
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    first = Layer.create(*make_map_layer(result, name, SkyGrid.of(result.wcs, result.bins.bin_id.shape)))
+    one, two = tmp_path / "one.fits", tmp_path / "two.fits"
+    contributions.write_map_layer(str(one), *first.as_layer_data_tuple()[:2])
+    opened = Layer.create(*contributions.read_map_layers(str(one))[0])
+    opened.name = "mine"
+    if name != "FLAG":
+        opened.contrast_limits = (0.5, 0.75)
+        opened.colormap = "magma"
+    data, attributes, kind = opened.as_layer_data_tuple()
+    writers = [writer.command for writer in PluginManager.instance().iter_compatible_writers([kind])]
+    assert "napari-sfh.write_map" in writers
+    contributions.write_map_layer(str(two), data, attributes)
+    changed = {"SFHTITLE", "SFHCMAP", "SFHLOW", "SFHHIGH", "CHECKSUM", "DATASUM"}
+    with fits.open(one) as before, fits.open(two, checksum=True) as after:
+        np.testing.assert_array_equal(after[0].data, before[0].data)
+        same = [{k: v for k, v in hdus[0].header.items() if k not in changed} for hdus in (before, after)]
+        assert same[0] == same[1]
+        assert after[0].header["SFHTITLE"] == "mine"
+        if name != "FLAG":
+            assert (after[0].header["SFHCMAP"], after[0].header["SFHHIGH"]) == ("magma", 0.75)
+        assert [hdu.name for hdu in after] == [hdu.name for hdu in before]
+        if len(before) > 1:
+            np.testing.assert_array_equal(after[1].data, before[1].data)
+    again = Layer.create(*contributions.read_map_layers(str(two))[0])
+    np.testing.assert_array_equal(again.data, opened.data)
+    np.testing.assert_allclose(again.affine.affine_matrix, opened.affine.affine_matrix)
+
+
 def test_a_map_of_categories_comes_back_in_their_colours_and_words(result: Result, tmp_path: Path) -> None:
     from napari_sfh._qt.canvas.layer_data import make_map_layer
     from napari_sfh.analysis.gas.line_maps import BPT_COLORS
@@ -448,6 +484,9 @@ def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
 
     def answer() -> None:
         dialog: Any = QApplication.activeModalWidget()
+        if dialog is None:
+            return  # not yet
+        asking.stop()
         ticked.extend(button.text() for button in dialog.findChildren(QRadioButton) if button.isChecked())
         ok = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Ok)
         QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
@@ -460,7 +499,9 @@ def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
     none = Qt.KeyboardModifier.NoModifier
     at = QPointF(5, 5) if QT6 else QPoint(5, 5)
     event = QDropEvent(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
-    QTimer.singleShot(300, answer)
+    asking = QTimer()
+    asking.timeout.connect(answer)
+    asking.start(100)
     widget.dropEvent(event)
     return ticked
 

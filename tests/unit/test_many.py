@@ -224,6 +224,7 @@ def test_cancel_keeps_what_is_done(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ngc1_sfh.fits", "ngc1_sfh.png"]
 
 
+@pytest.mark.slow
 def test_local_workers_a_kill_and_the_report(galaxy: Path, folders: list[Path], tmp_path: Path) -> None:
     """Real processes, the real network: one galaxy kills its worker, one is broken, one comes out."""
     jobs = galaxies_report.list_galaxy_jobs([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
