@@ -21,8 +21,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
 from smooth_result import make_wcs
 from vispy.color import ColorArray
-from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation
+from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation, window
 
+from napari_sfh import cli
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
 from napari_sfh.analysis import maps
@@ -476,6 +477,61 @@ def test_a_result_that_another_reader_has_opened_is_told_until_it_goes(shown: An
     shown.viewer.layers.remove(layer)
     assert not shown.is_error
     assert "bins" in shown.message.text()
+
+
+def test_view_opens_a_window_as_large_as_the_screen_with_the_result(
+    qtbot: Any, no_window: None, result_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import napari
+
+    seen: dict[str, Any] = {}
+
+    def run() -> None:
+        """In place of the event loop, which would not end."""
+        viewer = napari.current_viewer()
+        dock = contributions.get_explorer(viewer)
+        qtbot.waitUntil(lambda: dock.session.result is not None, timeout=60_000)
+        dock.finish(60)
+        seen.update(
+            frame=window(viewer).frameGeometry(), name=dock.session.result.name, map=dock.stack.find("map", "AGE_LW")
+        )
+        viewer.close()
+
+    monkeypatch.setattr(napari, "run", run)
+    assert cli.main(["view", str(result_file)]) == 0
+    room = QApplication.primaryScreen().availableGeometry()
+    assert room.contains(seen["frame"])
+    assert seen["frame"].width() > 0.9 * room.width()
+    assert seen["name"] == read_result(result_file).name
+    assert seen["map"].visible
+
+
+def test_commands_of_the_menu_do_what_they_say(
+    qtbot: Any, shown: Any, result_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the ids by which napari's menus call them; files are chosen in dialogs that only a person can press."""
+    monkeypatch.setattr("napari.current_viewer", lambda: shown.viewer)
+    chosen = {"_qt.files": result_file, "_qt.exports": tmp_path / "saved.fits"}
+    for module, path in chosen.items():
+        monkeypatch.setattr(f"napari_sfh.{module}.show_file_dialog", lambda *_, path=path, **__: path)
+    execute = PluginManager.instance().commands.execute
+    execute("napari-sfh.open_explorer")
+    assert len(shown.window().findChildren(type(shown))) == 1, "the explorer that is there is found"
+    before = shown.session.result
+    execute("napari-sfh.open_result")
+    qtbot.waitUntil(lambda: shown.session.result is not before, timeout=60_000)
+    shown.finish(60)
+    execute("napari-sfh.save_result")
+    shown.finish(60)
+    np.testing.assert_array_equal(read_result(tmp_path / "saved.fits").flag, before.flag)
+    monkeypatch.setattr("napari_sfh._qt.files.show_file_dialog", lambda *_, **__: tmp_path / "work")
+    execute("napari-sfh.save_workspace")
+    shown.finish(60)
+    assert contributions.get_reader(str(tmp_path / "work.json")) is contributions.read_workspace_layers
+    asked: list[bool] = []
+    monkeypatch.setattr(type(shown), "open_demo", lambda _, run: asked.append(run))
+    execute("napari-sfh.run_mock_spiral")
+    assert asked == [True]
 
 
 def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
