@@ -38,8 +38,10 @@ test: system style ## lint, types and imports beside every test that does not ne
 	@$(MAKE) --no-print-directory real
 
 # One thread a worker, Numba's too: napari's labels would give its number to PyTorch, whose threads wait for each other.
+# A worker more than cores: windows, threads and processes are waited for a quarter of the time.
+WORKERS ?= 3
 suite: system $(STAMP) # windows on virtual screens
-	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: style types ## format, style, types, imports
 
