@@ -42,6 +42,7 @@ _VELOCITY_CARDS = ("VHELIO", "VSYS", "VRAD", "VLSR", "CZ")
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
+@fits_access.keep_fits_open()
 def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
     """Open an integral-field cube.
 

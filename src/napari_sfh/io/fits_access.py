@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import threading
 import warnings
 import zlib
 from collections import deque
@@ -41,6 +42,15 @@ READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, I
 _COMPLETE: deque[tuple[Path, int, int]] = deque(maxlen=256)
 
 
+class _KeptFiles(threading.local):
+    """Files, with size and time of the last change, that this thread keeps open; None outside `keep_fits_open`."""
+
+    hdus: dict[tuple[Path, int, int], fits.HDUList] | None = None
+
+
+_KEPT = _KeptFiles()
+
+
 def strip_fits_suffix(path: Path) -> str:
     """File name without its FITS suffix."""
     for suffix in FITS_SUFFIXES:
@@ -76,8 +86,12 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
     state = path, path.stat().st_size, path.stat().st_mtime_ns
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with _naming_faults(path, "not a readable FITS file", "download it again"):
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
+        kept = None if checksum or _KEPT.hdus is None else _KEPT.hdus.pop(state, None)
+        if kept is None:
+            with _naming_faults(path, "not a readable FITS file", "download it again"):
+                hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
+        else:
+            hdus = kept
         try:
             with _naming_faults(path, "not a readable FITS file", "download it again"):
                 if checksum or state not in _COMPLETE:  # checksums are tested where an HDU is looked at
@@ -89,6 +103,36 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
             with _naming_faults(path, "cannot be read", "it is damaged: download it again"):
                 yield hdus
         finally:
+            _release_file(hdus, None if checksum else state)
+
+
+def _release_file(hdus: fits.HDUList, state: tuple[Path, int, int] | None) -> None:
+    """Close a file, or keep it for the next `open_fits` of this thread: not with data, which callers may change."""
+    # list's own iteration: that of astropy would read the headers of further HDUs.
+    is_changed = any("data" in vars(hdu) for hdu in list.__iter__(hdus))
+    if state is not None and _KEPT.hdus is not None and state not in _KEPT.hdus and not is_changed:
+        _KEPT.hdus[state] = hdus
+        return
+    with suppress(Exception):
+        hdus.close()
+
+
+@contextmanager
+def keep_fits_open() -> Iterator[None]:
+    """As long as this lasts, files that `open_fits` opens in this thread stay open for its next call.
+
+    Astropy parses every header anew at each opening, most of the time that a look at a file takes.
+    """
+    outer = _KEPT.hdus
+    if outer is not None:
+        yield
+        return
+    _KEPT.hdus = {}
+    try:
+        yield
+    finally:
+        kept, _KEPT.hdus = _KEPT.hdus, None
+        for hdus in kept.values():
             with suppress(Exception):
                 hdus.close()
 

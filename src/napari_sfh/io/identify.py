@@ -72,6 +72,7 @@ class GalaxyFiles:
     described: tuple[FileInfo, ...] = field(default=(), repr=False, compare=False)  # cube, mosaics and MAPS in use
 
 
+@fits_access.keep_fits_open()
 def identify_file(path: str | Path, header: BundleHeader | None = None) -> FileInfo:
     """Say what a file is. Never raises for a bad file: what is wrong stands in ``problems``.
 
@@ -196,8 +197,8 @@ def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
 
 
 def _describe_maps(path: Path, header: BundleHeader) -> FileInfo:
-    maps = dap.read_maps(path)
     lines = dap.list_line_names(path)
+    maps = dap.read_maps(path)
     ny, nx = maps.bin_id.shape
     details = {
         "size": f"{nx} x {ny} spaxels, {maps.bin_id.max()} bins",

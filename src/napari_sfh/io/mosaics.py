@@ -84,6 +84,15 @@ def estimate_field_coverage(mosaic: Mosaic, cube: Cube) -> float:
     return float(np.mean(inside))
 
 
+class _Noise(NamedTuple):
+    """What strips of an image tell of its noise."""
+
+    scatter: float  # in stored units
+    level: float
+    scale: float  # factor on 1/sqrt(weight)
+    is_zero: bool  # all pixels looked at
+
+
 @dataclass(frozen=True)
 class CutoutReader:
     """``read`` of a `Mosaic`: cutouts of data and 1-sigma error in units of PHOTFLAM."""
@@ -113,8 +122,8 @@ class CutoutReader:
             return np.where((stored > 0) & (stored < np.inf), 1 / np.square(stored), 0)
 
     @cached_property
-    def _noise(self) -> tuple[float, float, float]:
-        """Scatter and level of the image in stored units, factor on 1/sqrt(weight): from strips spread over it."""
+    def _noise(self) -> _Noise:
+        """Measured in strips spread over the image."""
         strips, weights, raw = [], [], []
         for data, weight in self._read_strips():
             raw.append(data)
@@ -126,12 +135,13 @@ class CutoutReader:
         sample[np.isin(sample, self._fills)] = np.nan
         scatter = measure_pixel_scatter(sample)
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
+        is_zero = not any(bool(np.any(data)) for data in raw)
         if self.weight is None:
-            return scatter, level, 1.0
+            return _Noise(scatter, level, 1.0, is_zero)
         used = np.concatenate(weights)
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
         relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
-        return scatter, level, float(scatter / implied) if relative else 1.0
+        return _Noise(scatter, level, float(scatter / implied) if relative else 1.0, is_zero)
 
     @cached_property
     def _zero_is_missing(self) -> bool:
@@ -172,7 +182,7 @@ class CutoutReader:
     @property
     def is_zero(self) -> bool:
         """Whether all pixels looked at are 0, which no exposure is."""
-        return not any(bool(np.any(data)) for data, _ in self._read_strips())
+        return self._noise.is_zero
 
     @property
     def fill_values(self) -> tuple[float, ...]:
@@ -182,12 +192,12 @@ class CutoutReader:
     @property
     def weight_is_relative(self) -> bool:
         """Whether the weight map had to be scaled to the image's scatter."""
-        return self.weight is not None and self._noise[2] != 1.0
+        return self.weight is not None and self._noise.scale != 1.0
 
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
         data = to_native_float32(self.image[ysl, xsl])
-        scatter, level, scale = self._noise
+        scatter, level, scale, _ = self._noise
         if self.weight is None:
             bad = data == 0 if self._zero_is_missing else np.zeros(data.shape, dtype=bool)
             error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
@@ -267,6 +277,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
 
 
+@fits_access.keep_fits_open()
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
     """Open one HST or NIRCam image with its weight map.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 
 from astropy import units as u
 
@@ -152,6 +153,7 @@ def _divide_once(text: str) -> str:
     return f"{first.strip()} / ({' '.join(part.strip().replace('*', ' ') for part in rest)})"
 
 
+@lru_cache(maxsize=1024)
 def _parse_unit(text: str) -> u.UnitBase | None:
     """astropy's reading of a unit string, or None."""
     if not text:
