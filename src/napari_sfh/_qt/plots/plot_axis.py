@@ -16,6 +16,8 @@ from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPen
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
 
+__all__ = ["PlotAxis", "pg"]
+
 #: Of the height of a number, what pyqtgraph takes for it.
 _HEIGHT_SHARE = 0.8
 #: Sizes of numbers that an axis keeps.
@@ -46,6 +48,8 @@ class PlotAxis(pg.AxisItem):
     ----------
     orientation : {"left", "bottom"}
     """
+
+    picture: Any  # what it draws
 
     def __init__(self, orientation: str) -> None:
         self._sizes: dict[str, tuple[float, float]] = {}

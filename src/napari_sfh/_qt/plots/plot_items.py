@@ -268,6 +268,8 @@ class Curve(pg.PlotCurveItem):
     pyqtgraph finds the bounds of the data and of the pen anew with each range, which takes longer than the drawing.
     """
 
+    _boundingRect: QRectF | None
+
     def boundingRect(self) -> QRectF:
         """What the plot shows; nothing outside of a plot, and without data."""
         if self._boundingRect is None:
