@@ -121,6 +121,60 @@ def test_a_flux_without_a_unit_is_refused_by_name():
         photometry({"J0390": [1.0]}, {"J0390": "km"})
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("mag_vega_J0390", None),
+        ("J0390_vegamag", None),
+        ("mag_J0390", "mag(Vega)"),
+        ("mag_J0390", "VEGAMAG"),
+        ("J0390", "mag(ST)"),
+        ("mag_J0390", "mmag"),
+        ("J0390", "mag/arcsec2"),
+    ],
+)
+def test_magnitudes_that_are_not_ab_are_refused_unless_the_user_says_they_are(name, unit):
+    table, units = {name: [20.0], f"{name}_err": [0.1]}, {name: unit} if unit else {}
+    with pytest.raises(SfhInputError, match=r"no AB magnitudes.*`columns` J0390="):
+        photometry(table, units)
+    said = photometry(table, units, {"J0390": f"{name}:mag"})
+    assert said.flux[0, 0] == pytest.approx(f_lambda(3631 * 10**-8, 3900), rel=2e-3)
+
+
+@pytest.mark.parametrize("unit", ["mag", "mag(AB)", "ABmag", "AB mag"])
+def test_units_of_ab_magnitudes_are_read(unit):
+    one = photometry({"J0390": [20.0], "J0390_err": [0.1]}, {"J0390": unit})
+    assert one.flux[0, 0] == pytest.approx(f_lambda(3631 * 10**-8, 3900), rel=2e-3)
+
+
+def test_a_description_that_says_vega_is_believed():
+    table = Table({"J0390": [20.0], "J0390_err": [0.1]}, units={"J0390": "mag"})
+    table["J0390"].description = "Vega magnitude, 3 arcsec"
+    with pytest.raises(SfhInputError, match="no AB magnitudes by its name or description"):
+        read_band_photometry(table, match_band_columns(table.colnames, BANDS), BANDS, PIVOT)
+
+
+@pytest.mark.parametrize(
+    ("errors", "unit", "given"),
+    [
+        ([10.0], "%", None),
+        ([0.1 * 2.5 / np.log(10)], "mag", None),
+        ([1e5], None, "J0390:Jy,J0390_err:uJy"),
+        ([10.0], None, "J0390:Jy,J0390_err:%"),
+    ],
+)
+def test_errors_have_the_unit_that_file_or_user_states(errors, unit, given):
+    units = {"J0390": "Jy"} | ({"J0390_err": unit} if unit else {})
+    one = photometry({"J0390": [1.0], "J0390_err": errors}, units, {"J0390": given} if given else None)
+    assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
+
+
+@pytest.mark.parametrize(("value", "error"), [("Jy", "km"), ("Jy", "adu"), ("mag", "Jy")])
+def test_errors_in_a_unit_that_says_nothing_of_the_values_are_refused(value, error):
+    with pytest.raises(SfhInputError, match=f"errors 'J0390_err' are in '{error}'"):
+        photometry({"J0390": [1.0], "J0390_err": [0.1]}, {"J0390": value, "J0390_err": error})
+
+
 def make_table(n=7):
     return Table(
         {
