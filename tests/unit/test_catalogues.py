@@ -1,5 +1,7 @@
 """Catalogues: columns found by name, fluxes in one unit, blocks of rows, four formats."""
 
+import gzip
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -264,6 +266,35 @@ def test_a_csv_by_semicolons_with_comments(tmp_path):
     (block,) = opened.read_blocks()
     one = read_band_photometry(block, match_band_columns(opened.names, BANDS), BANDS, PIVOT)
     assert one.mask[:, 0].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.csv.gz", "c.txt"])
+@pytest.mark.parametrize(
+    ("separator", "decimal"), [(";", ","), ("\t", ","), (" ", ","), ("|", "."), ("|", ","), (";", "."), (",", ".")]
+)
+def test_text_of_every_separator_and_decimal_mark(tmp_path, name, separator, decimal):
+    rows = [["id", "J0390_uJy", "J0390_uJy_err"], ["a", "1.5", "0.25"], ["b", "2.5e1", "3"]]
+    text = "\n".join(separator.join(word.replace(".", decimal) for word in row) for row in rows) + "\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    (block,) = open_catalogue(tmp_path / name).read_blocks()
+    assert block["J0390_uJy"].tolist() == [1.5, 25.0]
+    assert block["J0390_uJy_err"].tolist() == [0.25, 3.0]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".ecsv", "ascii.ecsv"), (".vot", "votable")])
+def test_tables_of_other_formats_may_be_gzipped(tmp_path, suffix, kind):
+    make_table().write(tmp_path / f"t{suffix}", format=kind)
+    packed = tmp_path / f"t{suffix}.gz"
+    packed.write_bytes(gzip.compress((tmp_path / f"t{suffix}").read_bytes()))
+    (block,) = open_catalogue(packed).read_blocks()
+    np.testing.assert_allclose(block["J0390"], make_table()["J0390"])
+
+
+def test_numbers_as_text_are_read_and_a_word_among_them_is_shown():
+    one = photometry({"J0390_uJy": ["1.5", "", " 2 "], "J0390_uJy_err": ["0.1", "0.1", "0.1"]})
+    assert one.mask[:, 0].tolist() == [True, False, True]
+    with pytest.raises(SfhInputError, match=r"'J0390_uJy' holds no numbers but '<2'"):
+        photometry({"J0390_uJy": ["1.5", "<2"]})
 
 
 def test_texts_beyond_ascii_are_escaped_in_fits_alone(tmp_path):

@@ -129,13 +129,28 @@ def _find_flux_fills(value: F64, sigma: F64) -> Bool:
 
 def _read_numbers(table: Table, name: str, source: str) -> F64:
     column = table[name]
+    if column.dtype.kind in "SU":  # numbers as text: nothing written is no number
+        text = np.char.strip(np.ma.filled(column, "").astype(str))
+        column = np.where(text == "", "nan", text)
     try:
         values = np.ma.filled(np.ma.asarray(column.data if hasattr(column, "data") else column).astype(float), np.nan)
     except (TypeError, ValueError) as error:
-        raise SfhInputError(f"{source}: column {name!r} holds no numbers ({error}); name another one") from error
+        raise SfhInputError(
+            f"{source}: column {name!r} holds no numbers{_show_first_word(column)}; name another one, or correct it"
+        ) from error
     if values.ndim != 1:
         raise SfhInputError(f"{source}: column {name!r} has {values.ndim - 1} numbers a row; a band's column has one")
     return np.asarray(values, dtype=np.float64)
+
+
+def _show_first_word(column: Any) -> str:
+    """What a column holds instead of numbers."""
+    for value in np.ravel(np.asarray(column)):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f" but {str(value)[:40]!r}"
+    return ""
 
 
 def _limit_signs(table: Table, name: str) -> Bool:
