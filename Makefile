@@ -38,8 +38,10 @@ test: system style ## lint, types and imports beside every test that does not ne
 	@$(MAKE) --no-print-directory real
 
 # One thread a worker, Numba's too: napari's labels would give its number to PyTorch, whose threads wait for each other.
+# A worker more than cores: windows, threads and processes are waited for a quarter of the time.
+WORKERS ?= 3
 suite: system $(STAMP) # windows on virtual screens
-	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: style types ## format, style, types, imports
 
@@ -61,7 +63,7 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
 	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw $(EBV_A478) --output real-output/abell478_sfh.fits
 
-proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
+proofs: system $(STAMP) ## the slow tests: walks, tutorials, killed runs; template libraries (fetched, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 

@@ -11,8 +11,8 @@ from astropy.io import fits
 
 from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.config import RunConfig
-from napari_sfh.decisions import configure_run
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.celestial import cut_header
 from napari_sfh.types import SpaxelTruth
 
@@ -85,8 +85,15 @@ def _cut_spaxels(source: Path, target: Path, window: tuple[slice, slice]) -> Non
 
 
 def make_demo_config(device: str = "auto") -> RunConfig:
-    """The run of the demo: every file of its folder, and bins of its own, whose noise the truth is compared at."""
-    return configure_run(find_demo_folder(), ebv_mw=EBV_MW, device=device, binning="vorbin")
+    """The run of the demo: every file of its folder, and bins of its own, whose noise the truth is compared at.
+
+    What the files are is known by their names: `decisions.configure_run` would look into each.
+    """
+    folder = find_demo_folder()
+    cube, maps = (next(folder.glob(f"*{kind}*"), None) for kind in ("DATACUBE", "MAPS"))
+    names = load_instrument().band_names
+    bands = {band: path for band in names for path in folder.glob(f"*_{band.lower()}_*sci*")}
+    return RunConfig(cube=cube, photometry=bands, maps=maps, ebv_mw=EBV_MW, device=device, binning="vorbin")
 
 
 def read_demo_truth() -> SpaxelTruth:

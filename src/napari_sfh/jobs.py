@@ -9,6 +9,7 @@ does not. ``python -m napari_sfh.jobs`` is its other end.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib
 import os
@@ -16,9 +17,10 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
@@ -31,6 +33,10 @@ T = TypeVar("T")
 ReportProgress = Callable[[Progress], None]
 #: Seconds between two looks at the cancel event while a library computes.
 POLL_SECONDS = 0.2
+#: Seconds for which Python's end waits for calls that were cancelled.
+END_SECONDS = 5.0
+#: Threads of calls that nobody waits for any more.
+_abandoned: list[threading.Thread] = []
 #: Modules with which a linear algebra of their own is loaded.
 _ALGEBRAS = ("numpy._core._multiarray_umath", "scipy.linalg._fblas", "torch._C")
 
@@ -104,7 +110,7 @@ def run_in_background(
     Raises
     ------
     Cancelled
-        The thread is then left to finish alone, its value thrown away.
+        The thread is then left to finish alone, its value thrown away; Python's end waits a little for it.
     """
     value: list[T] = []
     error: list[BaseException] = []
@@ -117,15 +123,33 @@ def run_in_background(
 
     thread = threading.Thread(target=target, name=f"napari-sfh {stage}", daemon=True)
     thread.start()
-    while True:
-        report_progress(Progress(stage, 0, 0), progress, cancel)
-        thread.join(POLL_SECONDS)
-        if not thread.is_alive():
-            break
+    try:
+        while True:
+            report_progress(Progress(stage, 0, 0), progress, cancel)
+            thread.join(POLL_SECONDS)
+            if not thread.is_alive():
+                break
+    except BaseException:
+        _abandon(thread)
+        raise
     raise_if_cancelled(cancel)
     if error:
         raise error[0]
     return value[0]
+
+
+def _abandon(thread: threading.Thread) -> None:
+    """Let a thread finish alone; Python, which would end it amid a library's code and abort with that, waits for it."""
+    atexit.unregister(_wait_for_abandoned)
+    atexit.register(_wait_for_abandoned)
+    _abandoned[:] = [*(each for each in _abandoned if each.is_alive()), thread]
+
+
+def _wait_for_abandoned() -> None:
+    end = time.monotonic() + END_SECONDS
+    with suppress(KeyboardInterrupt):
+        for thread in _abandoned:
+            thread.join(max(0.0, end - time.monotonic()))
 
 
 def count_cores() -> int:

@@ -21,8 +21,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
 from smooth_result import make_wcs
 from vispy.color import ColorArray
-from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation
+from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation, window
 
+from napari_sfh import cli
 from napari_sfh._qt import contributions
 from napari_sfh._qt.docks import closing
 from napari_sfh.analysis import maps
@@ -255,6 +256,42 @@ def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Pa
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
 
 
+@pytest.mark.parametrize("name", ["AGE_LW", "MASS_AGE", "FLAG"])
+def test_a_map_that_was_opened_from_a_file_is_written_again(result: Result, tmp_path: Path, name: str) -> None:
+    """Without the result, with what the user has changed since."""
+    from napari.layers import Layer
+
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    first = Layer.create(*make_map_layer(result, name, SkyGrid.of(result.wcs, result.bins.bin_id.shape)))
+    one, two = tmp_path / "one.fits", tmp_path / "two.fits"
+    contributions.write_map_layer(str(one), *first.as_layer_data_tuple()[:2])
+    opened = Layer.create(*contributions.read_map_layers(str(one))[0])
+    opened.name = "mine"
+    if name != "FLAG":
+        opened.contrast_limits = (0.5, 0.75)
+        opened.colormap = "magma"
+    data, attributes, kind = opened.as_layer_data_tuple()
+    writers = [writer.command for writer in PluginManager.instance().iter_compatible_writers([kind])]
+    assert "napari-sfh.write_map" in writers
+    contributions.write_map_layer(str(two), data, attributes)
+    changed = {"SFHTITLE", "SFHCMAP", "SFHLOW", "SFHHIGH", "CHECKSUM", "DATASUM"}
+    with fits.open(one) as before, fits.open(two, checksum=True) as after:
+        np.testing.assert_array_equal(after[0].data, before[0].data)
+        same = [{k: v for k, v in hdus[0].header.items() if k not in changed} for hdus in (before, after)]
+        assert same[0] == same[1]
+        assert after[0].header["SFHTITLE"] == "mine"
+        if name != "FLAG":
+            assert (after[0].header["SFHCMAP"], after[0].header["SFHHIGH"]) == ("magma", 0.75)
+        assert [hdu.name for hdu in after] == [hdu.name for hdu in before]
+        if len(before) > 1:
+            np.testing.assert_array_equal(after[1].data, before[1].data)
+    again = Layer.create(*contributions.read_map_layers(str(two))[0])
+    np.testing.assert_array_equal(again.data, opened.data)
+    np.testing.assert_allclose(again.affine.affine_matrix, opened.affine.affine_matrix)
+
+
 def test_a_map_of_categories_comes_back_in_their_colours_and_words(result: Result, tmp_path: Path) -> None:
     from napari_sfh._qt.canvas.layer_data import make_map_layer
     from napari_sfh.analysis.gas.line_maps import BPT_COLORS
@@ -442,12 +479,70 @@ def test_a_result_that_another_reader_has_opened_is_told_until_it_goes(shown: An
     assert "bins" in shown.message.text()
 
 
+def test_view_opens_a_window_as_large_as_the_screen_with_the_result(
+    qtbot: Any, no_window: None, result_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import napari
+
+    seen: dict[str, Any] = {}
+
+    def run() -> None:
+        """In place of the event loop, which would not end."""
+        viewer = napari.current_viewer()
+        dock = contributions.get_explorer(viewer)
+        qtbot.waitUntil(lambda: dock.session.result is not None, timeout=60_000)
+        dock.finish(60)
+        seen.update(
+            frame=window(viewer).frameGeometry(), name=dock.session.result.name, map=dock.stack.find("map", "AGE_LW")
+        )
+        viewer.close()
+
+    monkeypatch.setattr(napari, "run", run)
+    assert cli.main(["view", str(result_file)]) == 0
+    room = QApplication.primaryScreen().availableGeometry()
+    assert room.contains(seen["frame"])
+    assert seen["frame"].width() > 0.9 * room.width()
+    assert seen["name"] == read_result(result_file).name
+    assert seen["map"].visible
+
+
+def test_commands_of_the_menu_do_what_they_say(
+    qtbot: Any, shown: Any, result_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the ids by which napari's menus call them; files are chosen in dialogs that only a person can press."""
+    monkeypatch.setattr("napari.current_viewer", lambda: shown.viewer)
+    chosen = {"_qt.files": result_file, "_qt.exports": tmp_path / "saved.fits"}
+    for module, path in chosen.items():
+        monkeypatch.setattr(f"napari_sfh.{module}.show_file_dialog", lambda *_, path=path, **__: path)
+    execute = PluginManager.instance().commands.execute
+    execute("napari-sfh.open_explorer")
+    assert len(shown.window().findChildren(type(shown))) == 1, "the explorer that is there is found"
+    before = shown.session.result
+    execute("napari-sfh.open_result")
+    qtbot.waitUntil(lambda: shown.session.result is not before, timeout=60_000)
+    shown.finish(60)
+    execute("napari-sfh.save_result")
+    shown.finish(60)
+    np.testing.assert_array_equal(read_result(tmp_path / "saved.fits").flag, before.flag)
+    monkeypatch.setattr("napari_sfh._qt.files.show_file_dialog", lambda *_, **__: tmp_path / "work")
+    execute("napari-sfh.save_workspace")
+    shown.finish(60)
+    assert contributions.get_reader(str(tmp_path / "work.json")) is contributions.read_workspace_layers
+    asked: list[bool] = []
+    monkeypatch.setattr(type(shown), "open_demo", lambda _, run: asked.append(run))
+    execute("napari-sfh.run_mock_spiral")
+    assert asked == [True]
+
+
 def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
     """Drop a file on the canvas; in napari's question press OK. What was ticked there."""
     ticked: list[str] = []
 
     def answer() -> None:
         dialog: Any = QApplication.activeModalWidget()
+        if dialog is None:
+            return  # not yet
+        asking.stop()
         ticked.extend(button.text() for button in dialog.findChildren(QRadioButton) if button.isChecked())
         ok = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Ok)
         QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
@@ -460,7 +555,9 @@ def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
     none = Qt.KeyboardModifier.NoModifier
     at = QPointF(5, 5) if QT6 else QPoint(5, 5)
     event = QDropEvent(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
-    QTimer.singleShot(300, answer)
+    asking = QTimer()
+    asking.timeout.connect(answer)
+    asking.start(100)
     widget.dropEvent(event)
     return ticked
 

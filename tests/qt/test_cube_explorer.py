@@ -12,6 +12,7 @@ from astropy.table import QTable
 from io_mocks import write_cube
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton
 from window_acts import drag, native_canvas, open_explorer, screen_point, send_mouse
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
@@ -59,6 +60,12 @@ def plot_point(tool: Any, wave_aa: float) -> QPoint:
     return tool.plot.mapFromScene(
         area.left() + (wave_aa - first) / (last - first) * area.width(), area.top() + 0.6 * area.height()
     )
+
+
+def press(tool: Any, words: str) -> None:
+    """Click the button of the tool's dock whose text begins with words."""
+    (button,) = (each for each in tool.dock.findChildren(QPushButton) if each.text().startswith(words))
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def mark_range(tool: Any, low: float, high: float, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
@@ -144,7 +151,7 @@ def test_a_box_drawn_with_naparis_own_tool(qtbot: Any, explored: Any) -> None:
 
 
 def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
-    qtbot: Any, explored: Any, tmp_path: Path
+    qtbot: Any, explored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer, dock, tool = explored
     mark_range(tool, LINE_AA - 10, LINE_AA + 10)
@@ -169,11 +176,19 @@ def test_a_range_dragged_in_the_spectrum_is_an_image_and_with_continuum_a_line(
     tool.form.right.value = ""
     assert dock.wait(120)
     assert set(tool.plot.ranges) == {"range", "left"}
-    tool.keep_image()
+    press(tool, "Keep image")
     assert [get_layer_link(layer.metadata).name for layer in viewer.layers if layer.visible] == ["", "kept 1"]
-    tool.save_image(tmp_path / "line.fits")
-    tool.save_spectra(tmp_path / "spectra.ecsv")
-    dock.finish(120)
+    for words, name, offered in (("Image", "line.fits", "_image.fits"), ("Spectra", "spectra.ecsv", "_spectra.ecsv")):
+        asked: list[str] = []
+
+        def dialog(*_: Any, start_path: Any, name: str = name, asked: list[str] = asked, **__: Any) -> Path:
+            asked.append(str(start_path))
+            return tmp_path / name
+
+        monkeypatch.setattr("napari_sfh._qt.exports.show_file_dialog", dialog)
+        press(tool, words)
+        dock.finish(120)
+        assert [Path(each).name for each in asked] == [f"NGC0628{offered}"]
     with fits.open(tmp_path / "line.fits") as hdus:
         assert hdus[0].header["CONTSUB"]
         assert hdus[0].header["CTYPE1"] == "RA---TAN"

@@ -12,7 +12,7 @@ import pytest
 from astropy.table import QTable
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 from window_acts import click, drag, idle, native_canvas, screen_point
 
 from napari_sfh._qt.session import Session
@@ -212,12 +212,52 @@ def test_posterior_of_the_clicked_bin(
     assert np.mean(tool.shown.draws.values["lg_age_lw"]) == pytest.approx(0.5, abs=0.2)
     assert "another prior" in dock.message.text()
     tool.form.prior.value = ""
-    tool.save(tmp_path / "draws.ecsv")
+    chosen = iter([tmp_path / "draws.ecsv", tmp_path / "corner.png"])
+    names: list[str] = []
+
+    def dialog(*_: Any, start_path: Any = None, **__: Any) -> Path:
+        names.append(Path(str(start_path)).name)
+        return next(chosen)
+
+    monkeypatch.setattr("napari_sfh._qt.exports.show_file_dialog", dialog)
+    corner.show()
+    press(corner, "Table")
     idle(dock)
     assert QTable.read(tmp_path / "draws.ecsv", format="ascii.ecsv").colnames == ["LG_AGE_LW", "T50"]
-    tool.save(tmp_path / "corner.png")
+    press(corner, "Figure")
     idle(dock)
     assert (tmp_path / "corner.png").stat().st_size > 5000
+    assert [name.partition("_bin6_corner")[2] for name in names] == [".ecsv", ".pdf"]
+
+
+def press(widget: Any, words: str) -> None:
+    """Click the button whose text begins with words."""
+    (button,) = (each for each in widget.findChildren(QPushButton) if each.text().startswith(words))
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_spectra_of_the_draws_are_shaded_in_the_plot_of_their_bin(
+    dock: Any, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width = result.data.flux.shape[1]
+    band = np.stack([np.full(width, k, np.float32) for k in range(5)])
+    monkeypatch.setattr("napari_sfh._qt.tools.posterior.draw_predictive_band", lambda *_, **__: band)
+    tool = dock.tools["posterior"]
+    dock.session.select(0)
+    with pytest.raises(SfhInputError, match="no bin is selected"):
+        tool.draw_spectra()
+    dock.session.select(4)
+    idle(dock)
+    bare = dock.panel.plots.grab().toImage()
+    tool.form.spectra.native.click()
+    idle(dock)
+    assert "Bin 4: 68 %" in dock.message.text()
+    shaded = dock.panel.plots.grab().toImage()
+    assert shaded != bare
+    dock.session.select(5)
+    dock.session.select(4)
+    idle(dock)
+    assert dock.panel.plots.grab().toImage() == shaded, "the band is kept with its bin"
 
 
 def test_regions_of_ds9_pins_and_the_cursor(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:

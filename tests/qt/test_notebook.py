@@ -50,6 +50,7 @@ def test_the_notebook_is_stripped() -> None:
     assert not any(cell.get("outputs") for cell in cells)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("small_figures")
 def test_every_cell_runs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from shared_window import SharedWindow, describe_window, name_differences
 from smooth_result import make_result
 from window_acts import click
@@ -12,6 +13,8 @@ from window_acts import click
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.types import Result
+
+pytestmark = pytest.mark.slow  # of the tests, not of the product
 
 SQUARE = Outline(np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]]))
 

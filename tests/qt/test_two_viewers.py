@@ -17,6 +17,7 @@ from window_acts import click, drag, native_canvas, open_explorer, screen_point,
 pytestmark = pytest.mark.painted
 
 
+@pytest.mark.slow
 def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Path) -> None:
     viewers = make_viewer(1000, 640), make_viewer(1000, 640)
     window(viewers[1]).move(300, 200)

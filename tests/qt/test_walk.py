@@ -1,4 +1,4 @@
-"""The scripted walk: on a small result always, on the mock spiral and on 10 000 bins among the slow tests."""
+"""The scripted walk: on a small result, on the mock spiral and on 10 000 bins."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def do_all(walk: Walk, real: bool) -> None:
     print(f"\n{walk.dock.session.result.name}, {walk.dock.session.n_bins} bins\n{walk.report()}")  # noqa: T201
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("small_figures")
 def test_a_walk_on_a_small_result(

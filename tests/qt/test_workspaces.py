@@ -191,6 +191,7 @@ def test_everything_comes_back_but_what_has_gone(
 
 
 @pytest.mark.usefixtures("default_weights")
+@pytest.mark.slow
 def test_a_result_that_was_moved_is_found_or_can_be_pointed_to(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, result: Result
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_result_that_was_moved_is_found_or_can_be_pointed_to(
     assert dock.files.result_path == away / "sfh.fits"
 
 
+@pytest.mark.slow
 def test_four_maps_with_the_mosaics_that_they_hide(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, result: Result
 ) -> None:

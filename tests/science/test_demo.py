@@ -23,6 +23,8 @@ from napari_sfh.io.results import read_result
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.preflight import plan as preflight
+from napari_sfh.prep import binning
+from napari_sfh.stages import inputs
 from napari_sfh.training.mock.archive_layouts import dress_mock_galaxy
 from napari_sfh.types import Flag, Progress
 
@@ -122,6 +124,21 @@ def test_provenance_is_in_the_header(output, result):
     assert result.model_sha256
     assert result.settings["photometry_F275W"].startswith("hlsp_phangs-hst")
     assert result.settings["ebv_mw"] == 0.0
+
+
+def test_a_redshift_that_no_file_tells_is_measured_from_the_brightest_spaxels(part):
+    told = []
+    known = inputs.open_inputs(configure_run(part, device="cpu"))
+    truth = inputs.find_redshift(known)
+    unknown = replace(known, maps=None, cube=replace(known.cube, redshift=None))
+    found = inputs.find_redshift(unknown, told.append)
+    spaxels = binning.measure_signal_noise(known.cube, 0.0, known.bundle.instrument.grid.norm_window_aa)
+    bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
+    turning = np.average(known.maps.v_kms[bright], weights=spaxels.signal[bright])
+    # Gas counts by its lines, not by its light: 19 km/s here, where the velocities lie between -56 and 29.
+    assert found == pytest.approx(truth + (1 + truth) * turning / C_KMS, abs=25 / C_KMS)
+    assert told[0].stage == "no redshift given: measuring it"
+    assert told[-1].stage.startswith(f"redshift {found:.5f} +- ")
 
 
 @pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])

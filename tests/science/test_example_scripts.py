@@ -75,6 +75,7 @@ def test_own_labels_are_learnt(tmp_path):
     assert np.corrcoef(found["LG_AGE_LW"], age)[0, 1] > 0.4
 
 
+@pytest.mark.slow
 def test_ppxf_stands_beside_the_network(result_file, tmp_path):
     pytest.importorskip("ppxf")
     table = load_main("compare_with_ppxf")(result_file, tmp_path / "both.ecsv", n_bins=2)
@@ -82,6 +83,7 @@ def test_ppxf_stands_beside_the_network(result_file, tmp_path):
     assert np.all(np.abs(table["lg_age_lw"] - table["lg_age_lw_ppxf"]) < 1)
 
 
+@pytest.mark.slow
 def test_paper_figures_are_written(result_file, tmp_path):
     written = load_main("paper_figures")(result_file, tmp_path, 10.0)
     assert [path.name for path in written] == ["maps.pdf", "bin.pdf", "gradients.pdf"]

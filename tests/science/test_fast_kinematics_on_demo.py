@@ -13,6 +13,8 @@ from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def both():

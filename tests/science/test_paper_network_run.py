@@ -9,7 +9,7 @@ from napari_sfh.cli import main
 
 
 @pytest.mark.usefixtures("page_at_once")
-@pytest.mark.parametrize("name", ["galceran2026", "four_branch"])
+@pytest.mark.parametrize("name", ["galceran2026", pytest.param("four_branch", marks=pytest.mark.slow)])
 def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path, name):
     galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(28, 31), slice(14, 30)))
     out = tmp_path / "out.fits"

@@ -44,6 +44,7 @@ def test_every_tutorial_is_found_and_listed():
     assert [path.name for path in TUTORIALS if path.stem not in index] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("page_at_once")
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs(path, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +15,14 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
+from napari_sfh.training.commands import paper_systems
+from napari_sfh.training.commands.evaluate import choose_paper_system
 from napari_sfh.training.evaluation import ablation, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
 from napari_sfh.training.fitting import provenance
 from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
+from napari_sfh.training.fitting.training_run import BUNDLE
 from napari_sfh.training.simulator import independent_simulator
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_ood_cases=12, n_independent=8)
@@ -264,3 +268,90 @@ def test_weights_of_a_table_ask_for_one(tmp_path, capsys):
 def test_folder_without_weights(tmp_path, capsys):
     assert cli.main(["evaluate", "--weights", str(tmp_path), "--output", str(tmp_path / "o")]) == 2
     assert "0 .safetensors files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scalars", "system"),
+    [(("lg_age_lw", "ebv"), "jpas"), (("t10", "t50", "t90"), "percentiles"), (("lg_age_lw", "mh_lw"), "spaxels")],
+)
+def test_weights_for_scalars_belong_to_the_paper_that_has_them(scalars, system):
+    assert choose_paper_system(scalars) == system
+
+
+def test_weights_of_no_paper_are_refused():
+    with pytest.raises(SfhInputError, match="--paper: no paper has weights for lg_mass"):
+        choose_paper_system(("lg_mass",))
+
+
+@pytest.mark.parametrize(
+    ("weights", "quick", "asked"),
+    [
+        ("jpas", False, {"system": "jpas", "model": "jpas"}),
+        ("percentiles", True, {"system": "percentiles", "n": 200}),
+        ("narrowband", True, {"system": "spaxels", "galaxies": 16, "spaxels": 40, "epochs": 5}),
+    ],
+)
+def test_figures_of_another_paper_are_asked_of_its_own_command(tmp_path, monkeypatch, weights, quick, asked):
+    told = []
+    monkeypatch.setattr(paper_systems, "run_paper_systems", lambda args: told.append(vars(args)) or 0)
+    words = ["evaluate", "--weights", weights, "--paper", "--output", str(tmp_path), "--quiet"]
+    assert cli.main(words + ["--quick"] * quick) == 0
+    assert {key: told[0][key] for key in asked} == asked
+    assert told[0]["output"] == tmp_path / f"{asked['system']}.json"
+    assert told[0]["quiet"]
+
+
+def test_figures_of_the_main_paper_are_measured_as_asked(tmp_path, monkeypatch, capsys):
+    from napari_sfh.training.papers.main_paper import measurements, writing
+
+    told = {}
+    path = write_toy_bundle(tmp_path / "toy.safetensors")
+    (tmp_path / "curve.json").write_text('{"rows": [1, 2]}')
+    monkeypatch.setattr(test_set, "read_test_set", lambda folder, *_: SimpleNamespace(name=folder.name))
+
+    def measure(bundle, testset, settings, progress):
+        told.update(bundle=bundle.name, testset=testset.name, settings=settings)
+        return "measured"
+
+    def write(measured, output, curve, progress, device):
+        told.update(measured=measured, curve=curve)
+        return [output / "figure.pdf"]
+
+    monkeypatch.setattr(measurements, "measure_paper_figures", measure)
+    monkeypatch.setattr(writing, "write_paper_figures", write)
+    words = [
+        "evaluate",
+        "--weights",
+        str(path),
+        "--data",
+        str(tmp_path / "set"),
+        "--paper",
+        "--n",
+        "300",
+        "--quick",
+        "--ppxf",
+        "7",
+    ]
+    words += ["--size-curve", str(tmp_path / "curve.json"), "--output", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / "figure.pdf")]
+    settings = told.pop("settings")
+    assert (settings.n, settings.n_ablation, settings.n_ppxf) == (256, 128, 7)
+    assert settings.ppxf_cache == tmp_path / "out" / "ppxf-set.jsonl"
+    assert told == {"bundle": load_bundle(path).name, "testset": "set", "measured": "measured", "curve": [1, 2]}
+
+
+def test_a_folder_of_weights_is_the_one_bundle_in_it(tmp_path, monkeypatch):
+    """That of a training run by its name, else the only one."""
+    read = []
+    monkeypatch.setattr(test_set, "read_test_set", lambda *_: read.append(1) or pytest.fail("read"))
+    words = ["evaluate", "--weights", str(tmp_path), "--data", str(tmp_path / "set"), "--output", str(tmp_path / "o")]
+    write_toy_bundle(tmp_path / "mine.safetensors")
+    with pytest.raises(pytest.fail.Exception):
+        cli.main(words)
+    write_toy_bundle(tmp_path / "more.safetensors")
+    assert cli.main(words) == 2
+    assert read == [1]
+    write_toy_bundle(tmp_path / BUNDLE)
+    with pytest.raises(pytest.fail.Exception):
+        cli.main(words)

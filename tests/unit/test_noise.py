@@ -71,6 +71,31 @@ def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
     np.testing.assert_allclose(error[:, 100:-100], unbroadened[:, 100:-100], rtol=0.08)
 
 
+def test_objects_do_not_feel_how_many_are_smoothed_together():
+    rng = np.random.default_rng(3)
+    raw, sigma = rng.random((150, WAVE_AA.size), dtype=np.float32), rng.uniform(20, 140, 150)
+    together, variance = raw.copy(), raw + 1
+    noise.broaden_noise(together, variance, sigma, MUSE_HST.grid)
+    for k in (0, 63, 64, 149):
+        alone, own = raw[k : k + 1].copy(), raw[k : k + 1] + 1
+        noise.broaden_noise(alone, own, sigma[k : k + 1], MUSE_HST.grid)
+        np.testing.assert_allclose(together[k], alone[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(variance[k], own[0], rtol=1e-5)
+
+
+def test_a_spectrum_is_one_in_its_window_and_has_the_snr_of_its_errors():
+    config = replace(
+        load_prior("tiny"), noise=Noise(snr=constant_distribution(40.0), bad_pixels=constant_distribution(0.05))
+    )
+    data = noise.add_observational_noise(clean(), config, np.random.default_rng(2))
+    used = data.mask & NORM_PIXELS
+    pixels = used.sum(1)
+    np.testing.assert_allclose(np.where(used, data.flux, 0).sum(1) / pixels, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt((np.where(used, data.error, 0) ** 2).sum(1) / pixels), 1 / data.snr, rtol=1e-5)
+    assert not data.flux[~data.mask].any()
+    assert not data.mask.all()
+
+
 def test_smoothing_has_its_width():
     spike = np.zeros((1, WAVE_AA.size), np.float32)
     spike[0, 880] = 1.0

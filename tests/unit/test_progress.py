@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -132,3 +134,25 @@ def test_cancel_ends_the_process():
         if "sleeping" in thread.name:
             thread.join(60)
             assert not thread.is_alive()
+
+
+def test_python_ends_in_order_with_a_call_that_was_cancelled():
+    """PyTorch aborts the process when its thread is ended amid its own code: a tensor that takes a second is that."""
+    code = (
+        "import threading, torch\n"
+        "from napari_sfh.errors import Cancelled\n"
+        "from napari_sfh.jobs import run_in_background\n"
+        "cancel = threading.Event()\n"
+        "def work():\n"
+        "    cancel.set()\n"
+        "    for _ in range(40):\n"
+        "        torch.linalg.svd(torch.rand(150, 150, dtype=torch.float64))\n"
+        "    print('done')\n"
+        "try:\n"
+        "    run_in_background(work, 'waiting', cancel=cancel)\n"
+        "except Cancelled:\n"
+        "    print('cancelled')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.split() == ["cancelled", "done"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from napari_sfh.cli import build_command_parser
 from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, name_settings, parse_kinematics
-from napari_sfh.decisions import describe_bin_source
+from napari_sfh.decisions import configure_run, describe_bin_source
+from napari_sfh.demo import EBV_MW, find_demo_folder, make_demo_config
 from napari_sfh.errors import SfhInputError
 
 
@@ -89,3 +90,9 @@ def test_commands_have_the_defaults_of_what_they_call():
     options, settings = parser.parse_args(["refine", "out.fits", "--bin", "1"]), RefinementSettings()
     assert (options.order, options.calibration) == (settings.order, settings.calibration)
     assert options.moves == settings.sampling.moves
+
+
+def test_the_demo_runs_all_that_a_look_at_its_folder_finds():
+    found = configure_run(find_demo_folder(), ebv_mw=EBV_MW, binning="vorbin")
+    assert make_demo_config() == found
+    assert list(make_demo_config().photometry) == list(found.photometry)

@@ -19,6 +19,7 @@ from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
 from napari_sfh.training.simulator import simulation, stored_set
+from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import Observation
 
@@ -350,3 +351,17 @@ def test_every_command_has_help(capsys):
             cli.main([name, "--help"])
         assert exit_info.value.code == 0
         assert "--output" in capsys.readouterr().out
+
+
+def test_fluxes_are_kept_in_half_precision_bit_by_bit_as_numpy_rounds_them():
+    rng = np.random.default_rng(5)
+    values = (10 ** rng.uniform(-9, 4.8, 200_000) * rng.choice([-1, 1], 200_000)).astype(np.float32)
+    edges = np.array(
+        [0.0, -0.0, 65504, 65519.99, 65520, 2.0**-24, 2.0**-25, 1.5 * 2.0**-25, np.inf, -np.inf], np.float32
+    )
+    values = np.concatenate([values, edges, np.arange(1, 3, 2.0**-12, dtype=np.float32)])
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16)
+    for shape in ((-1,), (2, -1)):
+        kept = NUMPY_BACKEND.half(values.reshape(shape))
+        np.testing.assert_array_equal(kept.reshape(-1).view(np.uint16), expected.view(np.uint16))

@@ -503,6 +503,7 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
     assert "--data runs/tiny" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes want two cores")
 def test_two_processes_fit_one_network(whole, tmp_path):
     """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""

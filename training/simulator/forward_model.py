@@ -194,9 +194,12 @@ def _mass_on_template_grid(mass: F64, mh: F64, grid: F64) -> F32:
     n, s = mass.shape
     left, share = find_bracket(grid, mh)
     out = np.zeros((n, grid.size, s), np.float32)
-    rows, columns = np.arange(n)[:, None], np.arange(s)[None, :]
-    out[rows, left, columns] = mass * (1 - share)
-    out[rows, left + 1, columns] += mass * share
+    place = left * s
+    place += np.arange(n)[:, None] * (grid.size * s) + np.arange(s)
+    flat = out.reshape(-1)
+    flat[place] = mass * (1 - share)
+    place += s
+    flat[place] = mass * share
     return out
 
 
@@ -253,14 +256,15 @@ def synthesise_objects(
     NoiselessObjects
         Spectra at the instrument's line-spread function and dispersion, normalised by `normalise_objects`.
     """
-    light, instrument = compute_emitted_light(model, params, rng), model.instrument
+    weights, instrument = _mass_on_template_grid(params.mass, params.mh, model.templates.mh), model.instrument
+    light = compute_emitted_light(model, params, rng, weights=weights)
     flux = light.spectrum
     if instrument.spectrum is not None:
         line_aa = model.templates.line_wave_aa
         add_emission_lines(flux, light.lines, line_aa, params.gas_sigma_kms, params.gas_v_kms, instrument.spectrum)
     phot = compute_band_fluxes(model, light, params.redshift, substituted)
     flux, phot = normalise_objects(flux, phot, instrument)
-    return NoiselessObjects(flux, phot, compute_labels(model, params), params, instrument)
+    return NoiselessObjects(flux, phot, compute_labels(model, params, weights), params, instrument)
 
 
 def normalise_objects(flux: LargeArray, phot: LargeArray, instrument: Instrument) -> tuple[LargeArray, F32]:
@@ -302,7 +306,11 @@ class EmittedLight:
 
 
 def compute_emitted_light(
-    model: ForwardModel, params: ObjectParameters, rng: np.random.Generator | None = None, with_spectrum: bool = True
+    model: ForwardModel,
+    params: ObjectParameters,
+    rng: np.random.Generator | None = None,
+    with_spectrum: bool = True,
+    weights: F32 | None = None,
 ) -> EmittedLight:
     """Light that leaves the objects.
 
@@ -314,6 +322,8 @@ def compute_emitted_light(
         For the scatter of single lines; without it there is none.
     with_spectrum : bool
         False leaves the fine grid out: photometry alone does not need it.
+    weights : array (N, Z, S), optional
+        Mass of each object on the templates' grid, where it is known.
     """
     t, xp = model.templates, model.arrays
     grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
@@ -322,18 +332,22 @@ def compute_emitted_light(
     else:
         curves = _attenuation_curves(xp, grids, params.slope)
     inside, outside = _gas_inside_and_outside(model, params, with_spectrum)
-    weights = _mass_on_template_grid(params.mass, params.mh, t.mh)
+    if weights is None:
+        weights = _mass_on_template_grid(params.mass, params.mh, t.mh)
     old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))
     young = xp.put(weights[:, :, : t.n_young].reshape(params.n, -1))
     parts = []
     for k, gas_in, gas_out in ((0, inside.spectrum, outside.spectrum), (1, inside.sed, outside.sed)):
         n = grids[k].size
-        light = young @ model.young[k][:, :n]
-        light += gas_in
-        light *= _screen_transmission(xp, curves[k], params.tau_bc)
-        light += old @ model.old[k][:, :n]
-        light += gas_out
-        light *= _screen_transmission(xp, curves[k], params.tau_ism)
+        light, stars = young @ model.young[k][:, :n], old @ model.old[k][:, :n]
+        for rows in xp.split_rows(params.n):
+            curve = curves[k] if len(curves[k]) == 1 else curves[k][rows]
+            part = light[rows]
+            part += gas_in[rows]
+            part *= _screen_transmission(xp, curve, params.tau_bc[rows])
+            part += stars[rows]
+            part += gas_out[rows]
+            part *= _screen_transmission(xp, curve, params.tau_ism[rows])
         parts.append(light)
     lines = inside.lines * _screen_transmission(xp, curves[2], params.tau_bc) + outside.lines
     lines *= _screen_transmission(xp, curves[2], params.tau_ism)
@@ -476,7 +490,7 @@ def sum_per_age_bin(values: F64, templates: Templates) -> F64:
     return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
 
 
-def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> F64:
+def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters, weights: F32 | None = None) -> F64:
     """Intrinsic V-band light of each sub-bin.
 
     Parameters
@@ -484,17 +498,20 @@ def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> F
     templates : Templates
     params : ObjectParameters
         N objects.
+    weights : array (N, Z, S), optional
+        As of `compute_emitted_light`.
 
     Returns
     -------
     array (N, S)
         Solar luminosities per Msun formed in all.
     """
-    weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
+    if weights is None:
+        weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
     return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
 
 
-def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
+def compute_labels(model: ForwardModel, params: ObjectParameters, weights: F32 | None = None) -> Labels:
     """The truth on the age bins.
 
     Parameters
@@ -502,6 +519,8 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
     model : ForwardModel
     params : ObjectParameters
         N objects.
+    weights : array (N, Z, S), optional
+        As of `compute_emitted_light`.
 
     Returns
     -------
@@ -509,7 +528,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         Arrays (N,) and (N, A).
     """
     t = model.templates
-    light = compute_sub_bin_light_v(t, params)
+    light = compute_sub_bin_light_v(t, params, weights)
     mass = sum_per_age_bin(params.mass, t)
     # A trace of uniform mass gives empty bins the metallicity that the law has there.
     trace = params.mass + 1e-9 * np.diff(t.sub_edges_gyr)

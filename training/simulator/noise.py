@@ -92,14 +92,8 @@ def add_observational_noise(
     xp = array_backend.find_backend(flux)
     norm, reported = np.ones(n), np.ones(n, np.float32)
     if instrument.spectrum is not None:
-        in_window, pixels = _select_window(mask, instrument.spectrum)
-        mean = (flux * in_window).sum(1) / pixels
-        # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
-        for array in (flux, error):
-            array /= mean[:, None]
-        reported = xp.take(1.0 / xp.sqrt(((error * in_window) ** 2).sum(1) / pixels))
-        flux[~mask] = 0.0
-        norm = xp.take(mean)
+        mean, reported = _normalise_spectra(flux, error, mask, instrument.spectrum)
+        norm, reported = xp.take(mean), xp.take(reported)
     if instrument.photometry_norm != "spectrum":
         scale = compute_photometry_scale(phot, phot_mask, instrument.photometry_norm, instrument.band_names)
         norm = _replace_missing(scale)
@@ -124,11 +118,23 @@ def add_observational_noise(
     )
 
 
-def _select_window(mask: LargeArray, grid: SpectrumGrid) -> tuple[LargeArray, LargeArray]:
-    """Usable pixels of the window, (N, W) of 0 and 1, and their number, (N,), at least 1."""
-    xp = array_backend.find_backend(mask)
-    in_window = xp.single(mask & xp.put(grid.norm_pixels))
-    return in_window, xp.at_least(in_window.sum(1), 1.0)
+def _normalise_spectra(
+    flux: LargeArray, error: LargeArray, mask: LargeArray, grid: SpectrumGrid
+) -> tuple[LargeArray, LargeArray]:
+    """Divide by the mean of the window's usable pixels, in place; that mean, and S/N there, (N,) both."""
+    xp = array_backend.find_backend(flux)
+    window, n = xp.put(grid.norm_pixels), len(flux)
+    norm, snr = xp.empty((n,)), xp.empty((n,))
+    for rows in xp.split_rows(n):
+        used = xp.single(mask[rows] & window)
+        pixels = xp.at_least(used.sum(1), 1.0)
+        # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
+        norm[rows] = mean = (flux[rows] * used).sum(1) / pixels
+        for array in (flux[rows], error[rows]):
+            array /= mean[:, None]
+        snr[rows] = 1.0 / xp.sqrt(((error[rows] * used) ** 2).sum(1) / pixels)
+        xp.clear(flux[rows], ~mask[rows])
+    return norm, snr
 
 
 def _replace_missing(scale: F64) -> F64:
@@ -164,7 +170,9 @@ def add_spectral_noise(
         return xp.zeros((n, 0)), xp.zeros((n, 0)), xp.true((n, 0))
     background = config.background.sample(rng, n).astype(np.float32)[:, None]
     scale = (1.0 / ((1 + background) * (snr**2).astype(np.float32)[:, None])).astype(np.float32)
-    variance = (xp.at_least(clean.flux, _VARIANCE_FLOOR) + xp.put(background)) * xp.put(scale)
+    variance = xp.at_least(clean.flux, _VARIANCE_FLOOR)
+    variance += xp.put(background)
+    variance *= xp.put(scale)
     noise = xp.normal(rng, tuple(clean.flux.shape))
     _correlate(noise, config.correlation.sample(rng, n))
     noise *= xp.sqrt(variance)
@@ -176,12 +184,15 @@ def add_spectral_noise(
         broaden_noise(noise, variance, np.where(broadened, p.sigma_star_kms, grid.sigma_kms), grid)
     wiggle = config.wiggle.sample(rng, n)
     if np.any(wiggle > 0):
-        flux = clean.flux * _calibration_wiggles(xp, wiggle, _draw_wiggle_scales(config, n, rng), grid, rng)
+        flux = _calibration_wiggles(xp, wiggle, _draw_wiggle_scales(config, n, rng), grid, rng)
+        flux *= clean.flux
+        flux += noise
     else:
-        flux = xp.copy(clean.flux)
-    flux += noise
+        flux = noise
+        flux += clean.flux
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
-    error = xp.sqrt(variance) * xp.put(wrong)[:, None]
+    error = xp.sqrt(variance)
+    error *= xp.put(wrong)[:, None]
     return flux, error, _draw_mask(xp, config, p.redshift, grid, rng)
 
 
@@ -248,12 +259,13 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, 
     size = next_fast_len(n_wave + 64, real=True)
     frequency = xp.put(np.arange(size // 2 + 1) / size)
     transfer = xp.exp(-2 * np.pi**2 * (sigma_px[:, None] * frequency) ** 2)
-    padded = xp.empty((len(noise), size))
-    for array in (noise, variance):
-        padded[:, :n_wave] = array
-        padded[:, n_wave : n_wave + 32] = array[:, -1:]
-        padded[:, n_wave + 32 :] = array[:, :1]
-        array[:] = xp.irfft(xp.rfft(padded) * transfer, size)[:, :n_wave]
+    for rows in xp.split_rows(len(noise)):
+        for array in (noise[rows], variance[rows]):
+            padded = xp.empty((len(array), size))
+            padded[:, :n_wave] = array
+            padded[:, n_wave : n_wave + 32] = array[:, -1:]
+            padded[:, n_wave + 32 :] = array[:, :1]
+            array[:] = xp.irfft(xp.rfft(padded) * transfer[rows], size)[:, :n_wave]
     variance[:] = xp.at_least(variance, 1e-12)
 
 

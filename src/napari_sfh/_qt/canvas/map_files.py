@@ -61,19 +61,40 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     path : path
     data : array (ny, nx) or (ages, ny, nx)
     attributes : dict
-        Of the layer.
+        Of the layer, which shows a result or a cube, or was opened from such a file.
 
     Raises
     ------
     SfhInputError
         The layer is none of ours, or in colours.
     """
-    link = get_layer_link(attributes.get("metadata", {}))
     image = np.asarray(data)
-    if link is None or attributes.get("rgb") or image.ndim not in (2, 3):
+    header = None if attributes.get("rgb") or image.ndim not in (2, 3) else _make_header(path, attributes)
+    if header is None:
         raise SfhInputError(
             f"{path}: the layer {attributes.get('name', '')!r} is no map of a result or a cube; choose another format"
         )
+    if "contrast_limits" in attributes:  # labels have neither limits nor a colormap by name
+        colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
+        header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else getattr(colormap, "name", colormap))
+        header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes["contrast_limits"])
+        header["SFHGAMMA"] = float(attributes.get("gamma", 1.0))
+    if np.issubdtype(image.dtype, np.integer):
+        image = np.where(image == _NO_CLASS, np.nan, image)
+    hdus = fits.HDUList([fits.PrimaryHDU(image.astype(np.float32), header)])
+    if image.ndim == 3:
+        hdus.append(_make_age_table(str(header["SFHMAP"])))
+    with write_atomically(path) as part:
+        hdus.writeto(part, overwrite=True, checksum=True)
+    return path
+
+
+def _make_header(path: Path, attributes: dict[str, Any]) -> fits.Header | None:
+    """Coordinates of a layer and what it shows; of one that was opened from a file, those of the file; else None."""
+    metadata = attributes.get("metadata", {})
+    link = get_layer_link(metadata)
+    if link is None:
+        return _restore_header(metadata.get(FILE_KEY), str(attributes.get("name", "")))
     header = _find_wcs(link, path).to_header(relax=True)
     title = _find_title(str(attributes.get("name", "")), link)
     if unit := format_fits_unit(link.unit):
@@ -83,18 +104,20 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
         about |= {"OBJECT": link.result.name, "SFHMODEL": link.result.model_name}
     for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": link.unit}).items():
         header[card] = escape_to_ascii(text)
-    colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
-    header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else getattr(colormap, "name", colormap))
-    header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes.get("contrast_limits", (0.0, 1.0)))
-    header["SFHGAMMA"] = float(attributes.get("gamma", 1.0))
+    # What the file of a layer without them says.
+    header["SFHCMAP"], header["SFHLOW"], header["SFHHIGH"], header["SFHGAMMA"] = "gray", 0.0, 1.0, 1.0
     for value, words in list_categories(link.name).items():
         header[f"SFHCLS{value}"] = words
-    hdus = fits.HDUList([fits.PrimaryHDU(image.astype(np.float32), header)])
-    if image.ndim == 3:
-        hdus.append(_make_age_table(link.name))
-    with write_atomically(path) as part:
-        hdus.writeto(part, overwrite=True, checksum=True)
-    return path
+    return header
+
+
+def _restore_header(kept: Any, layer_name: str) -> fits.Header | None:
+    """The header of the file from which a layer was read, with the name that it has now."""
+    if not isinstance(kept, dict) or "header" not in kept:
+        return None
+    header = fits.Header.fromstring(kept["header"], sep="\n")
+    header["SFHTITLE"] = escape_to_ascii(layer_name.replace(f" [{kept['unit']}]", "").strip())
+    return header
 
 
 def _find_title(layer_name: str, link: LayerLink) -> str:
@@ -145,7 +168,7 @@ def read_map_image(path: Path) -> LayerTuple:
     place = sky.transform()
     unit, title = _decode(header.get("SFHUNIT", "")), _decode(header.get("SFHTITLE", path.stem))
     about: dict[str, Any] = {key: _decode(header.get(card, "")) for card, key in _CARDS.items()}
-    metadata = {FILE_KEY: about | {"unit": unit}}
+    metadata = {FILE_KEY: about | {"unit": unit, "header": header.tostring(sep="\n")}}
     if classes := _read_classes(header):
         metadata[FILE_KEY]["classes"] = classes
         return _make_class_layer(image, classes, {"name": title, "metadata": metadata, **place}, header)
