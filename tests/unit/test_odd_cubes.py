@@ -15,8 +15,8 @@ from io_mocks import ESO_UNIT, NX, NY, N, flux_values, image_header, write_cube
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import choose_line_spread
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
@@ -176,7 +176,9 @@ def test_a_table_of_an_lsf_that_cannot_be_is_refused(
         choose_line_spread(RunConfig(cube=path, lsf=tmp_path / "lsf.txt"), read_cube(path), load_instrument())
 
 
-@pytest.mark.parametrize("names", ["# wave sigma_kms", "# lambda_nm fwhm_nm", "wave R", "# wavelength [A], FWHM [km/s]"])
+@pytest.mark.parametrize(
+    "names", ["# wave sigma_kms", "# lambda_nm fwhm_nm", "wave R", "# wavelength [A], FWHM [km/s]"]
+)
 def test_a_table_of_an_lsf_whose_names_say_another_quantity_is_refused(names: str, tmp_path: Path) -> None:
     (tmp_path / "lsf.txt").write_text(f"{names.replace(' [', '[')}\n4700 70\n9400 60\n")
     with pytest.raises(SfhInputError, match=r"by their names.*FWHM = 2\.355 sigma"):

@@ -247,7 +247,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "s.npy": (b"\x93NUMPY\x01\0", "NumPy"),
     "s.dat": (b"", "empty"),
     "t.dat": (b"1.0\n2.0\n" * 100, "one column|no table"),
-    "s.json": (("{\"wave\": [" + ", ".join(map(str, range(40_000))) + "]}").encode(), "no table of numbers"),
+    "long.json": (('{"wave": [' + ", ".join(map(str, range(40_000))) + "]}").encode(), "no table of numbers"),
     "u.dat": (("wave flux\n" + _rows(np.repeat(WAVE, 2), np.repeat(FLUX, 2))).encode(), "twice"),
     "v.dat": (_rows(WAVE, 0 * FLUX, SIGMA).encode(), "0 of 1801"),
     "w.bin": (bytes(range(256)) * 20, "neither FITS nor text"),

@@ -1,8 +1,8 @@
 """Catalogues in blocks of rows: FITS tables, ECSV, CSV (also separated by tabs, semicolons, bars or blanks), VOTables.
 
 FITS tables are memory-mapped and text is read line by line, gzipped or not, so that a catalogue of any length passes in
-the memory of a block. A VOTable, and a compressed FITS file, is read whole first. Every column is kept as it is; those of variable
-length, which no block of rows holds alone, are left out and named.
+the memory of a block. A VOTable, and a compressed FITS file, is read whole first. Every column is kept as it is; those
+of variable length, which no block of rows holds alone, are left out and named.
 """
 
 from __future__ import annotations
@@ -204,7 +204,9 @@ def _open_text(path: Path, encoding: str) -> IO[str]:
 def _has_decimal_commas(lines: list[str], separator: str) -> bool:
     """Whether lines parted by something else have commas inside their numbers, and no points."""
     words = [word.strip('" \r\n') for line in lines for word in re.split(separator, line)]
-    return separator != "," and any(map(_DECIMAL_COMMA.fullmatch, words)) and not any(map(_DECIMAL_POINT.fullmatch, words))
+    return (
+        separator != "," and any(map(_DECIMAL_COMMA.fullmatch, words)) and not any(map(_DECIMAL_POINT.fullmatch, words))
+    )
 
 
 def _open_csv(path: Path) -> Catalogue:

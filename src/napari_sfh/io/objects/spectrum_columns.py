@@ -212,7 +212,9 @@ def _flux_factor(one: SpectrumColumns, name: str, wave: F64, vacuum: bool, path:
         words = split_column_name(name)
         times_wavelength = bool(_TIMES_WAVELENGTH.search("_".join(words)))
         per_frequency = not times_wavelength and bool(_PER_FREQUENCY_WORDS & set(words))
-        note = f"{name} is not calibrated by its name: taken as a flux per wavelength" if _COUNT_WORDS & set(words) else ""
+        note = (
+            f"{name} is not calibrated by its name: taken as a flux per wavelength" if _COUNT_WORDS & set(words) else ""
+        )
     seen = wave if vacuum else air_to_vacuum(wave)
     scale = np.nanmedian(seen) / seen
     if times_wavelength:
