@@ -71,6 +71,55 @@ def test_a_stage_without_a_count_tells_its_seconds_and_moves_no_bar(
     assert (frame.bar.value, frame.bar.max) == (2, 5)
 
 
+class _LayoutCounter(QObject):
+    """Counts the requests for a new layout that a widget gets."""
+
+    count = 0
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Count, and pass on."""
+        assert event is not None
+        self.count += event.type() == QEvent.Type.LayoutRequest
+        return False
+
+
+def test_progress_lays_no_window_out_anew(qtbot: Any) -> None:
+    frame = ExplorerFrame("Open a galaxy", "dark")
+    frame.arrange({}, [])
+    qtbot.addWidget(frame)
+    frame.show_running(True, False)
+    with qtbot.waitExposed(frame):
+        frame.show()
+    frame.show_progress(Progress("predicting", 1, 1219), cancelling=False)
+    QApplication.processEvents()
+    counter = _LayoutCounter()
+    frame.installEventFilter(counter)
+    for done in (64, 512, 1219):
+        frame.show_progress(Progress("predicting", done, 1219), cancelling=False)
+        QApplication.processEvents()
+        assert frame.stage.value == f"Predicting {done}/1219…"
+    assert counter.count == 0, "the window would be painted twice for each text"
+    label = frame.stage.native
+    assert label.isVisible()
+    assert label.width() > 0.8 * frame.width()
+    assert label.height() >= label.fontMetrics().height()
+
+
+def test_the_stage_takes_no_room_while_nothing_runs(qtbot: Any) -> None:
+    frame = ExplorerFrame("Open a galaxy", "dark")
+    frame.arrange({}, [])
+    qtbot.addWidget(frame)
+    with qtbot.waitExposed(frame):
+        frame.show()
+    idle = frame.demo_button.native.y(), frame.run_button.native.mapTo(frame, QPoint()).y()
+    frame.show_running(True, False)
+    assert frame.stage.visible
+    frame.show_running(False, False)
+    QApplication.processEvents()
+    assert not frame.stage.visible
+    assert (frame.demo_button.native.y(), frame.run_button.native.mapTo(frame, QPoint()).y()) == idle
+
+
 def test_a_spin_box_that_refuses_a_key_says_what_it_takes(qtbot: Any) -> None:
     root = QWidget()
     qtbot.addWidget(root)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sfh._qt.forms.run_forms import align_labels
-from napari_sfh._qt.widgets.small_widgets import MessageText, Section, show_text
+from napari_sfh._qt.widgets.small_widgets import MessageText, Section, StillRow, show_text
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
 from napari_sfh.io.workspaces import list_recent
@@ -109,6 +109,8 @@ class ExplorerFrame(QWidget):
         self.file_row = FileRow()
         self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
         self.stage = Label(value="", visible=False)
+        self._stage_row = StillRow(self.stage.native)
+        self._stage_row.hide()
         self.sections: dict[str, Section] = {}
         self._forms: list[Container[Any]] = []
         self._details = ""
@@ -149,7 +151,7 @@ class ExplorerFrame(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.demo_button.native)
         layout.addWidget(scroll, 1)
-        for widget in (self.stage.native, self.bar.native, self._buttons.native):
+        for widget in (self._stage_row, self.bar.native, self._buttons.native):
             layout.addWidget(widget)
         self.setMinimumWidth(310)
 
@@ -201,6 +203,7 @@ class ExplorerFrame(QWidget):
     def show_running(self, running: bool, cancelling: bool) -> None:
         """Bar, stage and Cancel while there is work."""
         self.cancel_button.enabled = running and not cancelling
+        self._stage_row.setVisible(running)
         self.bar.visible = self.stage.visible = running
         if running and cancelling:
             self.stage.value, self._uncounted = "Cancelling…", "Cancelling"
@@ -210,6 +213,7 @@ class ExplorerFrame(QWidget):
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
             align_labels(self._forms)
+            self._stage_row.fit_height()
             self.message.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)
 
     def _show_details(self, _: object = None) -> None:

@@ -29,8 +29,8 @@ from napari_sfh.types import Progress
 Work = Callable[[ReportProgress, threading.Event], Any]
 #: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
 STOP_TIMEOUT_MS = 800
-#: Seconds between two progress signals of one stage.
-PROGRESS_SECONDS = 0.2
+#: Seconds between two progress signals of one stage: with each the window is painted, canvas and all.
+PROGRESS_SECONDS = 0.4
 
 
 def run_guarded(work: Work, progress: ReportProgress, cancel: threading.Event) -> Any:

@@ -69,6 +69,28 @@ class MessageText(QPlainTextEdit):
         self.setStyleSheet(f"QPlainTextEdit {{ background: transparent; border: none; padding: 0px;{ink} }}")
 
 
+class StillRow(QWidget):
+    """A row about a widget whose text changes often: no layout asks for its size, so the window is not laid out anew.
+
+    A window with a canvas is painted by OpenGL as a whole, once for a label's new text and once for the layout.
+    """
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self._content = content
+        content.setParent(self)
+        self.fit_height()
+
+    def fit_height(self) -> None:
+        """As high as the widget wants to be, for example in another font."""
+        self.setFixedHeight(max(self._content.sizeHint().height(), self.fontMetrics().height()))
+
+    def resizeEvent(self, event: Any) -> None:
+        """The widget takes all of the room."""
+        super().resizeEvent(event)
+        self._content.setGeometry(self.rect())
+
+
 class Section(QWidget):
     """A titled part of the dock that folds away; what the user unfolds is scrolled into view."""
 
