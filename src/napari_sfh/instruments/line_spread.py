@@ -164,6 +164,8 @@ class LineSpread:
             names = _find_column_names(lines)
             separator = "," if Path(path).suffix == ".csv" else None
             rows = np.loadtxt(lines[_count_head_lines(lines) :], delimiter=separator, ndmin=2)
+        except UnicodeDecodeError as error:
+            raise SfhInputError(f"{path}: is no text; write wavelength and FWHM in Angstrom as text") from error
         except (OSError, ValueError) as error:
             raise SfhInputError(f"{path}: no table of wavelength and FWHM in Angstrom ({error})") from error
         if names[1:] and (other := _OTHER_WIDTHS.search(" ".join(names))):

@@ -283,8 +283,8 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
         if unused:
             problems.append(f"{len(unused)} images are not used: these weights cut their bands from the cube")
     infos = [i for i in infos if i.usable]
-    if not any(i.kind == "cube" for i in infos):
-        problems = [*problems, *_describe_no_cubes(infos)]
+    if not problems and not any(i.kind == "cube" for i in infos):
+        problems = _describe_no_cubes(infos)
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
     opened = cast(Cube, cube.opened)
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, header.instrument.band_names, problems)
