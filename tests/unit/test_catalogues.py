@@ -297,6 +297,12 @@ def test_numbers_as_text_are_read_and_a_word_among_them_is_shown():
         photometry({"J0390_uJy": ["1.5", "<2"]})
 
 
+def test_a_first_line_that_is_no_names_is_refused(tmp_path):
+    (tmp_path / "c.csv").write_text("a" * 200_000 + ",b\n1,2\n")
+    with pytest.raises(SfhInputError, match=r"c\.csv: not readable as csv \(field larger"):
+        open_catalogue(tmp_path / "c.csv")
+
+
 def test_texts_beyond_ascii_are_escaped_in_fits_alone(tmp_path):
     table = Table({"größe": [1, 2], "Unnamed: 0": [0, 1], "name": ["galaxía", "b"]})
     for suffix in ("fits", "ecsv"):

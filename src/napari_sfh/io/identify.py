@@ -385,7 +385,8 @@ def _describe_no_cubes(infos: list[FileInfo]) -> list[str]:
         return ["no FITS file in it or its direct subfolders"]
     kinds = {kind: [i.path.name for i in infos if i.kind == kind] for kind in dict.fromkeys(i.kind for i in infos)}
     held = [f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {KINDS[kind]}" for kind, names in kinds.items()]
-    return [*held, "a cube has three axes: spectra in rows (RSS) must be made into one first"]
+    rows = "a cube has three axes: spectra in rows (RSS) must be made into one first"
+    return [*held, rows] if {"image", "unknown"} & set(kinds) else held
 
 
 def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> FileInfo:

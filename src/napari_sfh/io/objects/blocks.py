@@ -108,7 +108,7 @@ def open_catalogue(path: str | Path) -> Catalogue:
             made = openers[kind](path)
     except SfhInputError:
         raise
-    except (*READ_ERRORS, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (*READ_ERRORS, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SfhInputError(f"{path}: {_describe_damage(f'not readable as {kind}', error)}") from error
     if made.n_rows == 0:
         raise SfhInputError(f"{path}: the table has no rows")
