@@ -204,9 +204,15 @@ def _run_command(options: argparse.Namespace) -> int:
         if options.cube or options.galaxies or options.photometry:
             raise SfhInputError("--images: takes the place of a cube and its mosaics; leave those out")
         options.model = "narrowband" if options.model == "default" else options.model
+    said: list[str] = []
+
+    def say(problem: str) -> None:
+        said.append(problem)
+        print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr)
+
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=lambda problem: print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr),
+        on_problem=say,
         cube=options.cube,
         photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
@@ -214,7 +220,7 @@ def _run_command(options: argparse.Namespace) -> int:
     )
     if options.output.endswith("/"):
         raise SfhInputError(f"--output {options.output}: is a folder; name a file in it")
-    _run_and_save(config, Path(options.output), options.quiet)
+    _run_and_save(config, Path(options.output), options.quiet, said=said)
     return 0
 
 
@@ -325,9 +331,13 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 
 
 def _run_and_save(
-    config: RunConfig, output: Path, quiet: bool, meanwhile: Callable[[Result], None] = lambda result: None
+    config: RunConfig,
+    output: Path,
+    quiet: bool,
+    meanwhile: Callable[[Result], None] = lambda result: None,
+    said: Sequence[str] = (),
 ) -> None:
-    """Run, write the result file and its page, say what was written.
+    """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
     The page is drawn by a Python of its own, which loads Matplotlib during the run, and ``meanwhile`` beside it.
     """
@@ -342,6 +352,7 @@ def _run_and_save(
     ):
         from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
         from napari_sfh.batch.result_files import render_page_of_file, write_galaxy_result
+        from napari_sfh.decisions import drop_told_notes
         from napari_sfh.io.outputs import summary_page_path
         from napari_sfh.pipeline import run_pipeline
         from napari_sfh.types import Progress
@@ -356,7 +367,7 @@ def _run_and_save(
         meanwhile(result)
         with write_atomically(picture) as part:
             part.write_bytes(drawn.result())
-    for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
+    for note in drop_told_notes(filter(None, str(result.settings.get("notes", "")).split(" | ")), said):
         print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
 

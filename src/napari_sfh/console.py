@@ -135,8 +135,13 @@ def _prepare_process() -> None:
     Raises
     ------
     SfhInputError
-        The home folder cannot be entered: astropy looks into it and fails.
+        The home folder cannot be entered: astropy looks into it and fails. The folder of the shell is gone: torch
+        ends the process then.
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SfhInputError("the folder that this was started in is gone: change into another one (cd)") from error
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

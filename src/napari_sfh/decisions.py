@@ -6,7 +6,7 @@ what the other does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,6 +89,32 @@ def configure_run(
         bands = {**kept, **own}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     return RunConfig(**given)
+
+
+def drop_told_notes(notes: Iterable[str], told: Sequence[str]) -> list[str]:
+    """Notes of a run without those that were told when its files were found.
+
+    Parameters
+    ----------
+    notes : iterable of str
+        Of the cube as they are, of a band's image as ``BAND: note``.
+    told : sequence of str
+        As they are, or as ``FILE: note``.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> drop_told_notes(["no STAT", "F555W: no BUNIT", "z is odd"], ["c.fits: no STAT", "m.fits: no BUNIT"])
+    ['z is odd']
+    """
+    return [
+        note
+        for note in notes
+        if not any(one.endswith((f": {note}", f": {note.partition(': ')[2] or note}")) or one == note for one in told)
+    ]
 
 
 def drop_answered_problems(problems: Iterable[str], given: Collection[str]) -> list[str]:

@@ -20,7 +20,7 @@ from napari_sfh._qt.plots.brush import MarkedPoints
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
-from napari_sfh._qt.plots.plot_items import Ribbon, pg
+from napari_sfh._qt.plots.plot_items import Ribbon, VerticalLines, pg
 from napari_sfh._qt.plots.scatter_plot import ScatterPlot
 from napari_sfh._qt.plots.side_plots import HistoryPlots, OneToOne
 from napari_sfh._qt.session import MAX_DRAWN, BinMark
@@ -110,6 +110,8 @@ def list_looks(widget: Any) -> tuple[dict[str, list[str]], int]:
             found = [read_look(pg.mkPen(item.opts["pen"]))]
         elif isinstance(item, pg.InfiniteLine):
             found = [read_look(item.pen)]
+        elif isinstance(item, VerticalLines):
+            found = [read_look(item.pen())]
         looks.setdefault(type(item).__name__, []).extend(color for color in found if color is not None)
     return looks, bare
 

@@ -183,6 +183,76 @@ def test_three_compared_bins_have_their_columns_in_sight(qtbot: Any, result: Res
     assert shorten_number("113, 45 km/s") == "113, 45 km/s"
 
 
+@pytest.fixture
+def panel(qtbot: Any, result: Result) -> BinPanel:
+    """A panel of a result, as wide as a window of 1280 pixels leaves it."""
+    session = Session()
+    made = BinPanel(session, "dark", lambda: None, lambda: None)
+    qtbot.addWidget(made, before_close_func=lambda widget: widget.release())
+    made.resize(940, 300)
+    made.show()
+    qtbot.waitExposed(made)
+    session.set_result(result)
+    session.select(1)
+    for _ in range(3):
+        QApplication.processEvents()
+    made.session = session
+    return made
+
+
+def test_all_compared_bins_are_named_above_the_plots(panel: BinPanel) -> None:
+    beside = panel.legend.y()
+    panel.session.restore({"selected": 1, "compared": [2, 3, 4, 5, 6]})
+    QApplication.processEvents()
+    assert panel.legend.y() > beside, "they have a line of their own"
+    assert panel.legend.width() >= panel.legend.wanted_width
+    assert panel.legend.y() >= panel.controls.native.geometry().bottom()
+    panel.resize(1900, 300)
+    QApplication.processEvents()
+    assert panel.legend.y() < panel.controls.native.geometry().bottom()
+    assert panel.legend.width() >= panel.legend.wanted_width
+    panel.resize(940, 300)
+    panel.session.clear_compared()
+    QApplication.processEvents()
+    assert panel.legend.y() == beside
+
+
+class LayoutWatch(QObject):
+    """Counts the turns in which widgets are laid out anew."""
+
+    def __init__(self, widgets: list[QWidget]) -> None:
+        super().__init__()
+        self.turns = 0
+        for widget in widgets:
+            widget.installEventFilter(self)
+
+    def eventFilter(self, _: Any, event: Any) -> bool:
+        self.turns += event.type() == QEvent.Type.LayoutRequest
+        return False
+
+
+def test_nothing_is_laid_out_again_after_the_first_painting_of_a_bin(panel: BinPanel) -> None:
+    numbers = panel.numbers
+    for bin_id in (2, 3, 4):
+        panel.session.select(bin_id)
+        watch = LayoutWatch([numbers.widget(), numbers.viewport(), numbers, panel])
+        for _ in range(5):
+            QApplication.processEvents()
+        assert watch.turns == 0
+
+
+def test_numbers_can_be_marked_where_the_mouse_is(panel: BinPanel) -> None:
+    (value,) = [label for label in panel.numbers.findChildren(QLabel) if "spaxels" in label.text()]
+    before = value.size()
+    QApplication.sendEvent(value, QEvent(QEvent.Type.Enter))
+    QTest.mouseDClick(value, Qt.MouseButton.LeftButton, pos=QPoint(4, value.height() // 2))
+    assert value.selectedText() == value.text().split()[0]
+    QApplication.processEvents()
+    assert value.size() == before
+    panel.session.select(4)
+    assert not value.hasSelectedText()
+
+
 @pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_numbers_of_many_bins_stand_in_one_line_each_beside_the_plots(qtbot: Any, result: Result, n: int) -> None:
     session = Session()

@@ -164,6 +164,21 @@ def test_switching_shows_one_map(result: Result) -> None:
     assert viewer.layers.selection.active is stack.find("map", "MH_LW_ERR")
 
 
+def test_the_canvas_takes_a_switch_of_maps_over_once(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    stack.show("MH_LW")
+    told: list[str] = []
+    viewer.layers.events.begin_batch.connect(lambda _: told.append("begin"))
+    viewer.layers.events.end_batch.connect(lambda _: told.append("end"))
+    for layer in viewer.layers:
+        layer.events.visible.connect(lambda _: told.append("eye"))
+    stack.show("MH_LW")
+    assert told == []
+    stack.show("AGE_LW")
+    assert told == ["begin", "eye", "eye", "end"]
+    assert visible_maps(viewer) == ["AGE_LW"]
+
+
 def test_hidden_bins_leave_every_map_and_come_back(result: Result) -> None:
     _, _, stack = shown(result)
     stack.hide_bins(result.data.snr < 40)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox
+from vispy.visuals.transforms import MatrixTransform, STTransform
 from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
 
 
 def find_layer(viewer: Any, role: str) -> Any:
@@ -143,9 +146,35 @@ def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: A
     qtbot.waitUntil(lambda: viewer.canvas.overlays["sfh_radec"].visible)
     assert isinstance(canvas.visual_at(middle), ViewBox)
     assert "visual_at" in vars(canvas)
+    view = canvas.visual_at(middle)
+    place = view.transform
+    assert isinstance(place, ViewPlace)
     dock.release()
+    assert type(view.transform) is STTransform
+    assert np.array_equal(view.transform.translate, place.translate)
     assert "sfh_radec" not in viewer.canvas.overlays
     assert canvas.visual_at.__func__ is SceneCanvas.visual_at
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1, 1), (2, 3, 4, 1)])
+@pytest.mark.parametrize("translate", [(0, 0, 0, 0), (310, 7, 0, 0)])
+def test_the_place_of_a_view_multiplies_as_that_of_vispy(scale: tuple[int, ...], translate: tuple[int, ...]) -> None:
+    vispys = STTransform(scale=scale, translate=translate)
+    place = ViewPlace(vispys)
+    camera = MatrixTransform()
+    corners = np.array([[0, 0, 0, 1], [10, 20, 3, 1.0]])
+    for zoom in (0.5, 40.0):
+        camera.scale((zoom, -zoom, zoom))
+        camera.translate((11, 12, 13))
+        product = place * camera
+        assert product is place * camera
+        assert product.map(corners) == pytest.approx((vispys * camera).map(corners), rel=1e-6)
+        assert product.imap(corners) == pytest.approx((vispys * camera).imap(corners), rel=1e-5)
+    place.translate = vispys.translate = (5, 6, 0, 0)
+    assert (place * camera).map(corners) == pytest.approx((vispys * camera).map(corners), rel=1e-6)
+    assert (place * vispys).map(corners) == pytest.approx((vispys * vispys).map(corners), rel=1e-6)
+    camera.set_perspective(45, 1.3, 0.1, 100)
+    assert (place * camera).map(corners) == pytest.approx((vispys * camera).map(corners), rel=1e-6)
 
 
 def test_words_under_the_mouse_need_no_new_shader(qtbot: Any, shown: Any, monkeypatch: Any) -> None:

@@ -75,7 +75,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "only mosaics": (
         lambda d: write_mosaic(d / "x_uvis_f275w_exp_drc_sci.fits", np.ones((40, 40))),
         {},
-        "no usable integral-field cube; give `cube` FILE",
+        "no usable integral-field cube (x_uvis_f275w_exp_drc_sci.fits: HST image); give `cube` FILE",
     ),
 }
 

@@ -1,5 +1,7 @@
 """Catalogues: columns found by name, fluxes in one unit, blocks of rows, four formats."""
 
+import gzip
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -121,6 +123,60 @@ def test_a_flux_without_a_unit_is_refused_by_name():
         photometry({"J0390": [1.0]}, {"J0390": "km"})
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("mag_vega_J0390", None),
+        ("J0390_vegamag", None),
+        ("mag_J0390", "mag(Vega)"),
+        ("mag_J0390", "VEGAMAG"),
+        ("J0390", "mag(ST)"),
+        ("mag_J0390", "mmag"),
+        ("J0390", "mag/arcsec2"),
+    ],
+)
+def test_magnitudes_that_are_not_ab_are_refused_unless_the_user_says_they_are(name, unit):
+    table, units = {name: [20.0], f"{name}_err": [0.1]}, {name: unit} if unit else {}
+    with pytest.raises(SfhInputError, match=r"no AB magnitudes.*`columns` J0390="):
+        photometry(table, units)
+    said = photometry(table, units, {"J0390": f"{name}:mag"})
+    assert said.flux[0, 0] == pytest.approx(f_lambda(3631 * 10**-8, 3900), rel=2e-3)
+
+
+@pytest.mark.parametrize("unit", ["mag", "mag(AB)", "ABmag", "AB mag"])
+def test_units_of_ab_magnitudes_are_read(unit):
+    one = photometry({"J0390": [20.0], "J0390_err": [0.1]}, {"J0390": unit})
+    assert one.flux[0, 0] == pytest.approx(f_lambda(3631 * 10**-8, 3900), rel=2e-3)
+
+
+def test_a_description_that_says_vega_is_believed():
+    table = Table({"J0390": [20.0], "J0390_err": [0.1]}, units={"J0390": "mag"})
+    table["J0390"].description = "Vega magnitude, 3 arcsec"
+    with pytest.raises(SfhInputError, match="no AB magnitudes by its name or description"):
+        read_band_photometry(table, match_band_columns(table.colnames, BANDS), BANDS, PIVOT)
+
+
+@pytest.mark.parametrize(
+    ("errors", "unit", "given"),
+    [
+        ([10.0], "%", None),
+        ([0.1 * 2.5 / np.log(10)], "mag", None),
+        ([1e5], None, "J0390:Jy,J0390_err:uJy"),
+        ([10.0], None, "J0390:Jy,J0390_err:%"),
+    ],
+)
+def test_errors_have_the_unit_that_file_or_user_states(errors, unit, given):
+    units = {"J0390": "Jy"} | ({"J0390_err": unit} if unit else {})
+    one = photometry({"J0390": [1.0], "J0390_err": errors}, units, {"J0390": given} if given else None)
+    assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
+
+
+@pytest.mark.parametrize(("value", "error"), [("Jy", "km"), ("Jy", "adu"), ("mag", "Jy")])
+def test_errors_in_a_unit_that_says_nothing_of_the_values_are_refused(value, error):
+    with pytest.raises(SfhInputError, match=f"errors 'J0390_err' are in '{error}'"):
+        photometry({"J0390": [1.0], "J0390_err": [0.1]}, {"J0390": value, "J0390_err": error})
+
+
 def make_table(n=7):
     return Table(
         {
@@ -210,6 +266,41 @@ def test_a_csv_by_semicolons_with_comments(tmp_path):
     (block,) = opened.read_blocks()
     one = read_band_photometry(block, match_band_columns(opened.names, BANDS), BANDS, PIVOT)
     assert one.mask[:, 0].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.csv.gz", "c.txt"])
+@pytest.mark.parametrize(
+    ("separator", "decimal"), [(";", ","), ("\t", ","), (" ", ","), ("|", "."), ("|", ","), (";", "."), (",", ".")]
+)
+def test_text_of_every_separator_and_decimal_mark(tmp_path, name, separator, decimal):
+    rows = [["id", "J0390_uJy", "J0390_uJy_err"], ["a", "1.5", "0.25"], ["b", "2.5e1", "3"]]
+    text = "\n".join(separator.join(word.replace(".", decimal) for word in row) for row in rows) + "\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    (block,) = open_catalogue(tmp_path / name).read_blocks()
+    assert block["J0390_uJy"].tolist() == [1.5, 25.0]
+    assert block["J0390_uJy_err"].tolist() == [0.25, 3.0]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".ecsv", "ascii.ecsv"), (".vot", "votable")])
+def test_tables_of_other_formats_may_be_gzipped(tmp_path, suffix, kind):
+    make_table().write(tmp_path / f"t{suffix}", format=kind)
+    packed = tmp_path / f"t{suffix}.gz"
+    packed.write_bytes(gzip.compress((tmp_path / f"t{suffix}").read_bytes()))
+    (block,) = open_catalogue(packed).read_blocks()
+    np.testing.assert_allclose(block["J0390"], make_table()["J0390"])
+
+
+def test_numbers_as_text_are_read_and_a_word_among_them_is_shown():
+    one = photometry({"J0390_uJy": ["1.5", "", " 2 "], "J0390_uJy_err": ["0.1", "0.1", "0.1"]})
+    assert one.mask[:, 0].tolist() == [True, False, True]
+    with pytest.raises(SfhInputError, match=r"'J0390_uJy' holds no numbers but '<2'"):
+        photometry({"J0390_uJy": ["1.5", "<2"]})
+
+
+def test_a_first_line_that_is_no_names_is_refused(tmp_path):
+    (tmp_path / "c.csv").write_text("a" * 200_000 + ",b\n1,2\n")
+    with pytest.raises(SfhInputError, match=r"c\.csv: not readable as csv \(field larger"):
+        open_catalogue(tmp_path / "c.csv")
 
 
 def test_texts_beyond_ascii_are_escaped_in_fits_alone(tmp_path):

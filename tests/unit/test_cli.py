@@ -224,3 +224,12 @@ def test_no_help_says_a_word_twice(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         words = capsys.readouterr().out.split()
         assert not [a for a, b in itertools.pairwise(words) if a == b and a.isalpha()]
+
+
+def test_a_folder_that_is_gone_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["models"]) == 2
+    assert "change into another one (cd)" in capsys.readouterr().err

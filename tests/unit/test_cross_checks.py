@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.prep.bad_channels import mask_bad_channels
@@ -78,6 +79,15 @@ def test_a_lone_step_is_told_and_kept() -> None:
     assert len(notes) == 1
     assert "step by +2" in notes[0]  # of the median; the template is fainter there
     assert f"{WAVE[900]:.1f}" in notes[0]
+
+
+@pytest.mark.parametrize(("fwhm_aa", "told"), [(1.5, False), (2.6, True)])
+def test_a_step_of_channels_as_wide_as_a_line_is_a_flank(fwhm_aa: float, told: bool) -> None:
+    spectra = make_spectra()
+    flux = spectra.flux.copy()
+    flux[:, 900:] *= 1.2
+    _, notes = find_masked(replace(spectra, flux=flux, lsf=LineSpread("constant_fwhm_aa", fwhm_aa)))
+    assert any("two calibrations meet" in note for note in notes) == told
 
 
 def test_one_cosmic_ray_costs_one_pixel() -> None:
@@ -208,3 +218,9 @@ def test_sources_of_redshift_that_disagree() -> None:
     (note,) = compare_redshifts({"MAPS": 0.0025, "the header": 0.03})
     assert "0.00250 of MAPS" in note
     assert "0.03000" in note
+
+
+def test_errors_of_another_unit_are_told_with_a_number() -> None:
+    spectra = make_spectra()
+    (note,) = check_errors(replace(spectra, variance=np.full_like(spectra.variance, 1e-36)))
+    assert re.search(r"scatter [\d.]+e\+\d+ times", note)

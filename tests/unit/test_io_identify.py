@@ -95,7 +95,7 @@ def test_names_in_any_case_and_compression(galaxy, tmp_path):
     ("shift_arcsec", "share", "words"),
     [
         (0.0, 1.0, None),
-        (0.7, 0.65, "covers 64 % of the cube"),
+        (0.7, 0.65, "covers 64 % of the cube's field"),
         (3600.0, 0.0, "does not overlap the cube"),
         (-350000.0, 0.0, "not overlap"),
     ],
@@ -171,6 +171,13 @@ def test_no_folder(tmp_path):
 def test_folder_without_cube(tmp_path):
     write_mosaic(tmp_path / mast("wfc3-uvis", "F275W"), image())
     with pytest.raises(SfhInputError, match="no usable integral-field cube"):
+        find_galaxy_files(tmp_path)
+
+
+def test_a_folder_of_other_files_says_what_they_are(tmp_path):
+    header = fits.Header({"CTYPE1": "WAVE", "CRVAL1": 4750.0, "CDELT1": 1.25, "CRPIX1": 1.0, "BUNIT": "Jy"})
+    fits.PrimaryHDU(np.ones((30, 200), np.float32), header).writeto(tmp_path / "rss.fits")
+    with pytest.raises(SfhInputError, match=r"no usable integral-field cube \(rss\.fits: .*spectra in rows"):
         find_galaxy_files(tmp_path)
 
 

@@ -16,6 +16,7 @@ from napari_sfh.config import RunConfig
 from napari_sfh.decisions import choose_line_spread
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
@@ -173,6 +174,23 @@ def test_a_table_of_an_lsf_that_cannot_be_is_refused(
     np.savetxt(tmp_path / "lsf.txt", rows)
     with pytest.raises(SfhInputError, match=word):
         choose_line_spread(RunConfig(cube=path, lsf=tmp_path / "lsf.txt"), read_cube(path), load_instrument())
+
+
+@pytest.mark.parametrize(
+    "names", ["# wave sigma_kms", "# lambda_nm fwhm_nm", "wave R", "# wavelength [A], FWHM [km/s]"]
+)
+def test_a_table_of_an_lsf_whose_names_say_another_quantity_is_refused(names: str, tmp_path: Path) -> None:
+    (tmp_path / "lsf.txt").write_text(f"{names.replace(' [', '[')}\n4700 70\n9400 60\n")
+    with pytest.raises(SfhInputError, match=r"by their names.*FWHM = 2\.355 sigma"):
+        LineSpread.from_file(tmp_path / "lsf.txt")
+
+
+@pytest.mark.parametrize("names", ["# wave fwhm", "# LSF of MUSE, R about 3000", "lambda,FWHM [A]", "wave,fwhm_aa"])
+def test_names_above_a_table_of_an_lsf_are_read_over(names: str, tmp_path: Path) -> None:
+    comma = "," if "," in names and not names.startswith("#") else " "
+    path = tmp_path / ("lsf.csv" if comma == "," else "lsf.txt")
+    path.write_text(f"{names}\n4700{comma}2.6\n9400{comma}2.4\n")
+    assert LineSpread.from_file(path).fwhm_aa(4700.0) == 2.6
 
 
 def test_a_table_of_an_lsf_that_ends_within_the_cube_is_told(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from io_mocks import write_mosaic
+from astropy.io import fits
+from io_mocks import UVIS, image_header, write_mosaic
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.mosaics import read_mosaic
+
+NY, NX = 60, 80
 
 
 def _mosaic(folder: Path, **cards: Any) -> Path:
@@ -56,3 +59,44 @@ def test_an_image_of_zeros_is_told(tmp_path: Path) -> None:
     path = write_mosaic(tmp_path / "hst_f275w_sci.fits", np.zeros((40, 40)), np.ones((40, 40)), "hst_f275w_wht.fits")
     assert any("pixels are 0" in note for note in read_mosaic(path).notes)
     assert not any("pixels are 0" in note for note in read_mosaic(_mosaic(tmp_path)).notes)
+
+
+def _write_with_mask(path: Path, mask: np.ndarray, name: str, weight_inside: bool) -> Path:
+    header = image_header(NY, NX)
+    data = np.random.default_rng(1).normal(1.0, 0.01, (NY, NX)).astype(np.float32)
+    data[mask != 0] = 7.0
+    hdus = [fits.PrimaryHDU(header=fits.Header(UVIS)), fits.ImageHDU(data, header, name="SCI")]
+    if weight_inside:
+        hdus.append(fits.ImageHDU(np.full((NY, NX), 1e4, np.float32), header, name="WHT"))
+    fits.HDUList([*hdus, fits.ImageHDU(mask, header, name=name)]).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["DQ", "MASK", "BADPIX"])
+@pytest.mark.parametrize("weight_inside", [False, True])
+def test_a_mask_in_the_file_is_used_with_and_without_weights(name: str, weight_inside: bool, tmp_path: Path) -> None:
+    mask = np.zeros((NY, NX), np.int16)
+    mask[:, : NX // 4] = 256
+    mosaic = read_mosaic(_write_with_mask(tmp_path / "a_drz.fits", mask, name, weight_inside))
+    data, error = mosaic.read(slice(0, NY), slice(0, NX))
+    np.testing.assert_array_equal(np.isnan(data), mask != 0)
+    np.testing.assert_array_equal(np.isinf(error), mask != 0)
+    assert error[0, -1] == pytest.approx(0.01, rel=0.1)
+    assert any("mask is used" in note for note in mosaic.notes)
+
+
+def test_a_mask_that_forbids_nearly_all_is_refused(tmp_path: Path) -> None:
+    mask = np.ones((NY, NX), np.uint8)
+    mask[:2] = 0
+    with pytest.raises(SfhInputError, match=r"mask \(HDU .*\) forbids .*invert it"):
+        read_mosaic(_write_with_mask(tmp_path / "a_drz.fits", mask, "MASK", True))
+
+
+def test_images_of_other_filters_in_the_file_are_named(tmp_path: Path) -> None:
+    hdus = [fits.PrimaryHDU()]
+    for band in ("F275W", "F336W", "F555W"):
+        header = image_header(NY, NX)
+        header.update({**UVIS, "FILTER": band})
+        hdus.append(fits.ImageHDU(np.random.default_rng(0).normal(1, 0.1, (NY, NX)), header, name=band))
+    fits.HDUList(hdus).writeto(tmp_path / "all.fits")
+    assert any("F275W (F275W) is used, not F336W (F336W), F555W" in n for n in read_mosaic(tmp_path / "all.fits").notes)

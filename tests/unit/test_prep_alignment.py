@@ -118,6 +118,15 @@ def test_band_outside_the_cube_or_no_overlap():
         compare_mosaic_with_cube(far, cube, BAND, PSF)
 
 
+@pytest.mark.parametrize(("scale", "background", "told"), [(1.0, 0.0, False), (670.0, 0.0, True), (1.0, 60.0, True)])
+def test_light_in_a_field_too_small_for_a_comparison_is_compared_as_a_whole(scale, background, told):
+    cube, mosaic = pair(scale=scale, background=background)
+    part = toy_cube(np.ones(WAVE.size)[:, None, None] * sky(80, 0.2, 0.9)[36:45, 36:45], wave=WAVE)
+    with pytest.raises(SfhInputError, match="shares 81 spaxels") as raised:
+        compare_mosaic_with_cube(mosaic, replace(part, wcs=cube.wcs[36:45, 36:45]), BAND, PSF)
+    assert ("times the cube's light. WARNING" in str(raised.value)) == told
+
+
 def test_cancel():
     event = threading.Event()
     event.set()

@@ -66,6 +66,12 @@ def test_frequencies_are_in_vacuum(cards: dict[str, Any], vacuum: float) -> None
     assert wave[1] > wave[0]
 
 
+@pytest.mark.parametrize(("unit", "name"), [("cm-1", "WAVN"), ("1/um", "WAVN"), ("THz", "FREQ"), ("eV", "ENER")])
+def test_an_axis_in_the_unit_of_another_quantity_names_its_type(unit: str, name: str) -> None:
+    with pytest.raises(SfhInputError, match=f"write CTYPE3 = '{name}'"):
+        read_air(2, CTYPE3="WAVE", CUNIT3=unit, CRVAL3=20000.0, CD3_3=10.0)
+
+
 @pytest.mark.parametrize("laser", [False, True])
 def test_falling_wavelengths_are_turned(tmp_path: Path, laser: bool) -> None:
     """A cube stored from red to blue gives what the same cube gives from blue to red, block by block."""

@@ -66,6 +66,10 @@ TEXTS: Mapping[str, str] = {
     "loglam": "loglam flux err\n" + _rows(np.log10(WAVE), FLUX, SIGMA, form="%.12g"),
     "ln": "ln_lambda flux err\nln(Angstrom) - -\n" + _rows(np.log(WAVE), FLUX, SIGMA, form="%.12g"),
     "janskys": "wave,flux_jy,err_jy\n" + _rows(WAVE, FNU, 0.02 * FNU, sep=","),
+    "wavelength times flux by name": "wave lam_flam err\n" + _rows(WAVE, VACUUM * FLUX, VACUUM * SIGMA),
+    "wavelength times flux by unit": "wave[Angstrom] flux[erg/s/cm2] err[erg/s/cm2]\n"
+    + _rows(WAVE, VACUUM * FLUX, VACUUM * SIGMA),
+    "frequency times flux": "wave nufnu err\n" + _rows(WAVE, VACUUM * FLUX, VACUUM * SIGMA),
     "unsorted": _rows(*(v[np.random.default_rng(0).permutation(WAVE.size)] for v in (WAVE, FLUX, SIGMA))),
     "falling": _rows(WAVE[::-1], FLUX[::-1], SIGMA[::-1]),
     "Windows": PLAIN.replace("\n", "\r\n"),
@@ -243,6 +247,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "s.npy": (b"\x93NUMPY\x01\0", "NumPy"),
     "s.dat": (b"", "empty"),
     "t.dat": (b"1.0\n2.0\n" * 100, "one column|no table"),
+    "long.json": (('{"wave": [' + ", ".join(map(str, range(40_000))) + "]}").encode(), "no table of numbers"),
     "u.dat": (("wave flux\n" + _rows(np.repeat(WAVE, 2), np.repeat(FLUX, 2))).encode(), "twice"),
     "v.dat": (_rows(WAVE, 0 * FLUX, SIGMA).encode(), "0 of 1801"),
     "w.bin": (bytes(range(256)) * 20, "neither FITS nor text"),
@@ -263,6 +268,17 @@ def test_a_file_without_a_spectrum_says_what_it_holds(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((20, 30, 30)), name="DATA")]).writeto(tmp_path / "c.fits")
     with pytest.raises(SfhInputError, match=r"DATA \(20, 30, 30\).*CRVAL1"):
         read_single_spectra(tmp_path / "c.fits")
+
+
+def test_what_a_spectrum_is_taken_for_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s.txt").write_text("wave counts err_counts\n" + PLAIN)
+    (one,) = read_single_spectra(tmp_path / "s.txt")
+    assert any("counts is not calibrated" in note for note in one.notes)
+    header = fits.Header({k: v for k, v in LINEAR.items() if k != "CRPIX1"})
+    fits.PrimaryHDU(FLUX, header).writeto(tmp_path / "s.fits")
+    (one,) = read_single_spectra(tmp_path / "s.fits")
+    np.testing.assert_allclose(one.wave_aa, WAVE, atol=1e-6)
+    assert any("no CRPIX1" in note for note in one.notes)
 
 
 def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path) -> None:

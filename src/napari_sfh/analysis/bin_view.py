@@ -250,8 +250,7 @@ class BinView:
         interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
         """
         grown = self.cumulative_share(kind)
-        value, low, high = (compute_formation_times(curve, fractions) for curve in (grown.value, grown.low, grown.high))
-        return CredibleBand(value, low, high)
+        return CredibleBand(*compute_formation_times(np.stack([grown.value, grown.low, grown.high]), fractions))
 
     def metallicity_distribution(self, kind: str = "mass") -> NDArray[np.float64]:
         """Share of the mass (``mass``, ``sfr``) or V light (``light``) in each interval of `MH_EDGES`.

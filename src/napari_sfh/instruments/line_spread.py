@@ -6,6 +6,8 @@ data's own pixels.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +26,10 @@ _TABLE_REACH = 0.9
 _MOST_PAIR = 1.3
 #: FWHM in Angstrom and resolving powers that a spectrograph may have, from narrow bands to a laser comb.
 WIDTHS: dict[str, tuple[float, float]] = {"constant_fwhm_aa": (1e-3, 1000.0), "constant_r": (5.0, 1e8)}
+#: Names of columns that hold something else than wavelengths and FWHM in Angstrom.
+_OTHER_WIDTHS = re.compile(
+    r"sig(ma)?(?![a-z])|kms|km|velocity|dispersion|(?<![a-z])(r|nm|um|micron|power|resolution)(?![a-z])", re.IGNORECASE
+)
 #: What a file calls them.
 _KEYS = {"constant_fwhm_aa": "fwhm_aa", "constant_r": "r"}
 
@@ -146,20 +152,45 @@ class LineSpread:
 
     @classmethod
     def from_file(cls, path: str | Path) -> LineSpread:
-        """A table of two columns, wavelength and FWHM in Angstrom; ``#`` begins a comment.
+        """A table of two columns, wavelength and FWHM in Angstrom; ``#`` begins a comment, and names may stand above.
 
         Raises
         ------
         SfhInputError
-            No such file, or no two columns of numbers.
+            No such file, no two columns of numbers, or names of columns that say another quantity or unit.
         """
         try:
-            rows = np.loadtxt(path, delimiter="," if Path(path).suffix == ".csv" else None, ndmin=2)
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+            names = _find_column_names(lines)
+            separator = "," if Path(path).suffix == ".csv" else None
+            rows = np.loadtxt(lines[_count_head_lines(lines) :], delimiter=separator, ndmin=2)
+        except UnicodeDecodeError as error:
+            raise SfhInputError(f"{path}: is no text; write wavelength and FWHM in Angstrom as text") from error
         except (OSError, ValueError) as error:
             raise SfhInputError(f"{path}: no table of wavelength and FWHM in Angstrom ({error})") from error
+        if names[1:] and (other := _OTHER_WIDTHS.search(" ".join(names))):
+            raise SfhInputError(
+                f"{path}: the columns {', '.join(names)} are no wavelength and FWHM in Angstrom by their names "
+                f"({other.group().strip('_([ ')}); convert them: FWHM = 2.355 sigma = wavelength / R = wavelength x "
+                "(FWHM in km/s) / 299792"
+            )
         if rows.shape[1] < 2:
             raise SfhInputError(f"{path}: one column; the LSF needs wavelength and FWHM in Angstrom")
         return cls("table", table=tuple((float(a), float(b)) for a, b in rows[:, :2]))
+
+
+def _count_head_lines(lines: Sequence[str]) -> int:
+    """Lines before the first that begins with a number."""
+    return next((k for k, line in enumerate(lines) if re.match(r"\s*[-+.]?\d", line)), 0)
+
+
+def _find_column_names(lines: Sequence[str]) -> list[str]:
+    """Words of the last line above the numbers where there is one for each column, else none."""
+    head = _count_head_lines(lines)
+    if head == 0:
+        return []
+    names, numbers = (re.split(r"[,;\s]+", line.strip("#%! ")) for line in (lines[head - 1], lines[head].strip()))
+    return names if len(names) == len(numbers) else []
 
 
 #: The LSF of MUSE.

@@ -133,7 +133,7 @@ def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
 def _unused_note(name: str) -> str:
     return (
         f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name; if it is the galaxy, "
-        "choose it with `hdu`"
+        "choose it with `hdu`; if it holds the errors, name it STAT (variance) or ERR (1 sigma)"
     )
 
 
@@ -207,7 +207,8 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
         return _FluxUnit(scale * area * middle, factor / middle, "; ".join(notes))
     if unit_conversion_factor(text, FLAM**2) is not None:
         raise SfhInputError(
-            f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them"
+            f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them; "
+            "errors in a file of their own are not read: write them into the cube's file as STAT"
         )
     raise SfhInputError(
         f"{path}: BUNIT '{text}' of DATA is no flux density; write one such as '1e-20 erg/s/cm2/Angstrom'"

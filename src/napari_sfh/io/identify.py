@@ -283,6 +283,8 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
         if unused:
             problems.append(f"{len(unused)} images are not used: these weights cut their bands from the cube")
     infos = [i for i in infos if i.usable]
+    if not problems and not any(i.kind == "cube" for i in infos):
+        problems = _describe_no_cubes(infos)
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
     opened = cast(Cube, cube.opened)
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, header.instrument.band_names, problems)
@@ -377,6 +379,16 @@ def _resolution_variant(path: Path) -> str:
     return found.group(1) if found else ""
 
 
+def _describe_no_cubes(infos: list[FileInfo]) -> list[str]:
+    """What a folder without a cube holds instead."""
+    if not infos:
+        return ["no FITS file in it or its direct subfolders"]
+    kinds = {kind: [i.path.name for i in infos if i.kind == kind] for kind in dict.fromkeys(i.kind for i in infos)}
+    held = [f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {KINDS[kind]}" for kind, names in kinds.items()]
+    rows = "a cube has three axes: spectra in rows (RSS) must be made into one first"
+    return [*held, rows] if {"image", "unknown"} & set(kinds) else held
+
+
 def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> FileInfo:
     """One cube: homogenised (its PSF is known and the same everywhere) before native."""
     if not cubes:
@@ -411,7 +423,10 @@ def _choose_mosaics(
         if share == 0:
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
         elif share < 0.99:
-            problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
+            problems.append(
+                f"{path.name} covers {100 * share:.0f} % of the cube's field (empty borders count); bins outside run "
+                "without this band"
+            )
     for band in bands:
         images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
         images.sort(key=lambda m: (_is_camera_substitute(m), *_rank_path(m.path)))

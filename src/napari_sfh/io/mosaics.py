@@ -26,7 +26,8 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
-from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
+from napari_sfh.io.cleaning.cube_images import MASK_NAMES
+from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, mark_masked
 from napari_sfh.io.fits_access import holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
 from napari_sfh.io.mosaic_header import (
@@ -45,6 +46,8 @@ from napari_sfh.types import F32, Cube, Mosaic, measure_pixel_arcsec
 _MAX_ERROR_OVER_SCATTER = 4.0
 #: Share of an image's zeros that lie among zeros where an area was not observed.
 _CONNECTED = 0.3
+#: Images that are no science image by their names.
+_NO_SCIENCE = ("WHT", "WEIGHT", "CTX", "ERR", *MASK_NAMES)
 #: Ends of the names of weight maps.
 _WEIGHT_NAME = re.compile(r"[-_.](wht|weight|weights|ctx)$", re.IGNORECASE)
 
@@ -168,6 +171,13 @@ class CutoutReader:
         rows = np.linspace(0, self.shape[0] - height, 12).astype(int)
         return [(slice(int(y), int(y) + height), slice(None)) for y in rows]
 
+    def measure_masked_share(self) -> float:
+        """Share of the pixels that the mask forbids, 0 to 1, in those strips."""
+        if self.mask is None:
+            return 0.0
+        strips = [mark_masked(self.mask[place], None) for place in self._strips()]
+        return float(np.mean(np.concatenate(strips)))
+
     def _read_strips(self) -> list[tuple[F32, NDArray[np.floating]]]:
         """The image and its weights in those strips; a small image is read at once, since it may be one tile."""
         places = self._strips()
@@ -247,7 +257,7 @@ class _MosaicLayout(NamedTuple):
     header: dict[str, Any]  # of the science image, the primary one's cards below it
     shape: tuple[int, ...]
     wcs: WCS
-    notes: tuple[str, ...]  # on its cards and coordinates
+    notes: tuple[str, ...]  # on its images, cards and coordinates
     weight: int | None
     sigma: int | None
     mask: int | None
@@ -271,9 +281,10 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         _check_linear_image(header, path)
         shape = fits_access.image_shape(hdus[science])
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
-        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
+        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), MASK_NAMES))
         merged = fits_access.merge_headers(hdus[0].header, header)
-        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header))
+        other = _describe_other_images(hdus, science)
+        notes = (*filter(None, (other, inherited)), *sky_notes, *describe_duplicate_cards(header))
         return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
 
 
@@ -333,8 +344,9 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         scale.photons,
         ABSURD_FLAM / scale.photflam,
         kind,
-        None if mask is None or weight_path != path else ImageReader(path, mask, 2),
+        None if mask is None else ImageReader(path, mask, 2),
     )
+    _check_mask(reader, path)
     return Mosaic(
         path=path,
         band=trained,
@@ -365,12 +377,24 @@ def _describe_substitute(band: str, found: str, instrument: Instrument | None) -
     return f"{found} stands in for {own}"
 
 
+def _check_mask(reader: CutoutReader, path: Path) -> None:
+    """Refuse a mask that forbids nearly all pixels: usable ones must be 0."""
+    share = reader.measure_masked_share()
+    if share > MAX_MASKED:
+        raise SfhInputError(
+            f"{path}: its mask (HDU {reader.mask.index if reader.mask else ''}) forbids {share:.0%} of the pixels; "
+            "usable ones must be 0: invert it, or remove it"
+        )
+
+
 def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
     if reader.is_zero:
         notes.append("all of its pixels are 0. WARNING: nothing was observed; get the file again")
     if reader.error_kind == "sigma":
         notes.append("errors are those of the ERR image")
+    if reader.mask is not None:
+        notes.append(f"its mask is used (0 = usable): {reader.measure_masked_share():.1%} of the pixels left out")
     if reader.fill_values:
         notes.append(f"missing: fill values ({', '.join(f'{v:g}' for v in reader.fill_values)})")
     if reader.weight is None:
@@ -389,12 +413,21 @@ def _science_index(hdus: fits.HDUList, path: Path) -> int:
             f"{path}: {len(named)} images are called SCI: the chips of one exposure (flt, flc), no mosaic; give "
             "the drizzled image (drz, drc)"
         )
-    other = [i for i, n in images.items() if n not in ("WHT", "WEIGHT", "CTX", "DQ", "ERR")]
+    other = [i for i, n in images.items() if n not in _NO_SCIENCE]
     if not named + other:
         raise SfhInputError(
             f"{path}: no 2-D science image among [{fits_access.describe_hdus(hdus)}]; give a drizzled HST image"
         )
     return (named + other)[0]
+
+
+def _describe_other_images(hdus: fits.HDUList, science: int) -> str:
+    """What is said of images of other filters, of which a file has but one used."""
+    own = str(hdus[science].header.get("FILTER", "")).upper()
+    other = {i: str(h.header.get("FILTER", "")).upper() for i, h in enumerate(hdus) if i != science}
+    names = [f"{hdus[i].name or i} ({name})" for i, name in other.items() if name and own and name != own]
+    used = f"HDU {hdus[science].name or science} ({own}) is used, not {', '.join(names)}"
+    return f"{used}; write each into a file of its own" if names else ""
 
 
 def _named_index(hdus: fits.HDUList, shape: tuple[int, ...], names: tuple[str, ...]) -> int | None:

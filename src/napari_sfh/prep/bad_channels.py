@@ -30,6 +30,8 @@ _SIGNIFICANT, _LEAST = 8.0, 0.03
 _LEAST_STEP = 0.06
 #: How much steeper than its flanks a feature must be; a line with a FWHM of two channels has 1.2.
 _STEEP = 3.0
+#: Width of a channel over the FWHM of a line from which on the flank of a line may be one step.
+_WIDEST_CHANNEL = 0.75
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
 _LINE_REACH_AA = 4.0
 #: Share of the bins that must agree.
@@ -84,7 +86,7 @@ def mask_bad_channels(
         outliers = _find_lone_outliers(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes, narrow = faults or find_narrow_faults(spectra, redshift)
-        steps = _find_steps(flux, near_line)
+        steps = _find_steps(flux, near_line) if _is_sampled(spectra) else np.zeros(flux.shape[1])
         profile = compute_row_medians(flux.T)
     blocks, lone = _pair_steps(steps, profile)
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
@@ -134,6 +136,14 @@ def _find_lone_outliers(flux: F64, near_line: Bool) -> Bool:
         found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
         found &= (np.abs(size) > _STEEP * slope) & (agree > _MOST)
     return np.asarray(found & ~near_line)
+
+
+def _is_sampled(spectra: BinSpectra) -> bool:
+    """Whether channels are so narrow that the line-spread function, where it is known, lets no step through."""
+    if spectra.lsf is None:
+        return True
+    width = float(np.median(np.diff(spectra.wave_aa)))
+    return width < _WIDEST_CHANNEL * float(np.median(spectra.lsf.fwhm_aa(spectra.wave_aa)))
 
 
 def _find_steps(flux: F64, near_line: Bool) -> F64:

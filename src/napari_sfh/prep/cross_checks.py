@@ -155,7 +155,8 @@ def check_errors(spectra: BinSpectra) -> tuple[str, ...]:
     both = good & (measured > 0) & (spectra.variance[rows] > 0)
     if both.sum() < 100:
         return ()
-    ratio = float(np.sqrt(np.median(measured[both] / spectra.variance[rows][both])))
+    variances = spectra.variance[rows][both].astype(np.float64)  # of a wrong unit, they may leave single precision
+    ratio = float(np.sqrt(np.median(measured[both] / variances)))
     if 1 / NOISE_RATIO <= ratio <= NOISE_RATIO:
         return ()
     return (

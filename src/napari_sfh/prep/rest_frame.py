@@ -374,5 +374,6 @@ def reduced_chi2(data: Observation, model_flux: F32) -> F32:
     used = data.mask & find_stellar_pixels(grid.wave_aa) & (data.error > 0)
     pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)
     count = used.sum(1)
-    chi2 = np.divide((pull**2).sum(1), count, out=np.full(count.shape, np.nan), where=count > 0)
-    return (chi2 / noise_gain(find_added_kms(data), grid)).astype(np.float32)
+    chi2 = np.divide(np.square(pull, dtype=np.float64).sum(1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    largest = np.finfo(np.float32).max  # errors of a wrong unit leave the range
+    return np.minimum(chi2 / noise_gain(find_added_kms(data), grid), largest).astype(np.float32)

@@ -4,7 +4,8 @@ Both are napari's, without what makes a window slow. napari's text has a box beh
 each text, and its shader is built and linked anew with it: at every move of the mouse. Here the box is one unit square
 that is stretched. And vispy asks the graphics card what lies under the mouse at each press and each turn of the wheel:
 it draws the whole scene a second time, unseen, and waits for one of its pixels. Of what it finds napari only uses the
-view around it, which follows from the views' rectangles.
+view around it, which follows from the views' rectangles. For each place on the canvas, and twice with each picture,
+napari multiplies a view's place with its camera's, and vispy makes shaders for each: `ViewPlace` keeps the product.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from napari._vispy.utils.visual import overlay_to_visual
 from napari.components.overlays import TextOverlay
 from numpy.typing import NDArray
 from vispy.scene import Node, SceneCanvas, ViewBox
-from vispy.visuals.transforms import ChainTransform, STTransform
+from vispy.visuals.transforms import BaseTransform, ChainTransform, MatrixTransform, STTransform
 
 #: Of napari's padding between overlays: what its own boxes reach beyond their text on both sides together.
 _PADDING = 0.8
@@ -44,6 +45,7 @@ class VispyPointerText(VispyTextOverlay):
         canvas = self.node.canvas
         if canvas is not None:
             find_views_by_place(canvas)
+            keep_products(canvas.scene)
         if not self.overlay.box or not self._should_be_visible():
             self.box.parent = None
             return
@@ -67,7 +69,58 @@ class VispyPointerText(VispyTextOverlay):
         canvas = self.node.canvas
         if canvas is not None:
             vars(canvas).pop("visual_at", None)
+            drop_products(canvas.scene)
         super().close()
+
+
+class ViewPlace(STTransform):
+    """Where a view is on its canvas; the product with its camera is kept until one of them changes."""
+
+    def __init__(self, place: STTransform) -> None:
+        super().__init__(scale=place.scale, translate=place.translate)
+        self._factors: tuple[bytes, ...] = ()
+        self._product: MatrixTransform | None = None
+
+    def __mul__(self, camera: BaseTransform) -> BaseTransform:
+        """As vispy's, with a tenth of its work."""
+        if not isinstance(camera, MatrixTransform) or np.any(camera.matrix[:3, 3]):
+            return super().__mul__(camera)
+        factors = camera.matrix.tobytes(), self.scale.tobytes(), self.translate.tobytes()
+        if self._product is None or factors != self._factors:
+            own = np.diag([*self.scale[:3], 1.0])
+            own[3, :3] = self.translate[:3]
+            self._factors, self._product = factors, MatrixTransform(camera.matrix @ own)
+        return self._product
+
+
+def _list_views(scene: Node) -> list[ViewBox]:
+    below = [view for child in scene.children for view in _list_views(child)]
+    return [scene, *below] if isinstance(scene, ViewBox) else below
+
+
+def keep_products(scene: Node) -> None:
+    """Give the views of a scene a `ViewPlace`.
+
+    Parameters
+    ----------
+    scene : vispy.scene.Node
+    """
+    for view in _list_views(scene):
+        if type(view.transform) is STTransform:
+            view.transform = ViewPlace(view.transform)
+
+
+def drop_products(scene: Node) -> None:
+    """Give the views of a scene back what vispy gave them.
+
+    Parameters
+    ----------
+    scene : vispy.scene.Node
+    """
+    for view in _list_views(scene):
+        place = view.transform
+        if isinstance(place, ViewPlace):
+            view.transform = STTransform(scale=place.scale, translate=place.translate)
 
 
 def add_pointer_text(viewer: Any, key: str) -> PointerText:

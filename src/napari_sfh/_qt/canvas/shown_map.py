@@ -118,12 +118,20 @@ class CanvasDisplay:
             if self._cells_open:
                 self._end_grid(shown)
             layer = None if shown == NOTHING else self._make_ready(shown)
-            if layer is not None and not layer.visible:
-                layer.visible = True
-            for other in self._exclusive_layers():
-                if other is not layer and other.visible:
-                    other.visible = False
+            self._open_eyes(layer)
         self._tell(NOTHING if layer is None else shown)
+
+    def _open_eyes(self, layer: Any) -> None:
+        """Show one of the maps, lines and differences, or none (None).
+
+        The canvas takes this over once: for each eye it looks through all layers and makes the boxes of all texts anew.
+        """
+        closed = [other for other in self._exclusive_layers() if other != layer and other.visible]
+        opened = [layer] if layer is not None and not layer.visible else []
+        if opened or closed:
+            with self._scene.hold():
+                for each in (*opened, *closed):
+                    each.visible = each in opened
 
     def show_later(self, shown: Shown) -> Callable[[], None]:
         """A call that shows something, unless anything else is asked for before it comes."""

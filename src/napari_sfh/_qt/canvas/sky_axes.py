@@ -85,11 +85,9 @@ class SkyAxes(CanvasOverlay):
 class _LinesAndWords(Compound):
     def __init__(self, font_info: FontInfo) -> None:
         self.lines = Line(np.zeros((2, 2), np.float32), connect="segments", method="gl", width=1.5)
-        self.shadow, self.text = (
-            Text(text="", font_size=LETTER_POINTS, anchor_x="center", anchor_y="center", font_info=font_info)
-            for _ in range(2)  # with the letters of the scale bar, which take long to make
-        )
-        super().__init__([self.lines, self.shadow, self.text])
+        # With the letters of the scale bar, which take long to make; halo and words in one drawing.
+        self.text = Text(text="", font_size=LETTER_POINTS, anchor_x="center", anchor_y="center", font_info=font_info)
+        super().__init__([self.lines, self.text])
 
 
 class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
@@ -120,11 +118,11 @@ class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
             node.lines.set_data(overlay.lines, color=color)
             texts = [text for text, _, _ in overlay.words] or [""]
             places = np.array([(x, y, 0.0) for _, x, y in overlay.words] or [(0.0, 0.0, 0.0)])
-            node.text.text, node.text.pos, node.text.color = texts, places, front
             # A halo of the other colour: the words stand on the canvas or on a map.
-            node.shadow.text = texts * len(_HALO_PX)
-            node.shadow.pos = np.concatenate([places + np.array([*shift, 0.0]) for shift in _HALO_PX])
-            node.shadow.color = np.append(1 - front[:3], 1.0)
+            node.text.text = texts * (len(_HALO_PX) + 1)
+            node.text.pos = np.concatenate([places + np.array([*shift, 0.0]) for shift in (*_HALO_PX, (0.0, 0.0))])
+            halo = np.append(1 - front[:3], 1.0)
+            node.text.color = np.repeat([halo, front], [len(_HALO_PX) * len(texts), len(texts)], axis=0)
         self._on_visible_change()
 
     def reset(self) -> None:

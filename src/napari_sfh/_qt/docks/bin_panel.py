@@ -15,16 +15,17 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QScrollArea,
-    QSizePolicy,
     QStackedLayout,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_sfh._qt.docks.bin_legend import BinLegend, LegendRow
 from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
+from napari_sfh._qt.widgets.small_widgets import apply_layouts
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
 from napari_sfh.types import Result
@@ -48,6 +49,25 @@ _MAX_SHARE = 0.45
 _COLUMN_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 3, 2
 
 
+class NumberLabel(QLabel):
+    """A number that can be marked with the mouse once this is over it: Qt lays such texts out three times as slowly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+
+    def show_text(self, text: str) -> None:
+        """Say something else."""
+        if text != self.text() and not self.underMouse():
+            self.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+        self.setText(text)
+
+    def enterEvent(self, event: Any) -> None:
+        """The mouse is here."""
+        super().enterEvent(event)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+
 class PropertyTable(QScrollArea):
     """The numbers of the shown bins and regions beside each other, one line each, selectable with the mouse."""
 
@@ -58,7 +78,7 @@ class PropertyTable(QScrollArea):
         self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; padding: 0; margin: 0; }}")
         self._heads: list[QLabel] = []
         self._labels: list[QLabel] = []
-        self._values: list[list[QLabel]] = []
+        self._values: list[list[NumberLabel]] = []
         self._columns = 1
         self._palette = palette
         self._corner = QLabel()
@@ -112,7 +132,7 @@ class PropertyTable(QScrollArea):
                 if used and k < len(shown):
                     number = told[k].get(rows[row])
                     text, tip = ("", "") if number is None else (number.text, number.tip)
-                    value.setText(_shorten(rows[row], text, brief, len(shown)) if several else text)
+                    value.show_text(_shorten(rows[row], text, brief, len(shown)) if several else text)
                     value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
         self.fit_width()
         self._settle.start(0)  # labels that are new have their letters in the next turn
@@ -153,10 +173,8 @@ class PropertyTable(QScrollArea):
             self._labels.append(label)
             self._values.append([self._make_value(row, k) for k in range(len(self._heads))])
 
-    def _make_value(self, row: int, column: int) -> QLabel:
-        value = QLabel()
-        value.setWordWrap(True)
-        value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    def _make_value(self, row: int, column: int) -> NumberLabel:
+        value = NumberLabel()
         self._grid.addWidget(value, row + 1, column + 1, Qt.AlignmentFlag.AlignTop)
         return value
 
@@ -228,8 +246,8 @@ class BinPanel(QWidget):
         self._result: Result | None = None
         self.numbers = PropertyTable(self._palette)
         self.controls = self._make_controls(on_save_plots, on_save_table)
-        self.legend = QLabel()
-        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.legend = BinLegend()
+        self._top = LegendRow(self.controls.native, self.legend)
         self._empty = QLabel(_EMPTY)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._arrange()
@@ -298,9 +316,6 @@ class BinPanel(QWidget):
         self.table_button.changed.connect(lambda _: on_save_table())
 
     def _arrange(self) -> None:
-        top = QHBoxLayout()
-        top.addWidget(self.controls.native)
-        top.addWidget(self.legend, 1)
         content = QWidget()
         inside = QHBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -313,14 +328,15 @@ class BinPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.setSpacing(2)
-        layout.addLayout(top)
+        layout.addLayout(self._top)
         layout.addLayout(self._stack, 1)
         self.setMinimumHeight(230)
 
     def resizeEvent(self, event: Any) -> None:
-        """The numbers of compared bins leave room for the plots."""
+        """The numbers of compared bins leave room for the plots; the legend is where it has room."""
         super().resizeEvent(event)
         self.numbers.fit_width()
+        self._top.find_place(self.contentsRect().width())
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
@@ -360,16 +376,15 @@ class BinPanel(QWidget):
         self.pin_button.native.setChecked(session.selected in session.pinned)
         for button in (self.plots_button, self.table_button):
             button.enabled = bool(views)
-        excess = session.describe_excess()
-        self.legend.setText(
-            _format_legend(views, session.pinned, self._palette) + (f"&nbsp;&nbsp;… {excess}" if excess else "")
-        )
+        self.legend.show_bins(views, session.pinned, session.describe_excess(), self._palette)
+        self._top.find_place(self.contentsRect().width())
         self.legend.setToolTip(f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
         if views:
             self.plots.draw(views)
             if not views[0].has_history:
                 self.estimates.draw([view.estimates for view in views], list_view_colors(views))
             self.numbers.show_numbers(views)
+        apply_layouts(self.numbers.widget())
 
     def release(self) -> None:
         """Listen no longer."""
@@ -382,12 +397,3 @@ class BinPanel(QWidget):
 
     def _go(self, bin_id: int) -> None:
         self._session.select(bin_id)
-
-
-def _format_legend(views: list[BinView], pinned: tuple[int, ...], palette: Palette) -> str:
-    """The shown bins in their colours; a dot marks those that are pinned."""
-    parts = []
-    for color, view in zip(palette.shade_all(list_view_colors(views)), views):
-        dot = "•" if view.bin_id in pinned else ""
-        parts.append(f'<span style="color:{color}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
-    return "&nbsp;&nbsp;".join(parts)

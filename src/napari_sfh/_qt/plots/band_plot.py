@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from qtpy.QtGui import QFontMetrics
 
-from napari_sfh._qt.plots.plot_items import get_brush, get_pen, pg
+from napari_sfh._qt.plots.plot_items import Curve, get_brush, get_pen, pg
 from napari_sfh._qt.plots.spectrum_plot import MAX_SPECTRA, describe_flux, make_model_pen
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView, list_view_colors
@@ -38,7 +38,7 @@ class BandPlot:
         self._others = pg.ScatterPlotItem(size=6, symbol="o", pen=None)
         self._instrument: Instrument | None = None
         self._model = pg.ScatterPlotItem(size=11, symbol="d")
-        self._spectrum = pg.PlotCurveItem()
+        self._spectrum = Curve()
         for item in (self._spectrum, self._errors, self._others, self._model, self._data):
             self.sed.addItem(item, ignoreBounds=True)
         self.sed.setMouseEnabled(x=False, y=False)

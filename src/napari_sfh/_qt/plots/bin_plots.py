@@ -19,6 +19,7 @@ from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.plots.plot_items import (
     BandCurves,
+    Curve,
     PanelViewBox,
     add_action,
     copy_picture,
@@ -91,7 +92,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._place_panels()
         self.sfh.vb.sigXRangeChanged.connect(self._fit_height)
         self.curves = {name: BandCurves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
-        self._priors = {"sfh": pg.PlotCurveItem(), "mh": pg.PlotCurveItem()}
+        self._priors = {"sfh": Curve(), "mh": Curve()}
         for name, curve in self._priors.items():
             curve.setZValue(-5)
             self._plots[name].addItem(curve, ignoreBounds=True)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import qtpy
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QRectF, Qt, QTimer
 from qtpy.QtGui import QFont, QFontMetrics, QPainterPath
 from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
+from napari_sfh._qt.plots.plot_axis import PlotAxis, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import COLORS, CredibleBand
 from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
-
-# Where several bindings are installed, pyqtgraph must take the one that napari uses.
-os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
-import pyqtgraph as pg
 
 #: So many bands of a plot have a line around; of more the first alone: the lines would be a tangle.
 EDGED_BANDS = 3
@@ -30,8 +25,10 @@ _TICK_PX = 8
 
 __all__ = [
     "BandCurves",
+    "Curve",
     "PanelViewBox",
     "Ribbon",
+    "VerticalLines",
     "add_action",
     "copy_picture",
     "copy_text",
@@ -182,15 +179,16 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
     view_box : ViewBox or None
         Of the plot; pyqtgraph's own without.
     """
+    axes = {side: PlotAxis(side) for side in ("left", "bottom")}
     # Menus that are made and dropped take a third of the time of a plot.
     plot = (
-        pg.PlotItem(viewBox=view_box, enableMenu=False)
+        pg.PlotItem(viewBox=view_box, enableMenu=False, axisItems=axes)
         if layout is None
-        else layout.addPlot(row=row, col=column, enableMenu=False)
+        else layout.addPlot(row=row, col=column, enableMenu=False, axisItems=axes)
     )
     plot.hideButtons()
     plot.setMenuEnabled(False)
-    for side in ("left", "bottom"):
+    for side in ("top", "right"):  # hidden ones, too, write their label anew with each change of the range
         plot.getAxis(side).enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
@@ -264,19 +262,62 @@ def histogram_corners(edges: NDArray[np.floating], values: NDArray[np.floating])
     return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
 
 
+class Curve(pg.PlotCurveItem):
+    """A line of a plot whose range follows from elsewhere: it takes all of the plot in sight.
+
+    pyqtgraph finds the bounds of the data and of the pen anew with each range, which takes longer than the drawing.
+    """
+
+    _boundingRect: QRectF | None
+
+    def boundingRect(self) -> QRectF:
+        """What the plot shows; nothing outside of a plot, and without data."""
+        if self._boundingRect is None:
+            box = self.getViewBox()
+            empty = box is None or self.xData is None or not len(self.xData)
+            self._boundingRect = QRectF() if empty else box.viewRect()
+        return self._boundingRect
+
+
+class VerticalLines(QGraphicsPathItem):
+    """Lines from the bottom to the top of a plot, in one drawing.
+
+    Parameters
+    ----------
+    plot : pyqtgraph.PlotItem
+        They are drawn in it.
+    places : sequence of float
+        On its horizontal axis.
+    """
+
+    def __init__(self, plot: pg.PlotItem, places: Sequence[float]) -> None:
+        super().__init__()
+        self._places = tuple(places)
+        plot.addItem(self, ignoreBounds=True)
+        plot.vb.sigYRangeChanged.connect(self._reach)
+        self._reach(plot.vb, plot.vb.viewRange()[1])
+
+    def _reach(self, _: object, heights: Sequence[float]) -> None:
+        path = QPainterPath()
+        for place in self._places:
+            path.moveTo(place, heights[0])
+            path.lineTo(place, heights[1])
+        self.setPath(path)
+
+
 class BandCurves:
     """One curve and one band for each bin that can be shown at once, in one plot."""
 
     def __init__(self, plot: pg.PlotItem) -> None:
         self._plot = plot
-        self.curves: list[pg.PlotCurveItem] = []
+        self.curves: list[Curve] = []
         self.ribbons: list[Ribbon] = []
         for _ in COLORS:
             self._add_curve()
 
     def _add_curve(self) -> None:
         place = len(self.curves)
-        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25)
+        curve, ribbon = Curve(connect="finite"), Ribbon(70 if place == 0 else 25)
         self._plot.addItem(ribbon, ignoreBounds=True)
         self._plot.addItem(curve)
         self.curves.append(curve)

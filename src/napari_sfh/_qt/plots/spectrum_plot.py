@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 
-from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, pg
+from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, pg
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, choose_residual_range, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
@@ -34,10 +34,10 @@ class SpectrumPlot:
         self.spectrum, self.residual = spectrum, residual
         self._view: BinView | None = None
         self._wave_aa = np.empty(0)
-        self._data = pg.PlotCurveItem(connect="finite")
-        self._model = pg.PlotCurveItem()
-        self._difference = pg.PlotCurveItem(connect="finite")
-        self._others: list[pg.PlotCurveItem] = []
+        self._data = Curve(connect="finite")
+        self._model = Curve()
+        self._difference = Curve(connect="finite")
+        self._others: list[Curve] = []
         self._error = Ribbon(90, edged=True)
         self._predictive = Ribbon(80, edged=True)  # above the model, below the data
         self._predictive_off = Ribbon(110, edged=True)  # the same about the model, where it is wide enough to be read
@@ -50,9 +50,7 @@ class SpectrumPlot:
             self.spectrum.addItem(item, ignoreBounds=True)
         for item in (self._masked[1], self._error, self._predictive_off, self._zero, self._difference):
             self.residual.addItem(item, ignoreBounds=True)
-        self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
-        for line in self._lines:
-            self.spectrum.addItem(line, ignoreBounds=True)
+        self._lines = VerticalLines(self.spectrum, [wave for _, wave in LINES_AA])
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.spectrum.vb.sigResized.connect(self._name_lines)
@@ -83,8 +81,7 @@ class SpectrumPlot:
             ribbon.set_color(colors.faint, colors.background)
         for ribbon in (self._predictive, self._predictive_off):
             ribbon.set_color(colors.model, colors.background)
-        for line in self._lines:
-            line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
+        self._lines.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
 
     def _name_lines(self) -> None:
         """Name as many lines as have room (8 pixels a letter), the most important first."""
@@ -137,7 +134,7 @@ class SpectrumPlot:
         """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
         shown, colors = list(views)[1 : MAX_SPECTRA + 1], self._colors.shade_all(list_view_colors(views))[1:]
         while len(self._others) < len(shown):
-            curve = pg.PlotCurveItem(connect="finite")
+            curve = Curve(connect="finite")
             curve.setZValue(2)
             self.spectrum.addItem(curve, ignoreBounds=True)
             self._others.append(curve)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from qtpy.QtGui import QColor, QPalette, QTextCharFormat, QTextCursor, QTextOption
 from qtpy.QtWidgets import (
     QDialog,
@@ -25,6 +25,21 @@ LINKS = ("#1d6fa5", "#7fb8e6")
 #: A title without a frame; it is underlined while it has the keyboard.
 FLAT = """QToolButton { border: none; background: transparent; font-weight: bold; }
 QToolButton:focus { text-decoration: underline; }"""
+
+
+def apply_layouts(widget: QWidget | None) -> None:
+    """Lay out a widget and all around it now, from the inside.
+
+    Qt lays out each of them in a turn of its own, and paints the window in between: three times for a click.
+
+    Parameters
+    ----------
+    widget : QWidget or None
+        The innermost one that has changed.
+    """
+    while widget is not None:
+        QCoreApplication.sendPostedEvents(widget, QEvent.Type.LayoutRequest)
+        widget = widget.parentWidget()
 
 
 class MessageText(QPlainTextEdit):

@@ -41,6 +41,8 @@ _PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVE?LEN|WAVELENGTH|LAM|WL|SPE
 _GUESSES = (
     (1e-7, 1e-5, "m", 1e10), (0.1, 2.5, "micron", 1e4), (100.0, 2000.0, "nm", 10.0), (2000.0, 1e5, "Angstrom", 1.0),
 )  # fmt: skip
+#: Units of axes that are no wavelengths, and what FITS calls those axes.
+_OTHER_QUANTITIES: dict[u.UnitBase, str] = {u.m**-1: "WAVN", u.Hz: "FREQ", u.J: "ENER"}
 
 
 class WavelengthAxis(NamedTuple):
@@ -228,6 +230,10 @@ def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
     if text:
         factor = unit_conversion_factor(text, u.AA)
         if factor is None:
+            for kind, name in _OTHER_QUANTITIES.items():
+                if unit_conversion_factor(text, kind) is not None:
+                    remedy = f"write CTYPE{axis} = '{name}', or wavelengths"
+                    raise cards.error(f"CUNIT{axis}", f"is no unit of wavelength, but of {name}", remedy)
             raise cards.error(f"CUNIT{axis}", "is no unit of wavelength", "write 'Angstrom', 'nm', 'um' or 'm'")
         return factor, []
     for low, high, name, factor in _GUESSES:

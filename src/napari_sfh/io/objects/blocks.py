@@ -1,19 +1,21 @@
-"""Catalogues in blocks of rows: FITS tables, ECSV, CSV (also separated by tabs, semicolons or blanks) and VOTables.
+"""Catalogues in blocks of rows: FITS tables, ECSV, CSV (also separated by tabs, semicolons, bars or blanks), VOTables.
 
-FITS tables are memory-mapped and text is read line by line, so that a catalogue of any length passes in the memory of a
-block. A VOTable, and a compressed FITS file, is read whole first. Every column is kept as it is; those of variable
-length, which no block of rows holds alone, are left out and named.
+FITS tables are memory-mapped and text is read line by line, gzipped or not, so that a catalogue of any length passes in
+the memory of a block. A VOTable, and a compressed FITS file, is read whole first. Every column is kept as it is; those
+of variable length, which no block of rows holds alone, are left out and named.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from astropy.io.votable import parse_single_table
 from astropy.table import Column, MaskedColumn, Table
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, is_fits_name
 
 #: Rows that are read, estimated and written together.
@@ -30,6 +33,8 @@ BLOCK_ROWS = 50_000
 #: Formats by the end of a file's name.
 FORMATS = {".ecsv": "ecsv", ".csv": "csv", ".txt": "csv", ".dat": "csv", ".tsv": "csv"}
 FORMATS |= {".vot": "votable", ".xml": "votable", ".votable": "votable"}
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
+_DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,9 @@ def catalogue_format(path: Path) -> str:
     """
     if is_fits_name(path):
         return "fits"
-    kind = FORMATS.get(path.suffix.lower())
+    kind = FORMATS.get(Path(path.name.lower().removesuffix(".gz")).suffix)
     if kind is None:
-        raise SfhInputError(f"{path}: not known as a table; use .fits, .ecsv, .csv, .tsv or .vot")
+        raise SfhInputError(f"{path}: not known as a table; use .fits, .ecsv, .csv, .tsv or .vot, also with .gz")
     return kind
 
 
@@ -103,7 +108,7 @@ def open_catalogue(path: str | Path) -> Catalogue:
             made = openers[kind](path)
     except SfhInputError:
         raise
-    except (*READ_ERRORS, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (*READ_ERRORS, csv.Error, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SfhInputError(f"{path}: {_describe_damage(f'not readable as {kind}', error)}") from error
     if made.n_rows == 0:
         raise SfhInputError(f"{path}: the table has no rows")
@@ -155,7 +160,7 @@ def _plain_column(values: Any, unit: str | None) -> Column:
 
 def _open_ecsv(path: Path) -> Catalogue:
     head, skipped = [], 0
-    with path.open(encoding="utf-8") as lines:
+    with _open_text(path, "utf-8") as lines:
         for line in lines:
             head.append(line)
             skipped += 1
@@ -171,7 +176,14 @@ def _open_ecsv(path: Path) -> Catalogue:
 
     def blocks(rows: int) -> Iterator[Table]:
         frames = pd.read_csv(
-            path, sep=separator, skiprows=skipped, header=None, names=list(kinds), dtype=text, chunksize=rows
+            path,
+            sep=separator,
+            skiprows=skipped,
+            header=None,
+            names=list(kinds),
+            dtype=text,
+            chunksize=rows,
+            compression=_find_compression(path),
         )
         for frame in frames:
             yield _frame_to_table(frame, kinds)
@@ -179,12 +191,31 @@ def _open_ecsv(path: Path) -> Catalogue:
     return Catalogue(path, "ecsv", tuple(kinds), None, (), blocks)
 
 
+def _find_compression(path: Path) -> Literal["gzip"] | None:
+    return "gzip" if is_compressed_stream(path) else None
+
+
+def _open_text(path: Path, encoding: str) -> IO[str]:
+    if _find_compression(path):
+        return gzip.open(path, "rt", encoding=encoding, newline="")
+    return path.open(encoding=encoding, newline="")
+
+
+def _has_decimal_commas(lines: list[str], separator: str) -> bool:
+    """Whether lines parted by something else have commas inside their numbers, and no points."""
+    words = [word.strip('" \r\n') for line in lines for word in re.split(separator, line)]
+    return (
+        separator != "," and any(map(_DECIMAL_COMMA.fullmatch, words)) and not any(map(_DECIMAL_POINT.fullmatch, words))
+    )
+
+
 def _open_csv(path: Path) -> Catalogue:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
+    with _open_text(path, "utf-8-sig") as lines:
         top = [line for line in itertools.islice(lines, 200) if line.strip() and not line.startswith("#")]
     if len(top) < 2:
         raise SfhInputError(f"{path}: the table has no rows below a line of column names")
-    separator = next((s for s in (",", ";", "\t") if s in top[0]), r"\s+")
+    separator = next((s for s in (",", ";", "\t", "|") if s in top[0]), r"\s+")
+    decimal = "," if _has_decimal_commas(top[1:], re.escape(separator) if len(separator) == 1 else separator) else "."
     names = next(csv.reader([top[0].strip()], delimiter=separator)) if len(separator) == 1 else top[0].split()
     names = [name.strip().strip('"') or f"col{k}" for k, name in enumerate(names, start=1)]  # pandas' index has none
     if 2 * sum(_is_number(name) for name in names) > len(names):
@@ -196,6 +227,8 @@ def _open_csv(path: Path) -> Catalogue:
         frames = pd.read_csv(
             path,
             sep=separator,
+            decimal=decimal,
+            compression=_find_compression(path),
             comment="#",
             encoding="utf-8-sig",
             skipinitialspace=True,

@@ -16,15 +16,20 @@ from dataclasses import dataclass, replace
 from napari_sfh.errors import SfhInputError
 
 _ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr"})
+#: Magnitudes of another zero point than AB, as names and units spell them.
+MAGNITUDE_SYSTEMS = frozenset({"vega", "vegamag", "magvega", "vegamags", "stmag", "magst"})
 _LIMIT_WORDS = frozenset({"l", "limit", "lim", "upper"})
-_MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr"})
+_MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr", *MAGNITUDE_SYSTEMS})
 _OTHER_WORDS = frozenset({"flag", "flags", "mask", "snr", "ivar", "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
 _UNIT_WORDS = {"ujy": "uJy", "mjy": "mJy", "njy": "nJy", "jy": "Jy", "nanomaggy": "nmgy", "nmgy": "nmgy"}
 
 
 @dataclass(frozen=True)
 class BandColumns:
-    """Columns of one band. ``unit`` is empty where neither the name nor the user says it; the table's own counts."""
+    """Columns of one band. Units are empty where neither name nor user says them; the table's own count.
+
+    ``system`` is the word of the name for magnitudes of another zero point than AB.
+    """
 
     band: str
     value: str
@@ -32,6 +37,8 @@ class BandColumns:
     limit: str = ""
     magnitude: bool = False
     unit: str = ""
+    error_unit: str = ""
+    system: str = ""
 
 
 def split_column_name(name: str) -> list[str]:
@@ -51,7 +58,8 @@ def match_band_columns(
     bands : sequence of str
         Of the instrument.
     given : mapping, optional
-        Band to ``COLUMN`` or ``COLUMN,ERROR_COLUMN``, each with ``:UNIT`` after it where the file does not say it.
+        Band to ``COLUMN`` or ``COLUMN,ERROR_COLUMN``, each with ``:UNIT`` after it where the file does not say it; of
+        errors also ``%``.
     source : str
         Of the columns, for messages.
 
@@ -99,6 +107,7 @@ def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
         limit=limits[0] if limits else "",
         magnitude=bool(kind & _MAGNITUDE_WORDS),
         unit=units[0] if units else "",
+        system=next(iter(sorted(kind & MAGNITUDE_SYSTEMS)), ""),
     )
 
 
@@ -146,10 +155,13 @@ def _read_given(band: str, text: str, names: Sequence[str], source: str) -> Band
     if len(parts) > 2 or not parts[0]:
         raise SfhInputError(f"`columns` {band}={text}: give COLUMN or COLUMN,ERROR_COLUMN")
     value, _, unit = parts[0].partition(":")
-    error = parts[1].partition(":")[0] if len(parts) == 2 else ""
+    error, _, error_unit = parts[1].partition(":") if len(parts) == 2 else ("", "", "")
     for column in filter(None, (value, error)):
         if column not in names:
             raise SfhInputError(f"`columns` {band}={text}: {source} has no column {column!r}")
     words = frozenset(split_column_name(value)) - set(split_column_name(band))
-    made = BandColumns(band, value, error or _find_error(value, names), magnitude=bool(words & _MAGNITUDE_WORDS))
-    return replace(made, unit=unit, magnitude=unit.lower() in ("mag", "abmag") if unit else made.magnitude)
+    made = BandColumns(band, value, error or _find_error(value, names), error_unit=error_unit)
+    if unit:
+        return replace(made, unit=unit, magnitude=unit.lower() in ("mag", "abmag"))
+    system = next(iter(sorted(words & MAGNITUDE_SYSTEMS)), "")
+    return replace(made, magnitude=bool(words & _MAGNITUDE_WORDS), system=system)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.units import FLAM, FNU
-from napari_sfh.io.objects.columns import BandColumns
+from napari_sfh.io.objects.columns import MAGNITUDE_SYSTEMS, BandColumns, split_column_name
 from napari_sfh.physics.filters import AB_ZERO
 from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F64, Bool, Flag
@@ -28,6 +29,8 @@ _MAG_SENTINEL = 50.0
 #: Fluxes that catalogues write where there is none; from which on a number is one in any unit.
 _FLUX_SENTINELS = (-99.0, -99.9, -99.99, -999.0, -999.9, -9999.0, -99999.0)
 _FLUX_FILL = 1e20
+#: What a unit of AB magnitudes may say; anything else is another zero point or scale.
+_AB_WORDS = frozenset({"mag", "mags", "magnitude", "magnitudes", "ab", "abmag", "magab"})
 #: Relative error of bands in a catalogue that gives none.
 DEFAULT_RELATIVE_ERROR = 0.05
 _NANOMAGGY = u.def_unit("nmgy", 3.631e-6 * u.Jy)
@@ -88,22 +91,21 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
     """f_lambda, error, usable, and whether it is an upper limit, (N,) each."""
     value = _read_numbers(table, c.value, source)
     sigma = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
-    unit, own = _unit_of(table, c, source), _error_unit(table, c)
+    unit = _unit_of(table, c, source)
     limited = _limit_signs(table, c.limit)
     if unit is None:  # AB magnitudes
         known = np.isfinite(value) & (np.abs(value) < _MAG_SENTINEL)
         limited |= ~known & np.isfinite(sigma) & (sigma > 10) & (sigma < _MAG_SENTINEL)
         f_lambda = 10 ** (-0.4 * (np.where(known, value, 0.0) - AB_ZERO)) * C_AA_S / pivot_aa**2
-        scale = f_lambda * np.log(10) / 2.5
         default = DEFAULT_RELATIVE_ERROR * f_lambda
     else:
         known = np.isfinite(value) & ~_find_flux_fills(value, sigma)
         factor = _to_f_lambda(unit, pivot_aa)
         f_lambda = np.where(known, value, 0.0) * factor
-        scale = np.full(len(value), factor if own is None else _to_f_lambda(own, pivot_aa))
         default = DEFAULT_RELATIVE_ERROR * np.abs(f_lambda)
     if not c.error:
         return f_lambda, default, known & ~limited & (default > 0), limited
+    scale = _scale_of_errors(table, c, unit, f_lambda, pivot_aa, source)
     has_error = np.isfinite(sigma) & (sigma > 0)
     if known.any() and (sigma[known] == 0).all():
         raise SfhInputError(
@@ -127,13 +129,28 @@ def _find_flux_fills(value: F64, sigma: F64) -> Bool:
 
 def _read_numbers(table: Table, name: str, source: str) -> F64:
     column = table[name]
+    if column.dtype.kind in "SU":  # numbers as text: nothing written is no number
+        text = np.char.strip(np.ma.filled(column, "").astype(str))
+        column = np.where(text == "", "nan", text)
     try:
         values = np.ma.filled(np.ma.asarray(column.data if hasattr(column, "data") else column).astype(float), np.nan)
     except (TypeError, ValueError) as error:
-        raise SfhInputError(f"{source}: column {name!r} holds no numbers ({error}); name another one") from error
+        raise SfhInputError(
+            f"{source}: column {name!r} holds no numbers{_show_first_word(column)}; name another one, or correct it"
+        ) from error
     if values.ndim != 1:
         raise SfhInputError(f"{source}: column {name!r} has {values.ndim - 1} numbers a row; a band's column has one")
     return np.asarray(values, dtype=np.float64)
+
+
+def _show_first_word(column: Any) -> str:
+    """What a column holds instead of numbers."""
+    for value in np.ravel(np.asarray(column)):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return f" but {str(value)[:40]!r}"
+    return ""
 
 
 def _limit_signs(table: Table, name: str) -> Bool:
@@ -149,15 +166,16 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
     """Unit of a flux column, None for AB magnitudes."""
     own = table[c.value].unit
     text = c.unit or ("" if own is None else str(own))
-    if ("mag" in text.lower() and "magg" not in text.lower()) or (not text and c.magnitude):
+    if _is_magnitude(text) or (not text and c.magnitude):
+        _refuse_other_zero_points(table, c, text, source)
         return None
     if not text:
         raise SfhInputError(
             f"{source}: column {c.value!r} has no unit; say it: `columns` {c.band}={c.value}:uJy (or Jy, mag, "
             "'erg/s/cm2/AA' ...)"
         )
-    unit = _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
-    if not any(unit.is_equivalent(kind) for kind in (FNU, FLAM)):
+    unit = _parse_unit(text)
+    if not _is_flux_density(unit):
         raise SfhInputError(
             f"{source}: column {c.value!r} has unit {text!r}; a flux density in f_nu or f_lambda, or AB magnitudes, "
             f"are read: say it with `columns` {c.band}={c.value}:UNIT"
@@ -165,11 +183,53 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
     return unit
 
 
-def _error_unit(table: Table, c: BandColumns) -> u.UnitBase | None:
-    """Unit of an error column where it is a flux density that the file states; None: that of the values."""
-    unit = table[c.error].unit if c.error and not c.unit else None
-    known = isinstance(unit, u.UnitBase) and any(unit.is_equivalent(kind) for kind in (FNU, FLAM))
-    return unit if known else None
+def _is_magnitude(text: str) -> bool:
+    return "mag" in text.lower() and "magg" not in text.lower()
+
+
+def _parse_unit(text: str) -> u.UnitBase:
+    return _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
+
+
+def _is_flux_density(unit: Any) -> bool:
+    return isinstance(unit, u.UnitBase) and any(unit.is_equivalent(kind) for kind in (FNU, FLAM))
+
+
+def _refuse_other_zero_points(table: Table, c: BandColumns, unit: str, source: str) -> None:
+    """Refuse magnitudes that their unit, name or description says to be of another zero point or scale than AB."""
+    if c.unit:  # the user's word
+        said = set(split_column_name(unit)) - {"mag", "abmag", "ab"}
+        where = f"the unit {unit!r} that was given"
+    else:
+        about = set(split_column_name(str(table[c.value].description or "")))
+        said = set(split_column_name(unit)) - _AB_WORDS | about & MAGNITUDE_SYSTEMS
+        said |= {c.system} if c.system else set()
+        where = f"unit {unit!r}" if unit and not about & said else "its name or description"
+    if said:
+        raise SfhInputError(
+            f"{source}: the magnitudes of {c.value!r} are no AB magnitudes by {where} ({', '.join(sorted(said))}); "
+            f"convert them (AB = Vega + offset of the band), or, if they are AB, say `columns` {c.band}={c.value}:mag"
+        )
+
+
+def _scale_of_errors(
+    table: Table, c: BandColumns, unit: u.UnitBase | None, f_lambda: F64, pivot_aa: float, source: str
+) -> F64:
+    """erg/s/cm2/AA of one unit of the error column, (N,): its own unit where one is stated, else that of the values."""
+    own = table[c.error].unit
+    stated = c.error_unit or (str(own) if own is not None and not c.unit else "")
+    if stated.lower() in ("%", "percent", "pct"):
+        return np.abs(f_lambda) / 100
+    if _is_magnitude(stated) or (unit is None and not stated):
+        return np.abs(f_lambda) * np.log(10) / 2.5
+    known = _parse_unit(stated) if stated else unit
+    if unit is not None and known is not None and _is_flux_density(known):
+        return np.full(f_lambda.shape, _to_f_lambda(known, pivot_aa))
+    raise SfhInputError(
+        f"{source}: the errors {c.error!r} are in {stated!r}, which is no unit of an error of "
+        f"{'magnitudes' if unit is None else str(unit)!r}; say it with `columns` "
+        f"{c.band}={c.value}:UNIT,{c.error}:UNIT"
+    )
 
 
 def _to_f_lambda(unit: u.UnitBase, pivot_aa: float) -> float:

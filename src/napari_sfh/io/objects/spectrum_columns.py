@@ -55,6 +55,9 @@ _GOOD_WORDS = ("good", "goodpix", "goodpixels", "valid", "usable", "isgood", "is
 _YES_NO = {"true": 1, "t": 1, "yes": 1, "y": 1, "1": 1, "false": 0, "f": 0, "no": 0, "n": 0, "0": 0}
 _MAGNITUDE_WORDS = frozenset({"mag", "mags", "magnitude", "magnitudes", "abmag", "magab"})
 _PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
+#: Names of wavelength times flux density, its words joined, and of what no calibration has touched.
+_TIMES_WAVELENGTH = re.compile(r"(lam|lambda|wave|l)_?f_?(lam|lambda|l)|nu_?f_?nu")
+_COUNT_WORDS = frozenset({"count", "counts", "cts", "adu", "dn", "electron", "electrons"})
 _LENGTH_WORDS = {"nm": "nm", "um": "um", "micron": "um", "microns": "um", "aa": "Angstrom", "angstrom": "Angstrom",
                  "ang": "Angstrom"}  # fmt: skip
 _SPECTRAL_UNITS: tuple[u.UnitBase, ...] = (u.Hz, u.eV, u.m**-1)
@@ -203,13 +206,21 @@ def _flux_factor(one: SpectrumColumns, name: str, wave: F64, vacuum: bool, path:
     if text:
         per_frequency = any(unit_conversion_factor(text, kind) is not None for kind in (FNU, FNU / u.sr))
         known = per_frequency or any(unit_conversion_factor(text, kind) is not None for kind in (FLAM, FLAM / u.sr))
+        times_wavelength = not known and unit_conversion_factor(text, FLAM * u.AA) is not None
         note = "" if known else f"unit {text!r} of {name} is no flux density: taken as a flux per wavelength"
     else:
-        per_frequency, note = bool(_PER_FREQUENCY_WORDS & set(split_column_name(name))), ""
-    if not per_frequency:
-        return 1.0, note
+        words = split_column_name(name)
+        times_wavelength = bool(_TIMES_WAVELENGTH.search("_".join(words)))
+        per_frequency = not times_wavelength and bool(_PER_FREQUENCY_WORDS & set(words))
+        note = (
+            f"{name} is not calibrated by its name: taken as a flux per wavelength" if _COUNT_WORDS & set(words) else ""
+        )
     seen = wave if vacuum else air_to_vacuum(wave)
     scale = np.nanmedian(seen) / seen
+    if times_wavelength:
+        return scale, f"{name} is wavelength times flux{f' ({text})' if text else ''}: converted to one per wavelength"
+    if not per_frequency:
+        return 1.0, note
     return scale**2, f"{name} is a flux per frequency{f' ({text})' if text else ''}: converted to one per wavelength"
 
 

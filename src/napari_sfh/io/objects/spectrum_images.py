@@ -102,6 +102,8 @@ def _read_axis(header: fits.Header, path: Path, n: int, hdus: fits.HDUList | Non
     elif "CRVAL1" in header and "CRPIX1" not in header:
         header = header.copy()
         header["CRPIX1"] = 1.0
+        axis = read_wavelength_axis(header, path, n, 1, hdus)
+        return axis._replace(notes=(*axis.notes, "no CRPIX1: CRVAL1 is taken for the first pixel's wavelength"))
     return read_wavelength_axis(header, path, n, 1, hdus)
 
 

@@ -28,6 +28,8 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eEdD][-+]?\d+)?")
 _MISSING = re.compile(r"|[-+]?nan|[-+]?inf(inity)?|indef|null|none|n/a|-+|\.+|\*+|masked", re.IGNORECASE)
 #: Separators, and whether a comma inside a number can be a decimal one.
 _SEPARATORS: tuple[tuple[str, bool], ...] = (("|", True), (";", True), ("\t", True), (",", False), ("", True))
+#: A line of a table is shorter; the csv module stops at this length of a field.
+_LONGEST_LINE = csv.field_size_limit()
 #: Lines that must be numbers for a text to be a table of them.
 _TABLE_SHARE = 0.9
 
@@ -43,7 +45,7 @@ def read_text_table(path: Path) -> Table:
     text = _decode(path)
     lines = [line for line in text.splitlines() if line.strip()]
     kind = "ascii.ecsv" if text.lstrip().startswith("# %ECSV") else "ascii"
-    made = _read_numbers(lines) if kind == "ascii" else None
+    made = _read_numbers(lines) if kind == "ascii" and max(map(len, lines), default=0) < _LONGEST_LINE else None
     if made is not None:
         return made
     shown = repr(lines[0].strip()[:60]) if lines else "nothing"

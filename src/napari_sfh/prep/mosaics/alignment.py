@@ -43,6 +43,8 @@ _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
 _MAX_SHIFT_ARCSEC = 3.0
 #: Spaxels of both images that a comparison needs.
 _MIN_COMPARED = 100
+#: Light of a mosaic over that of the cube, or the reverse, from which on it is told where nothing better can be.
+_MAX_LIGHT_RATIO = 1.2
 _ITERATIONS = 6
 _CLIP = 5.0  # sigma
 _PARTS = 5  # of the field along each axis
@@ -187,6 +189,7 @@ def _fit_alignment(
     if both.sum() < _MIN_COMPARED:
         raise SfhInputError(
             f"{mosaic.path.name}: shares {int(both.sum())} spaxels with {cube.path.name}, too few for a comparison"
+            + _describe_light(synthetic[both], image[both])
         )
     unit = float(np.median(np.abs(synthetic[both]))) or 1.0
     cube_image, hst_image = np.where(both, synthetic / unit, 0.0), np.where(both, image / unit, 0.0)
@@ -201,6 +204,7 @@ def _fit_alignment(
     if x.size < _MIN_COMPARED:
         raise SfhInputError(
             f"{mosaic.path.name}: shows nothing at the place of {cube.path.name} that a comparison could hold on to"
+            + _describe_light(synthetic[both], image[both])
         )
     slope, zero, reliability = _correct_attenuation(x, y, slope, float(np.median(variance[both])) / unit**2)
     fit = _line_fit_errors(x, y, slope, zero, beam, reliability)
@@ -219,6 +223,17 @@ def _fit_alignment(
         pedestal_error=float(zero_error),
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
+    )
+
+
+def _describe_light(synthetic: F64, image: F32) -> str:
+    """What is said of light in the same spaxels that no colour and no sky makes that different."""
+    of_cube, of_mosaic = float(np.sum(synthetic)), float(np.sum(image, dtype=np.float64))
+    if not of_cube > 0 or 1 / _MAX_LIGHT_RATIO < of_mosaic / of_cube < _MAX_LIGHT_RATIO:
+        return ""
+    return (
+        f"; there the mosaic has {of_mosaic / of_cube:.3g} times the cube's light. WARNING: too different for unbiased "
+        "ages: check PHOTFLAM and BUNIT of both, and the sky (`subtract_sky`)"
     )
 
 
