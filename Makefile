@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
 # What napari compiles for its first shapes and labels, and keeps: half a minute of the first window, or of each worker.
-WARM_UP := from napari_sfh._qt.jobs.preload import warm_up_napari, warm_up_triangulation as w; warm_up_napari(); w()
+WARM_UP := from napari_sfh._qt.jobs import preload as p; p.warm_up_napari(); p.warm_up_triangulation(); p.warm_up_label_colors()
 
 .PHONY: demo test real proofs docs dist dist-test lint style types suite system performance gpu clean help
 .DEFAULT_GOAL := help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from window_acts import bin_world, drag, idle, native_canvas, open_explorer, scr
 
 from napari_sfh._qt.canvas.drawn_shapes import shape_to_polygon
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
+from napari_sfh._qt.jobs.preload import warm_up_triangulation
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import (
@@ -168,6 +170,13 @@ def test_session_draws_the_region_first(result: Result) -> None:
     assert [v.name for v in session.views()] == ["bin 3"]
 
 
+def list_compiled_kinds() -> set[tuple[str, str]]:
+    """Compiled functions of napari's shapes, and for which kinds of arrays."""
+    module = sys.modules["napari.layers.shapes._accelerated_triangulate_numba"]
+    found = ((name, getattr(each, "signatures", ())) for name, each in vars(module).items())
+    return {(name, str(kinds)) for name, signatures in found for kinds in signatures}
+
+
 def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
@@ -178,8 +187,11 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     corners = [bin_world(dock.session, b) for b in (1, 2, 6, 5)]
     middle = np.mean(corners, axis=0)
     path = [screen_point(viewer, middle + 1.4 * (c - middle)) for c in (*corners, corners[0])]
+    warm_up_triangulation()  # which the window does when it rests
+    compiled = list_compiled_kinds()
     drag(native, path)
     qtbot.waitUntil(lambda: dock.session.region is not None, timeout=120_000)
+    assert list_compiled_kinds() == compiled, "the first press would compile for ten seconds"
     assert dock.message.text().startswith("Mean of")
     assert "region" in dock.panel.legend.text()
     assert viewer.layers[LAYER_NAME].mode == "pan_zoom"

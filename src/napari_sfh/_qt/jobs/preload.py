@@ -25,13 +25,25 @@ REST_MS = 400
 
 
 def warm_up_triangulation() -> None:
-    """The compiled code of napari's Shapes layers, by what a lasso does: a path, then a polygon that is not convex."""
+    """The compiled code of napari's Shapes layers, by what a lasso does: a point twice, a path, then a polygon."""
     from napari.layers import Shapes
 
     corners = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 4.0], [1.0, 1.0], [4.0, 0.0]])
     layer = Shapes(ndim=2)
+    layer.add(corners[[0, 0]], shape_type="path")
     layer.add(corners, shape_type="path")
-    layer.add(corners, shape_type="polygon")
+    layer.add(corners, shape_type="polygon")  # not convex
+
+
+def warm_up_label_colors() -> None:
+    """The compiled code of napari's Labels layers with a color for each label, as saved maps of categories; for set-ups."""
+    from napari.layers import Labels
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors = DirectLabelColormap(color_dict={None: "transparent", 1: "red"})
+    labels = np.ones((2, 2), dtype=np.int16)
+    Labels(labels, colormap=colors)
+    colors.map(np.ones(2, dtype=np.int64))
 
 
 def read_extinction_curve() -> None:
