@@ -36,7 +36,7 @@ def warm_up_triangulation() -> None:
 
 
 def warm_up_label_colors() -> None:
-    """The compiled code of napari's Labels layers with a color for each label, as saved maps of categories; for set-ups."""
+    """The compiled code of labels with a color each, as saved maps of categories have them: for set-ups."""
     from napari.layers import Labels
     from napari.utils.colormaps import DirectLabelColormap
 
