@@ -136,6 +136,7 @@ def test_the_view_under_the_mouse_is_the_one_that_the_graphics_card_finds(qtbot:
         assert len({id(view) for view in found} - {id(None)}) == (4 if grid else 1)
 
 
+@pytest.mark.painted
 def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: Any) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
