@@ -281,6 +281,15 @@ def test_what_a_spectrum_is_taken_for_is_told(tmp_path: Path) -> None:
     assert any("no CRPIX1" in note for note in one.notes)
 
 
+@pytest.mark.parametrize("name", ["total_flux", "cal_flux", "wave_flux", "LFLUX", "fiducial_flux"])
+def test_letters_of_other_words_are_no_wavelength_times_flux(tmp_path: Path, name: str) -> None:
+    for column in (name, "flux"):
+        (tmp_path / f"{column}.txt").write_text(f"wave {column} err_{column}\n" + PLAIN)
+    (one,), (plain,) = (read_single_spectra(tmp_path / f"{column}.txt") for column in (name, "flux"))
+    np.testing.assert_array_equal(one.flux, plain.flux)
+    assert not any("times flux" in note for note in one.notes)
+
+
 def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="too long"):
         read_single_spectra(tmp_path / ("x" * 300))

@@ -56,7 +56,7 @@ _YES_NO = {"true": 1, "t": 1, "yes": 1, "y": 1, "1": 1, "false": 0, "f": 0, "no"
 _MAGNITUDE_WORDS = frozenset({"mag", "mags", "magnitude", "magnitudes", "abmag", "magab"})
 _PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
 #: Names of wavelength times flux density, its words joined, and of what no calibration has touched.
-_TIMES_WAVELENGTH = re.compile(r"(lam|lambda|wave|l)_?f_?(lam|lambda|l)|nu_?f_?nu")
+_TIMES_WAVELENGTH = re.compile(r"(?<![a-z])((lam|lambda|wave|l)_?f_?(lam|lambda|l)|nu_?f_?nu)(?![a-z])")
 _COUNT_WORDS = frozenset({"count", "counts", "cts", "adu", "dn", "electron", "electrons"})
 _LENGTH_WORDS = {"nm": "nm", "um": "um", "micron": "um", "microns": "um", "aa": "Angstrom", "angstrom": "Angstrom",
                  "ang": "Angstrom"}  # fmt: skip
