@@ -33,7 +33,7 @@ system: ## system libraries of Qt and OpenGL (installs them when root on Debian,
 demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 forces no window
 	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
 
-test: system style ## lint, types and imports beside every test that does not need hours, on two cores; the real galaxy
+test: system style ## lint, types and imports beside the tests that are not slow ones (make proofs), on two cores; the real galaxy
 	@$(MAKE) --no-print-directory -j 2 types suite
 	@$(MAKE) --no-print-directory real
 

@@ -256,6 +256,21 @@ def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Pa
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
 
 
+def test_bins_are_saved_as_the_result_that_they_are_of(result: Result, tmp_path: Path) -> None:
+    """By napari's own Save, which takes the writer that it finds first."""
+    from napari.layers import Labels, Layer
+
+    from napari_sfh._qt.canvas.layer_data import make_bins_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    bins = Layer.create(*make_bins_layer(result, SkyGrid.of(result.wcs, result.bins.bin_id.shape)))
+    assert isinstance(bins, Labels)
+    bins.save(str(tmp_path / "ngc0000_sfh.fits"))
+    np.testing.assert_array_equal(read_result(tmp_path / "ngc0000_sfh.fits").bins.bin_id, result.bins.bin_id)
+    with pytest.raises(SfhInputError, match="no map of a result or a cube"):
+        contributions.write_map_layer(str(tmp_path / "x.fits"), *Labels(np.ones((2, 2), int)).as_layer_data_tuple()[:2])
+
+
 @pytest.mark.parametrize("name", ["AGE_LW", "MASS_AGE", "FLAG"])
 def test_a_map_that_was_opened_from_a_file_is_written_again(result: Result, tmp_path: Path, name: str) -> None:
     """Without the result, with what the user has changed since."""
@@ -272,10 +287,7 @@ def test_a_map_that_was_opened_from_a_file_is_written_again(result: Result, tmp_
     if name != "FLAG":
         opened.contrast_limits = (0.5, 0.75)
         opened.colormap = "magma"
-    data, attributes, kind = opened.as_layer_data_tuple()
-    writers = [writer.command for writer in PluginManager.instance().iter_compatible_writers([kind])]
-    assert "napari-sfh.write_map" in writers
-    contributions.write_map_layer(str(two), data, attributes)
+    opened.save(str(two))
     changed = {"SFHTITLE", "SFHCMAP", "SFHLOW", "SFHHIGH", "CHECKSUM", "DATASUM"}
     with fits.open(one) as before, fits.open(two, checksum=True) as after:
         np.testing.assert_array_equal(after[0].data, before[0].data)

@@ -205,7 +205,7 @@ def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
 
 
 def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write one map as a FITS image, which keeps its coordinates, unit, colours and limits.
+    """Write one map as a FITS image, which keeps its coordinates, unit, colours and limits; of bins, their result.
 
     Parameters
     ----------
@@ -226,8 +226,12 @@ def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[st
     SfhInputError
         The layer is no map of ours.
     """
+    from napari_sfh._qt.canvas.layer_data import get_layer_link
     from napari_sfh._qt.canvas.map_files import write_map_image
 
+    link = get_layer_link(attributes.get("metadata", {}))
+    if link is not None and link.role == "bins":
+        return write_result_layers(path, [(data, attributes, "labels")])
     return [str(write_map_image(Path(path), data, attributes))]
 
 
