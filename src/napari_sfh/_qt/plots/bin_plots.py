@@ -66,7 +66,7 @@ PLACES = {
 NARROW_PLACES = {**PLACES, "spectrum": (0, 2, 5, 1), "sed": (5, 2, 3, 1)}
 NARROW_PLACES.pop("residual")
 #: Width in pixels below which a dock is narrow: the axes would take more of it than the curves.
-NARROW_PX = 620
+NARROW_DOCK_PX = 620
 #: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
 STRETCH, LEAST_PX = (11, 7, 12, 5), (132, 118, 116, 134)
 NARROW_STRETCH = (13, 7, 10, 0)
@@ -137,7 +137,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _lacks_room(self) -> bool:
         """All panels beside each other would leave their curves less than their axes."""
-        return self.width() < NARROW_PX and not self.enlarged and self.panels == tuple(PANELS)
+        return self.width() < NARROW_DOCK_PX and not self.enlarged and self.panels == tuple(PANELS)
 
     def resizeEvent(self, event: Any) -> None:
         """Where it becomes narrow, by its window or by many numbers beside it, fewer columns are left."""
