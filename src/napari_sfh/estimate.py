@@ -275,13 +275,16 @@ def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandCo
 
 
 def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
-    """Which bands have no errors of their own."""
+    """Which bands have no errors of their own, and which have them from something else."""
     bare = [band for band, column in columns.items() if not column.error]
+    others = {c.error_kind: c.error for c in reversed(list(columns.values())) if c.error_kind}
+    told = tuple(f"errors follow from the {kind} of a column, as in {name}" for kind, name in others.items())
     if not bare:
-        return ()
+        return told
     which = "no band has" if len(bare) == len(columns) else f"{len(bare)} of {len(columns)} bands do not have"
     more = ", ..." if len(bare) > 6 else ""
     return (
+        *told,
         f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
         "assumed; name them with `columns` BAND=COLUMN:UNIT,ERROR_COLUMN",
     )
