@@ -188,7 +188,7 @@ def describe_odd_calibration(
     notes = []
     if optics:
         notes.append(
-            f"{', '.join(optics)} lay in the light beside {name}. WARNING: a polarizer or grism passes a part of it alone "
+            f"{', '.join(optics)} lay in the light beside {name}. WARNING: a polarizer or grism passes but a part of it "
             "(a half and less), unless PHOTFLAM counts it in; combine the polarizers' images, or leave this one out"
         )
     if abs(scale.photplam_aa / pivot_aa - 1) > _PIVOT_TOLERANCE:
