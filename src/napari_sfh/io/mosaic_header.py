@@ -188,8 +188,8 @@ def describe_odd_calibration(
     notes = []
     if optics:
         notes.append(
-            f"{', '.join(optics)} lay in the light beside {name}. WARNING: a polarizer or grism passes but a part of it "
-            "(a half and less), unless PHOTFLAM counts it in; combine the polarizers' images, or leave this one out"
+            f"{', '.join(optics)} lay in the light beside {name}. WARNING: a polarizer or grism takes a half and more "
+            "of it, unless PHOTFLAM counts it in; combine the polarizers' images, or leave this one out"
         )
     if abs(scale.photplam_aa / pivot_aa - 1) > _PIVOT_TOLERANCE:
         notes.append(
