@@ -95,16 +95,7 @@ def mask_bad_channels(
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
     common = narrow & (narrow[rows].mean(0) > _MOST_NARROW) & ~bad
     spikes = (spikes | narrow) & ~bad & ~common
-    notes = [
-        f"the spectra step by {100 * steps[k]:+.0f} % of their median at {spectra.wave_aa[k]:.1f} A in most bins: "
-        "two calibrations meet there, and the ages follow it; check the cube"
-        for k in lone
-    ]
-    if repeats > 1:
-        notes.append(
-            f"each channel stands {repeats} times in a row: they were repeated, so that errors of bins are too small "
-            f"by {repeats**0.5:.2g}; keep one of {repeats}"
-        )
+    notes = [*_describe_steps(steps, lone, spectra.wave_aa), *_describe_repeats(repeats)]
     if spikes.any():
         notes.append(
             f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
@@ -122,6 +113,25 @@ def mask_bad_channels(
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
     return replace(spectra, good=spectra.good & ~bad & ~spikes & ~common), tuple(notes)
+
+
+def _describe_steps(steps: F64, lone: list[int], wave_aa: F64) -> list[str]:
+    """What is said of steps that begin no stretch."""
+    return [
+        f"the spectra step by {100 * steps[k]:+.0f} % of their median at {wave_aa[k]:.1f} A in most bins: "
+        "two calibrations meet there, and the ages follow it; check the cube"
+        for k in lone
+    ]
+
+
+def _describe_repeats(times: int) -> list[str]:
+    """What is said of channels that stand several times in a row."""
+    if times == 1:
+        return []
+    return [
+        f"each channel stands {times} times in a row: they were repeated, so that errors of bins are too small by "
+        f"{times**0.5:.2g}; keep one of {times}"
+    ]
 
 
 def _find_lone_outliers(flux: F64, near_line: Bool) -> Bool:
