@@ -218,7 +218,7 @@ class CallAhead:
         steps: queue.SimpleQueue[Progress] = queue.SimpleQueue()
         told = False
 
-        def tell(_: Progress) -> None:
+        def tell(_: Progress | None = None) -> None:
             nonlocal told
             while progress is not None and not steps.empty():
                 progress(steps.get())
@@ -227,7 +227,9 @@ class CallAhead:
                 self._child.cancel()
 
         try:
-            return run_in_background(lambda: self._child.wait(self.name, steps.put), self.name, tell)
+            value = run_in_background(lambda: self._child.wait(self.name, steps.put), self.name, tell)
+            tell()
+            return value
         finally:
             self._child.end()
 
