@@ -48,6 +48,33 @@ def test_the_history_is_the_largest_plot(plots: BinPlots) -> None:
     assert max(areas, key=areas.__getitem__) == "sfh"
 
 
+def test_a_narrow_dock_leaves_room_for_the_curves_and_their_names(plots: BinPlots) -> None:
+    """As three compared bins have it at 1280 pixels: names of axes touched each other, the history had 65 pixels."""
+    plots.resize(550, 240)
+    QApplication.processEvents()
+    assert plots.sfh.vb.width() > 120
+    areas = {name: getattr(plots, name).width() * getattr(plots, name).height() for name in ("sfh", "spectrum", "sed")}
+    assert max(areas, key=areas.__getitem__) == "sfh"
+    axes = [getattr(plots, name).getAxis("bottom") for name in ("sfh", "mh", "spectrum")]
+    names = sorted((rect.left(), rect.right()) for rect in (axis.label.sceneBoundingRect() for axis in axes))
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(names))
+    assert names[-1][1] <= plots.width()
+    assert find_numbers(axes[2]), "wavelengths stand below the spectrum"
+    for plot in (plots.spectrum, plots.sed, plots.mh, plots.cumulative):
+        heights = find_numbers(plot.getAxis("left"), upright=True)
+        assert len(heights) > 1
+        assert all(lower <= higher + 1 for (_, lower), (higher, _) in itertools.pairwise(heights)), "numbers touch"
+    double_click(plots, plots.spectrum)
+    assert plots.residual.isVisible()
+    assert not find_numbers(axes[2])
+    double_click(plots, plots.spectrum)
+    assert not plots.residual.isVisible()
+    plots.resize(900, 240)
+    QApplication.processEvents()
+    assert plots.residual.isVisible()
+    assert not find_numbers(axes[2])
+
+
 def test_a_double_click_lets_a_plot_fill_the_dock_and_brings_all_back(plots: BinPlots) -> None:
     double_click(plots, plots.sfh)
     assert plots.enlarged == "sfh"
@@ -161,13 +188,15 @@ def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: st
         assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"
 
 
-def find_numbers(axis: Any) -> list[tuple[float, float]]:
-    """Left and right end of each number along an axis."""
+def find_numbers(axis: Any, upright: bool = False) -> list[tuple[float, float]]:
+    """Left and right (or upper and lower) end of each number along an axis."""
     QApplication.processEvents()
     painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
     _, _, numbers = axis.generateDrawSpecs(painter)
     painter.end()
     assert image.width() == 10
+    if upright:
+        return sorted((rect.top(), rect.bottom()) for rect, _, text in numbers if text)
     return sorted((rect.left(), rect.right()) for rect, _, text in numbers if text)
 
 

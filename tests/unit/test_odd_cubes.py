@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from io_mocks import ESO_UNIT, NX, NY, N, flux_values, image_header, write_cube
 
+from napari_sfh.batch.rerun import list_input_files
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import choose_line_spread
 from napari_sfh.errors import SfhInputError
@@ -20,11 +21,12 @@ from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.io.mosaic_header import read_flux_calibration
 from napari_sfh.prep.binning import measure_signal_noise
 
-FLAT = {"MASK": np.ones((NY, NX), np.uint8), "DQ": np.ones(N, np.int32), "STAT": np.ones((NY, NX), np.float32)}
+FLAT = {"STAT": np.ones((NY, NX), np.float32), "ERR": np.ones(N), "DQ": np.zeros((NY, NX + 1), np.int32)}
 
 
 def _append_card(path: Path, after: str, card: str) -> Path:
@@ -85,6 +87,111 @@ def test_masks_and_errors_with_fewer_axes_are_told(name: str, tmp_path: Path) ->
         hdus.append(fits.ImageHDU(FLAT[name], name=name))
     notes = read_cube(path).notes
     assert any(name in note and str(FLAT[name].shape) in note and "not used" in note for note in notes)
+
+
+@pytest.mark.parametrize(("name", "shape", "forbidden"), [
+    ("MASK", (NY, NX), np.s_[:, 1, 2]), ("BADPIX", (NY, NX), np.s_[:, 1, 2]), ("DQ", (N,), np.s_[7]),
+])  # fmt: skip
+def test_masks_of_channels_or_spaxels_count_in_all_others(
+    name: str, shape: tuple[int, ...], forbidden: Any, tmp_path: Path
+) -> None:
+    path = write_cube(tmp_path / "c.fits")
+    mask = np.zeros((N, NY, NX), np.uint8)
+    mask[forbidden] = 4
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(mask.max(axis=(1, 2) if len(shape) == 1 else 0), name=name))
+    cube = read_cube(path)
+    np.testing.assert_array_equal(cube.read(0, N)[2], mask == 0)
+    assert any(name in note and "is used" in note for note in cube.notes) == (name != "DQ")
+
+
+@pytest.mark.parametrize(("primary", "cards", "scale", "word"), [
+    ({"BUNIT": "1e-17 erg/s/cm2/A"}, {}, 1e-17, "BUNIT '1e-17 erg/s/cm2/A' of HDU PRIMARY"),
+    ({}, {"FLUXUNIT": "1e-17 erg/s/cm2/A"}, 1e-17, "FLUXUNIT"), ({"UNITS": "W/m2/um"}, {}, 0.1, "UNITS"),
+    ({"UNITS": "mm"}, {"CUNIT4": "1e-16 erg/s/cm2/A"}, 1e-16, "CUNIT4"),
+])  # fmt: skip
+def test_the_units_of_other_cards_are_taken_and_said(
+    primary: dict[str, Any], cards: dict[str, Any], scale: float, word: str, tmp_path: Path
+) -> None:
+    cube = read_cube(write_cube(tmp_path / "c.fits", primary=primary, BUNIT=None, stat=None, **cards))
+    flux = cube.read(5, 6)[0].astype(float) * cube.flux_scale
+    np.testing.assert_allclose(flux, flux_values()[5:6] * scale, rtol=1e-6)
+    assert any(word in note and "no BUNIT" in note for note in cube.notes)
+
+
+def test_a_unit_in_the_comment_of_bunit_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match=r"no BUNIT .*its comment says '1e-16 erg/s/cm2/A'"):
+        read_cube(write_cube(tmp_path / "c.fits", BUNIT=("", "1e-16 erg/s/cm2/A"), stat=None))
+
+
+@pytest.mark.parametrize(("card", "unit", "scale", "word"), [
+    ({"FSCALE": 1e-20}, "erg/s/cm2/Angstrom", 1e-20, "multiplies"), ({"FSCALE": 1e-20}, ESO_UNIT, 1e-20, ""),
+    ({"FLUX SCALE": 1e-20}, "erg/s/cm2/Angstrom", 1e-20, "multiplies"),
+    ({"FSCALE": 10.0}, ESO_UNIT, 1e-20, "is not used"), ({"FSCALE": 1.0}, ESO_UNIT, 1e-20, ""),
+])  # fmt: skip
+def test_a_factor_beside_the_unit_counts_where_the_flux_needs_it(
+    card: dict[str, float], unit: str, scale: float, word: str, tmp_path: Path
+) -> None:
+    cube = read_cube(write_cube(tmp_path / "c.fits", primary=card, BUNIT=unit))
+    flux, variance, _ = cube.read(9, 10)
+    np.testing.assert_allclose(flux * (cube.flux_scale / scale), flux_values()[9:10], rtol=1e-6)
+    np.testing.assert_allclose(variance, (0.1 * flux) ** 2, rtol=1e-5)
+    told = [note for note in cube.notes if any(key in note for key in card)]
+    assert word in " ".join(told) if word else told == []
+
+
+@pytest.mark.parametrize(
+    ("primary", "own", "told"), [(0.02, 0.0025, True), (0.0025, 0.00251, False), (0.0, 0.01, False)]
+)
+def test_redshifts_of_two_headers_that_differ_are_told(primary: float, own: float, told: bool, tmp_path: Path) -> None:
+    cube = read_cube(write_cube(tmp_path / "c.fits", primary={"REDSHIFT": primary}, REDSHIFT=own))
+    assert cube.redshift == own
+    assert any(f"{own:g} of REDSHIFT of HDU DATA is used" in note for note in cube.notes) == told
+
+
+@pytest.mark.parametrize("ctype", ["AWAV", "WAVE"])
+def test_channels_outside_of_kcwis_good_wavelengths_are_left_out(ctype: str, tmp_path: Path) -> None:
+    limits = {"WAVGOOD0": 4900.0, "WAVGOOD1": 9000.0}
+    cube = read_cube(write_cube(tmp_path / "c.fits", primary=limits, CTYPE3=ctype))
+    stored = 4749.88 + 1.25 * np.arange(N)
+    np.testing.assert_array_equal(cube.read(0, N)[2].all((1, 2)), (stored >= 4900.0) & (stored <= 9000.0))
+    assert any("WAVGOOD" in note for note in cube.notes)
+    other = read_cube(write_cube(tmp_path / "d.fits", primary={"WAVGOOD0": 0.49, "WAVGOOD1": 0.9}, CTYPE3=ctype))
+    assert other.read(0, N)[2].all()
+
+
+@pytest.mark.parametrize(("name", "beside", "stored"), [
+    ("kb1_icubes", "kb1_vcubes", 9.0), ("a", "a_var", 9.0), ("a_flux", "a_err", 3.0), ("a", "a_ivar", 1 / 9.0),
+    ("a_cube", "a_stat", 9.0),
+])  # fmt: skip
+def test_errors_in_a_file_beside_the_cube_are_found_by_its_name(
+    name: str, beside: str, stored: float, tmp_path: Path
+) -> None:
+    path = write_cube(tmp_path / f"{name}.fits", stat=None)
+    power = {9.0: 2, 3.0: 1}.get(stored, -2)
+    write_cube(tmp_path / f"{beside}.fits", np.full((N, NY, NX), stored), None, BUNIT=f"({ESO_UNIT})**({power})")
+    cube = read_cube(path)
+    np.testing.assert_allclose(cube.read(0, 2)[1], 9.0, rtol=1e-6)
+    assert any(f"{beside}.fits beside the cube is used" in note for note in cube.notes)
+    assert find_galaxy_files(tmp_path).cube == path
+    assert tmp_path / f"{beside}.fits" in list_input_files(RunConfig(cube=path)).values()
+
+
+def test_what_lies_beside_a_cube_counts_where_it_fits_and_is_needed(tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "k_icube.fits")
+    mask = np.zeros((N, NY, NX), np.uint8)
+    mask[3, 1, 1] = 1
+    fits.PrimaryHDU(mask).writeto(tmp_path / "k_mcube.fits")
+    write_cube(tmp_path / "k_vcube.fits", np.full((N, NY, NX), 4.0), None)
+    fits.PrimaryHDU(np.ones((NY, NX))).writeto(tmp_path / "k_icube_sigma.fits")
+    cube = read_cube(path)
+    np.testing.assert_allclose(cube.read(0, 2)[1], (0.1 * flux_values()[:2]) ** 2, rtol=1e-5, err_msg="its own STAT")
+    np.testing.assert_array_equal(cube.read(0, 5)[2], mask[:5] == 0)
+    small = write_cube(tmp_path / "s.fits", stat=None)
+    write_cube(tmp_path / "s_var.fits", flux_values(ny=NY - 1), None)
+    cube = read_cube(small)
+    assert not cube.has_variance
+    assert any("s_var.fits is not used" in note and "shape" in note for note in cube.notes)
 
 
 @pytest.mark.parametrize(("unit", "values", "word"), [

@@ -13,6 +13,7 @@ from napari_sfh import __version__
 from napari_sfh.config import RunConfig
 from napari_sfh.digests import hash_file
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.companions import find_companion_files
 from napari_sfh.io.mosaics import find_weight_map_file
 from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 from napari_sfh.io.results import read_provenance
@@ -26,6 +27,8 @@ _NOT_COMPARED = ("device",)
 def list_input_files(config: RunConfig) -> dict[str, Path]:
     """Every file that a run reads, apart from its weights, by what it is to the run."""
     files = dict(config.photometry) if config.cube is None else {"cube": config.cube, **config.photometry}
+    beside = [] if config.cube is None else find_companion_files(config.cube)
+    files |= {f"cube's {path.name}": path for path in beside}
     for band, path in config.photometry.items():
         weight = find_weight_map_file(path)
         if weight is not None:

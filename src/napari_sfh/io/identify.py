@@ -18,6 +18,7 @@ from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_heade
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import dap, fits_access, ngist
+from napari_sfh.io.cleaning.companions import find_main_cubes
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.mosaic_header import find_filter_words
@@ -110,11 +111,12 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     if ngist.is_ngist_file(hdus):
         return "ngist"
     images = [h for h in hdus if fits_access.image_shape(h)]
+    axes = {len(fits_access.image_shape(h)) for h in images}
     if _holds_jwst_image(hdus):
         return "mosaic"
-    if any(len(h.shape) == 3 for h in images):
+    if 3 in axes:
         return "cube"
-    if any(len(h.shape) == 2 for h in images):
+    if 2 in axes:
         if re.search(r"(wht|weight)$", name):
             return "weight"
         header = fits_access.merge_headers(hdus[0].header, *(h.header for h in images))
@@ -271,7 +273,9 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     if not folder.is_dir():
         raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or `cube` FILE")
     header = header or read_bundle_header()
-    infos = [identify_file(p, header) for p in _fits_files(folder)]
+    files = _fits_files(folder)
+    # Errors and masks of a cube are no cubes.
+    infos = [identify_file(p, header) for p in files if not find_main_cubes(p, files)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     if header.instrument.spectrum is None:
         images = _find_band_images([i.path for i in infos], header.instrument.band_names)

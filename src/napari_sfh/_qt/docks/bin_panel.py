@@ -45,8 +45,10 @@ _COLUMNS_WITH_ERRORS = 3
 _COLUMNS_WITH_INTERVALS = 2
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
-#: Pixels between the columns of numbers, between many columns of short ones, and between the fields above the plots.
-_COLUMN_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 3, 2
+#: Pixels between the columns of numbers, between some and many columns of short ones, and between the fields above.
+_COLUMN_GAP, _SOME_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 6, 3, 2
+#: Columns of short numbers that have room between them.
+_SOME_COLUMNS = 5
 
 
 class NumberLabel(QLabel):
@@ -107,7 +109,8 @@ class PropertyTable(QScrollArea):
         rows = [label for label in list_common_labels(shown) if not (several and label == _IN_HEAD)]
         self._grow(len(rows), len(shown))
         self._columns = len(shown)
-        self._grid.setHorizontalSpacing(_BRIEF_GAP if brief else _COLUMN_GAP)
+        gap = _BRIEF_GAP if len(shown) > _SOME_COLUMNS else _SOME_GAP
+        self._grid.setHorizontalSpacing(gap if brief else _COLUMN_GAP)
         self._corner.setText("± in tips" if brief else "")
         self._corner.setVisible(several)
         colors = self._palette.shade_all(list_view_colors(shown))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,14 @@ PLACES = {
     "residual": (5, 2, 3, 1),
     "sed": (0, 3, 8, 1),
 }
+#: Places in a narrow dock: the bands stand below the spectrum, and the residual is seen where the spectrum is alone.
+NARROW_PLACES = {**PLACES, "spectrum": (0, 2, 5, 1), "sed": (5, 2, 3, 1)}
+NARROW_PLACES.pop("residual")
+#: Width in pixels below which a dock is narrow: the axes would take more of it than the curves.
+NARROW_DOCK_PX = 620
 #: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
 STRETCH, LEAST_PX = (11, 7, 12, 5), (132, 118, 116, 134)
+NARROW_STRETCH = (13, 7, 10, 0)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
@@ -78,6 +85,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.metallicity = "age"
         self.time = TIME_AXES["log_gyr"]
         self.enlarged = ""
+        self.is_narrow = False
         self.panels = tuple(PANELS)
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
@@ -107,22 +115,37 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def _place_panels(self) -> None:
         """The panels in their places, or the enlarged one alone."""
         used = [self.enlarged] if self.enlarged else list(self.panels)
-        shown = [name for panel in used for name in PANELS[panel]]
+        self.is_narrow = self._lacks_room()
+        places = NARROW_PLACES if self.is_narrow else PLACES
+        shown = [name for panel in used for name in PANELS[panel] if name in places]
         for name, plot in self._plots.items():
             if plot in self.ci.items:
                 self.ci.removeItem(plot)
             plot.setVisible(name in shown)
-        used_columns = {PLACES[name][1] for name in shown}
-        for column, stretch in enumerate(STRETCH):
+        used_columns = {places[name][1] for name in shown}
+        for column, stretch in enumerate(NARROW_STRETCH if self.is_narrow else STRETCH):
             in_use = column in used_columns
             self.ci.layout.setColumnStretchFactor(column, stretch if in_use else 0)
             self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if in_use else 0)
         for name in shown:
-            row, column, rows, columns = PLACES[name]
+            row, column, rows, columns = places[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
         self.cumulative.getAxis("bottom").setStyle(showValues=bool(self.enlarged))
+        self.spectrum.getAxis("bottom").setStyle(showValues=self.is_narrow)
         for row in range(8):
             self.ci.layout.setRowStretchFactor(row, 1)
+
+    def _lacks_room(self) -> bool:
+        """All panels beside each other would leave their curves less than their axes."""
+        return self.width() < NARROW_DOCK_PX and not self.enlarged and self.panels == tuple(PANELS)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Where it becomes narrow, by its window or by many numbers beside it, fewer columns are left."""
+        super().resizeEvent(event)
+        if hasattr(self, "reader") and self.is_narrow != self._lacks_room():
+            self.reader.hide()
+            self._place_panels()
+            self._label()
 
     def choose_panels(self, names: Sequence[str]) -> None:
         """Have these panels only (keys of `PANELS`): weights may predict no histories, or take no bands."""
@@ -252,6 +275,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
             (self.mh, "bottom", self.time.label if self.metallicity == "age" else "[M/H] (dex)"),
             (self.spectrum, "left", label),
+            (self.spectrum, "bottom", "rest λ (Å)" if self.is_narrow else ""),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
             (self.sed, "left", label),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from math import ceil, hypot
+from math import ceil, floor, hypot, log10
 from typing import Any, NamedTuple
 
 import qtpy
@@ -69,6 +69,15 @@ class PlotAxis(pg.AxisItem):
             for longer, first in spacings[:i]:
                 values = [x for x in values if abs(x - first - round((x - first) / longer) * longer) > 0.01 * spacing]
             levels.append((spacing / self.scale, [value / self.scale for value in values]))
+        return levels
+
+    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
+        """Spacing of the ticks of each length, and where they begin: in a low plot so far that numbers do not touch."""
+        levels: list[tuple[float, float]] = super().tickSpacing(minVal, maxVal, size)
+        if self._is_upright and self._tickSpacing is None and levels:
+            numbers = size / (0.8 * QFontMetricsF(self._font).height())
+            while len(levels) > 1 and (maxVal - minVal) / levels[0][0] > max(numbers, 1.0):
+                levels = [(_lengthen(levels[0][0]), 0.0), levels[0]]
         return levels
 
     def paint(self, painter: Any, option: Any, widget: Any) -> None:
@@ -198,6 +207,12 @@ class PlotAxis(pg.AxisItem):
             rect = QFontMetricsF(font).boundingRect(QRectF(0, 0, 100, 100), int(Qt.AlignmentFlag.AlignCenter), text)
             self._sizes[text] = rect.width(), _HEIGHT_SHARE * rect.height()
         return self._sizes[text]
+
+
+def _lengthen(spacing: float) -> float:
+    """The next of 1, 2, 5, 10, ..."""
+    power = 10.0 ** floor(log10(spacing * 1.001))
+    return power * next(step for step in (2.0, 5.0, 10.0) if step > 1.1 * spacing / power)
 
 
 def _look_up(names: dict[float, str], values: list[float]) -> list[str]:

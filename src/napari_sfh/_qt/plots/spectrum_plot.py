@@ -56,8 +56,8 @@ class SpectrumPlot:
         self.spectrum.vb.sigResized.connect(self._name_lines)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
-        self.residual.getAxis("bottom").setStyle(textFillLimits=[(0, 0.5)])
         for plot in (self.spectrum, self.residual):
+            plot.getAxis("bottom").setStyle(textFillLimits=[(0, 0.5)])
             plot.setMouseEnabled(x=True, y=False)
         self.spectrum.vb.sigXRangeChanged.connect(self._fit_flux)
         self.spectrum.vb.sigResized.connect(self._space_numbers)
@@ -148,7 +148,8 @@ class SpectrumPlot:
         """Wavelengths by the thousand where the plot is narrow: pyqtgraph's own numbers would touch."""
         first, last = self.spectrum.vb.viewRange()[0]
         narrow = self.spectrum.vb.width() < NARROW_PX and last - first > 1500
-        self.residual.getAxis("bottom").setTickSpacing(*((1000.0, 500.0) if narrow else ()))
+        for plot in (self.spectrum, self.residual):
+            plot.getAxis("bottom").setTickSpacing(*((1000.0, 500.0) if narrow else ()))
 
     def _fit_flux(self, *_: object) -> None:
         """The range of flux for the wavelengths in sight: they stay when another bin is shown."""

@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from astropy.io import fits
 
@@ -25,9 +25,14 @@ ERROR_KINDS = {
     "STAT": "variance", "VAR": "variance", "VARIANCE": "variance", "VARI": "variance",
     "ERR": "sigma", "ERROR": "sigma", "ERRORS": "sigma", "UNCERT": "sigma", "UNCERTAINTY": "sigma", "SIGMA": "sigma",
     "STD": "sigma", "STDEV": "sigma", "STDDEV": "sigma", "RMS": "sigma", "NOISE": "sigma", "E_DATA": "sigma",
+    "UNC": "sigma", "FERR": "sigma", "E_FLUX": "sigma", "EFLUX": "sigma", "STDERR": "sigma",
+    "NOISE_VARIANCE": "variance",
     "IVAR": "inverse", "INVVAR": "inverse", "IVARIANCE": "inverse", "INVERSE_VARIANCE": "inverse",
 }  # fmt: skip
-MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG")
+MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG", "MSK", "PIXMASK", "BADPIXELS",
+              "BAD_PIXEL", "BAD_PIXELS", "BAD_PIXEL_MASK", "DATAQUALITY")  # fmt: skip
+#: Words of names that say nothing beside one of those.
+_FILLERS = frozenset({*DATA_NAMES, "SPEC", "SPECTRUM"})
 #: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
 _UTYPES = {"STDDEVUNCERTAINTY": "sigma", "VARIANCEUNCERTAINTY": "variance", "INVERSEVARIANCE": "inverse"}
 #: Images of a cube's shape that hold no error and no mask.
@@ -36,6 +41,14 @@ _OTHER_NAMES = ("INVERSE_SIGMA", "WEIGHT", "WHT", "WMAP", "ERRWEIGHT", "FIBCOVER
 
 
 _IFU = re.compile(r"^IFU\.?\d+\.")
+
+
+class MaskPlace(NamedTuple):
+    """Where a mask is."""
+
+    hdu: int
+    name: str
+    path: Path | None = None  # None: the cube's file
 
 
 @dataclass(frozen=True)
@@ -47,9 +60,11 @@ class CubeImages:
     error: int | None
     error_name: str
     error_kind: str  # variance, sigma, inverse; empty without error
-    masks: tuple[tuple[int, str], ...]  # HDU number and name
+    masks: tuple[MaskPlace, ...]  # of the cube's shape, or of its channels or spaxels
     unused: tuple[str, ...]  # names of images of the cube's shape that nobody reads
-    notes: tuple[str, ...] = ()  # on errors and masks that have fewer axes, and on further cubes
+    notes: tuple[str, ...] = ()  # on errors and masks that are not used, and on further cubes
+    error_path: Path | None = None  # of the errors; None: the cube's file
+    error_header: fits.Header | None = None  # of the errors
 
 
 def find_cube_images(hdus: fits.HDUList, path: Path, chosen: str | None = None) -> CubeImages:
@@ -89,22 +104,33 @@ def find_cube_images(hdus: fits.HDUList, path: Path, chosen: str | None = None) 
     own = _find_companions(cubes, names, data, others if chosen is None else [i for i in cubes if _is_flux(cubes[i])])
     by_name = {names[i]: i for i in reversed(own)}
     index, error, kind = _find_errors({i: cubes[i] for i in (data, *own)}, names, by_name, data)
-    masks = tuple((by_name[name], name) for name in MASK_NAMES if name in by_name)
-    for i, name in (*([] if index is None else [(index, error)]), *masks):
+    masks = tuple(MaskPlace(by_name[name], name) for name in MASK_NAMES if name in by_name)
+    flat_masks = _find_flat_masks(hdus, (n, ny, nx), [mask.name for mask in masks])
+    for i, name in (*([] if index is None else [(index, error)]), *(mask[:2] for mask in masks)):
         if fits_access.image_shape(cubes[i]) != (n, ny, nx):
             raise SfhInputError(
                 f"{path}: {name} has the shape {fits_access.image_shape(cubes[i])} but {hdus[data].name or 'DATA'} "
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
-    used = {data, index, *(i for i, _ in masks)}
+    used = {data, index, *(mask.hdu for mask in masks)}
     unused = tuple(
         hdus[i].name or f"HDU {i}"
         for i in own
         if i not in used and i not in others and fits_access.image_shape(cubes[i]) == (n, ny, nx)
     )
     told = _describe_other_cubes(cubes, data, others) if chosen is None else ()
-    notes = (*_describe_flat_images(hdus, (n, ny, nx)), *told)
-    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused if chosen is None else (), notes)
+    notes = (*_describe_flat_images(hdus, (n, ny, nx), flat_masks), *told)
+    return CubeImages(
+        data,
+        (n, ny, nx),
+        index,
+        error,
+        kind,
+        (*masks, *flat_masks),
+        unused if chosen is None else (),
+        notes,
+        error_header=None if index is None else hdus[index].header,
+    )
 
 
 def _find_flux(cubes: dict[int, Any], names: dict[int, str]) -> int | None:
@@ -191,13 +217,23 @@ def _describe_other_cubes(cubes: dict[int, Any], data: int, others: list[int]) -
     )
 
 
-def _describe_flat_images(hdus: fits.HDUList, shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """Errors and masks by name that are images of one or two axes."""
-    flat = {_name_image(hdu): fits_access.image_shape(hdu) for hdu in hdus}
+def _find_flat_masks(hdus: fits.HDUList, shape: tuple[int, int, int], known: list[str]) -> tuple[MaskPlace, ...]:
+    """Masks of channels or spaxels alone, HDU numbers and names, but for the ``known`` ones of the cube's shape."""
+    named = {
+        _name_image(hdu): i for i, hdu in enumerate(hdus) if fits_access.image_shape(hdu) in (shape[:1], shape[1:])
+    }
+    return tuple(MaskPlace(named[name], name) for name in MASK_NAMES if name in named and name not in known)
+
+
+def _describe_flat_images(
+    hdus: fits.HDUList, shape: tuple[int, int, int], used: tuple[MaskPlace, ...]
+) -> tuple[str, ...]:
+    """Errors and masks by name that are images of one or two axes, but for the ``used`` masks."""
+    flat = {i: (_name_image(hdu), fits_access.image_shape(hdu)) for i, hdu in enumerate(hdus)}
     return tuple(
         f"{name} has the shape {found}, not the cube's {shape}, and is not used: write it in the cube's shape"
-        for name, found in flat.items()
-        if len(found) in (1, 2) and (name in ERROR_KINDS or name in MASK_NAMES)
+        for i, (name, found) in flat.items()
+        if len(found) in (1, 2) and MaskPlace(i, name) not in used and (name in ERROR_KINDS or name in MASK_NAMES)
     )
 
 
@@ -238,6 +274,10 @@ def _name_by_class(hdu: Any) -> str:
 
 
 def _plain_name(name: str) -> str:
-    """An EXTNAME in capitals, without blanks and without words that say nothing (KMOS: ``IFU.7.DATA``)."""
+    """An EXTNAME in capitals without blanks and words that say nothing (``DATA_ERR``; KMOS: ``IFU.7.DATA``)."""
     name = _IFU.sub("", name.strip().upper().replace(" ", "_"))
-    return re.sub(r"^(CUBE_|FLUX_)(?=(STAT|VAR|ERR|IVAR|MASK|DQ))|(_CUBE)$", "", name)
+    if name in ERROR_KINDS or name in MASK_NAMES:
+        return name
+    words = [word for word in re.split(r"[_.-]", re.sub(r"(?<=[A-Z])CUBE$", "", name)) if word not in _FILLERS]
+    bare = "_".join(words)
+    return bare if bare in ERROR_KINDS or bare in MASK_NAMES else re.sub(r"(_CUBE)$", "", name)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.cleaning.cube_images import CubeImages
+from napari_sfh.io.cleaning.cube_images import CubeImages, MaskPlace
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import (
     ABSURD_FLAM,
@@ -23,9 +23,17 @@ from napari_sfh.io.cleaning.missing import (
     mark_masked,
 )
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
-from napari_sfh.io.fits_access import find_rounding, holds_rounded_floats, read_rounding_step
+from napari_sfh.io.fits_access import (
+    find_rounding,
+    get_number_card,
+    holds_rounded_floats,
+    image_shape,
+    open_fits,
+    read_rounding_step,
+)
 from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.physics.robust import SIGMA_PER_MAD
+from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F64
 
 #: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
@@ -33,6 +41,8 @@ _UNIT = 1e-20
 #: Rounding errors over the noise from which lossy compression is told: it then adds a tenth to the error.
 _ROUNDING_SHARE = 0.45
 _OWN_UNITS = (1e-23, 1e-12)
+#: Share of the light that a mask leaves out from which on this is told.
+_MUCH_LIGHT = 0.3
 #: Channels that are looked at.
 _PROBED = 12
 #: Observed wavelengths (AA) that the notch filter of MUSE's laser blocks, by instrument mode (MUSE User Manual).
@@ -92,17 +102,17 @@ def make_slab_reader(
         fills=find_fill_values(sample),
         limit=ABSURD_FLAM / unit,
         zero_is_missing=not integer and _is_zero_missing(path, images.data, sample),
-        bad_channels=_find_laser_notch(header, axis),
+        bad_channels=(*_find_laser_notch(header, axis), *_find_bad_ends(header, axis)),
         falling=axis.falling,
         channel_factor=None if channel_factor is None else _order_as_stored(channel_factor, axis).astype(np.float32),
     )
-    notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
+    notes = [f"{why}: masked" for why in dict.fromkeys(why for _, _, why in reader.bad_channels)]
     notes += _describe_rounding(path, images.data, sample)
     error, note = _open_errors(path, images, error_factor, unit)
-    masks = tuple(_open_mask(path, index, name, header, names) for index, name in images.masks)
+    masks = tuple(_open_mask(path, mask, images.shape, header, names) for mask in images.masks)
     observed = np.isfinite(sample) & (sample != 0)
     notes += _describe_absurd_values(sample[observed], reader)
-    masks, more = _check_masks(masks, images.shape, observed, path)
+    masks, more = _check_masks(masks, images.shape, sample, path)
     return replace(reader, variance=error, masks=masks), [*notes, note, *more]
 
 
@@ -116,7 +126,7 @@ def find_error_power(path: Path, images: CubeImages) -> int:
         With errors in the flux's own unit.
     """
     assert images.error is not None
-    flux, errors = ImageReader(path, images.data, 3), ImageReader(path, images.error, 3)
+    flux, errors = ImageReader(path, images.data, 3), ImageReader(images.error_path or path, images.error, 3)
     ratios = []
     for k in _probed_channels(images.shape):
         if k + 1 >= images.shape[0]:
@@ -130,6 +140,20 @@ def find_error_power(path: Path, images: CubeImages) -> int:
         return 2
     as_sigma, as_variance = np.abs(np.log(np.median(found, axis=0)))
     return 1 if as_sigma < as_variance else 2
+
+
+def measure_typical_flux(path: Path, images: CubeImages) -> float:
+    """Median of the flux's absolute values in some channels, in the stored unit; 0 where nothing was observed.
+
+    Parameters
+    ----------
+    path : Path
+    images : CubeImages
+        Where the flux is.
+    """
+    sample = _read_sample(ImageReader(path, images.data, 3), images.shape)
+    observed = sample[np.isfinite(sample) & (sample != 0)].astype(np.float64)
+    return float(np.median(np.abs(observed))) if observed.size else 0.0
 
 
 def _describe_rounding(path: Path, index: int, sample: NDArray[Any]) -> list[str]:
@@ -201,7 +225,7 @@ def _open_errors(path: Path, images: CubeImages, factor: float, unit: float) -> 
     """The errors; some without one positive number count as absent."""
     if images.error is None:
         return None, "no STAT: errors are estimated from the spectra themselves"
-    reader = ImageReader(path, images.error, 3)
+    reader = ImageReader(images.error_path or path, images.error, 3)
     sample = _read_sample(reader, images.shape)
     with np.errstate(invalid="ignore"):
         usable = (sample > 0) & (sample < np.inf)
@@ -221,17 +245,28 @@ def _open_errors(path: Path, images: CubeImages, factor: float, unit: float) -> 
     ), images.error_name + kind if kind else ""
 
 
-def _open_mask(path: Path, index: int, name: str, header: Mapping[str, Any], names: Sequence[str]) -> MaskImage:
+def _open_mask(
+    path: Path, mask: MaskPlace, shape: tuple[int, int, int], header: Mapping[str, Any], names: Sequence[str]
+) -> MaskImage:
+    """A mask of the cube's shape, or of its channels or spaxels alone."""
+    index, name, path = mask.hdu, mask.name, mask.path or path
     bits, survey = find_forbidding_bits(header, names) if name in ("MASK", "DQ") else (None, "")
-    return MaskImage(ImageReader(path, index, 3), name, bits, survey)
+    with open_fits(path) as hdus:
+        axes = image_shape(hdus[index])
+        flat = None if len(axes) == 3 else np.array(hdus[index].data).reshape(axes)
+    if flat is None:
+        return MaskImage(ImageReader(path, index, 3), name, bits, survey)
+    spread = flat[:, None, None] if flat.ndim == 1 else flat[None]
+    return MaskImage(np.broadcast_to(spread, shape), name, bits, survey)
 
 
 def _check_masks(
-    masks: tuple[MaskImage, ...], shape: tuple[int, int, int], observed: NDArray[np.bool_], path: Path
+    masks: tuple[MaskImage, ...], shape: tuple[int, int, int], sample: NDArray[Any], path: Path
 ) -> tuple[tuple[MaskImage, ...], list[str]]:
     """Refuse a mask that forbids nearly all observed pixels: its meaning is another one."""
     channels = _probed_channels(shape)
-    seen = observed[: len(channels)]
+    flux = np.where(np.isfinite(sample[: len(channels)]), sample[: len(channels)], 0)
+    seen = flux != 0
     notes = []
     for mask in masks:
         values = np.stack([mask.reader[k : k + 1][0] for k in channels])
@@ -243,8 +278,17 @@ def _check_masks(
                 f"invert it, or remove the extension {mask.name}"
             )
         meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"
-        notes.append(f"{mask.name} is used ({meaning})" if mask.name != "DQ" else "")
+        left = _find_share_of_light(flux, forbidden)
+        if left > _MUCH_LIGHT:
+            meaning += f"; it leaves out {left:.0%} of the light: if that is the galaxy, invert it"
+        notes.append(f"{mask.name} is used ({meaning})" if left > _MUCH_LIGHT or mask.name != "DQ" else "")
     return masks, notes
+
+
+def _find_share_of_light(flux: NDArray[Any], chosen: NDArray[np.bool_]) -> float:
+    """Share, 0 to 1, of the light of the pixels that are chosen."""
+    light = np.clip(flux.astype(np.float64), 0.0, None)
+    return float(light[chosen].sum() / max(light.sum(), 1e-300))
 
 
 def _find_laser_notch(header: Mapping[str, Any], axis: WavelengthAxis) -> tuple[tuple[int, int, str], ...]:
@@ -254,7 +298,28 @@ def _find_laser_notch(header: Mapping[str, Any], axis: WavelengthAxis) -> tuple[
     if mode is None:
         return ()
     low, high = LASER_NOTCH_AA.get(mode.group(1), LASER_NOTCH_AA["NFM-AO-N"])
-    first, last = (int(k) for k in np.searchsorted(axis.wave_aa, (low, high)))
+    return _find_stored_channels(axis, (low, high), f"laser notch {low:.0f}-{high:.0f} AA of {mode.group(1)}")
+
+
+def _find_stored_channels(
+    axis: WavelengthAxis, limits_aa: tuple[float, float], why: str
+) -> tuple[tuple[int, int, str], ...]:
+    """Channels of the file, first and last + 1, whose wavelengths lie between two limits."""
+    first, last = (int(k) for k in np.searchsorted(axis.wave_aa, limits_aa))
     if axis.falling:
         first, last = axis.wave_aa.size - last, axis.wave_aa.size - first
-    return ((first, last, f"laser notch {low:.0f}-{high:.0f} AA of {mode.group(1)}"),) if last > first else ()
+    return ((first, last, why),) if last > first else ()
+
+
+def _find_bad_ends(header: Mapping[str, Any], axis: WavelengthAxis) -> tuple[tuple[int, int, str], ...]:
+    """Channels outside of KCWI's WAVGOOD0 and WAVGOOD1 (Angstrom): there, some slices have no light."""
+    low, high = (get_number_card(header, key) for key in ("WAVGOOD0", "WAVGOOD1"))
+    if low is None or high is None or not low < high:
+        return ()
+    if axis.vacuum:
+        low, high = (float(wave) for wave in vacuum_to_air(np.array([low, high])))
+    if min(high, axis.wave_aa[-1]) - max(low, axis.wave_aa[0]) <= 0:
+        return ()  # in another unit, or of another cube
+    why = f"outside of WAVGOOD0-WAVGOOD1 {low:.0f}-{high:.0f} AA"
+    below, above = (0.0, low), (np.nextafter(high, np.inf), np.inf)
+    return (*_find_stored_channels(axis, below, why), *_find_stored_channels(axis, above, why))

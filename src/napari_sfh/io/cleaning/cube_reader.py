@@ -80,7 +80,7 @@ def mark_fill_values(values: NDArray[Any], fills: tuple[float, ...]) -> Bool | N
 class MaskImage:
     """An image whose bits forbid pixels."""
 
-    reader: ImageReader
+    reader: ImageReader | NDArray[Any]  # of the cube's shape
     name: str
     bits: int | None  # None: any
     survey: str = ""

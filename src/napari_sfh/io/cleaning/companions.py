@@ -1,0 +1,107 @@
+"""Errors and masks in files of their own beside a cube, known by their names.
+
+KCWI's ``*_vcubes.fits`` (variance) and ``*_mcubes.fits`` (mask) beside ``*_icubes.fits``; ``NAME_var.fits``,
+``NAME_err.fits``, ``NAME_mask.fits`` and the like beside ``NAME.fits``, ``NAME_flux.fits`` or ``NAME_cube.fits``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from astropy.io import fits
+
+from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.cube_images import ERROR_KINDS, CubeImages, MaskPlace
+
+#: Last words of the names of such files, and what they hold: a kind of error, or a mask.
+_WORDS = {
+    "var": "variance", "variance": "variance", "stat": "variance", "vari": "variance",
+    "err": "sigma", "error": "sigma", "errors": "sigma", "sigma": "sigma", "unc": "sigma", "uncert": "sigma",
+    "rms": "sigma", "ivar": "inverse", "invvar": "inverse",
+    "mask": "mask", "dq": "mask", "badpix": "mask", "bpm": "mask", "flags": "mask",
+}  # fmt: skip
+_COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
+_KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
+_KCWI_KINDS = {"v": "variance", "m": "mask"}
+#: Last words of the names of cubes that companions go without.
+_FLUX_WORDS = ("flux", "sci", "data", "cube", "signal")
+
+
+def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
+    """The cubes whose errors or mask a file is by its name; empty for a file of another name.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    others : iterable of Path
+        Files of its folder.
+    """
+    return [other for other in others if other != path and path in dict(_list_companions(other, [path]))]
+
+
+def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
+    """The images of a cube with the errors and masks of files beside it, where its own file has none.
+
+    Parameters
+    ----------
+    images : CubeImages
+        Of the cube's own file.
+    path : Path
+        Of that file.
+    """
+    for beside, kind in _list_companions(path, _list_folder(path)):
+        is_known = bool(images.masks) if kind == "mask" else images.error is not None
+        if not is_known:
+            images = _add_file(images, beside, kind)
+    return images
+
+
+def find_companion_files(path: Path) -> list[Path]:
+    """Files beside a cube that hold its errors or its mask by their names."""
+    return [file for file, _ in _list_companions(path, _list_folder(path))]
+
+
+def _list_folder(path: Path) -> list[Path]:
+    files = path.parent.iterdir() if path.parent.is_dir() else ()
+    return sorted(p for p in files if fits_access.is_fits_name(p))
+
+
+def _list_companions(path: Path, files: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Files that belong to a cube by their names, and what they hold."""
+    name = fits_access.strip_fits_suffix(path).lower()
+    stem, _, last = name.rpartition(re.sub(r"[^-_.]", "", name)[-1:] or "_")
+    stems = {name, stem} if last in _FLUX_WORDS else {name}
+    found = []
+    for file in files:
+        theirs = fits_access.strip_fits_suffix(file).lower()
+        word, kcwi = _COMPANION.match(theirs), _KCWI.match(theirs)
+        if word and theirs != name and word["stem"] in stems:
+            found.append((file, _WORDS[word["word"]]))
+        elif kcwi and name == f"{kcwi['stem']}i{kcwi['rest']}":
+            found.append((file, _KCWI_KINDS[kcwi["kind"]]))
+    return found
+
+
+def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
+    """The images with those of one file beside the cube's, or a note why it is not used."""
+    with fits_access.open_fits(path) as hdus:
+        fitting = {i: hdu for i, hdu in enumerate(hdus) if fits_access.image_shape(hdu) == images.shape}
+        named = [i for i, hdu in fitting.items() if hdu.name.upper() in ERROR_KINDS] if kind != "mask" else []
+        if not any(len(fits_access.image_shape(hdu)) == 3 for hdu in hdus):
+            return images  # maps of something else
+        if len(fitting) != 1 and len(named) != 1:
+            shapes = f"it holds {fits_access.describe_hdus(hdus)}, the cube has the shape {images.shape}"
+            return replace(images, notes=(*images.notes, f"{path.name} is not used: {shapes}"))
+        index = next(iter(named or fitting))
+        header: fits.Header = hdus[index].header.copy()
+        kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind != "mask" else kind
+    if kind == "mask":
+        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path),))
+    notes = (*images.notes, f"{path.name} beside the cube is used: errors ({kind})")
+    return replace(
+        images, error=index, error_name=path.name, error_kind=kind, error_path=path, error_header=header, notes=notes
+    )
