@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components.overlays import ScaleBarOverlay
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -17,6 +18,7 @@ from window_acts import bin_world, click, drag, idle, native_canvas, open_explor
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
+from napari_sfh._qt.canvas.sky_axes import SkyBar
 
 
 def find_layer(viewer: Any, role: str) -> Any:
@@ -198,11 +200,35 @@ def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: A
     view = canvas.visual_at(middle)
     place = view.transform
     assert isinstance(place, ViewPlace)
+    viewer.canvas.overlays.scale_bar.ticks = False
+    assert type(viewer.canvas.overlays.scale_bar) is SkyBar
     dock.release()
+    bar = viewer.canvas.overlays.scale_bar
+    assert (type(bar), bar.visible, bar.ticks) == (ScaleBarOverlay, True, False)
     assert type(view.transform) is STTransform
     assert np.array_equal(view.transform.translate, place.translate)
     assert "sfh_radec" not in viewer.canvas.overlays
     assert canvas.visual_at.__func__ is SceneCanvas.visual_at
+
+
+@pytest.mark.painted
+def test_another_map_and_a_move_of_the_mouse_have_the_canvas_painted_once(qtbot: Any, shown: Any) -> None:
+    """napari paints a second picture where an overlay has moved since the first: its scale bar always had."""
+    viewer, painted = shown.viewer, []
+    scene_canvas(viewer).events.draw.connect(painted.append)
+    place = screen_point(viewer, bin_world(shown.session, 8))
+    QTest.mouseMove(native_canvas(viewer), place)
+    shown.show_map("AGE_MW")
+    QTest.qWait(600)
+    for act in (
+        lambda: shown.show_map("MH_LW"),
+        lambda: QTest.mouseMove(native_canvas(viewer), place + QPoint(12, 12)),
+    ):
+        painted.clear()
+        act()
+        QTest.qWait(600)
+        assert len(painted) == 1
+    scene_canvas(viewer).events.draw.disconnect(painted.append)
 
 
 @pytest.mark.parametrize("scale", [(1, 1, 1, 1), (2, 3, 4, 1)])
