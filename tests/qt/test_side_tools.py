@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QTextDocument
@@ -392,6 +393,18 @@ def test_ppxf_is_drawn_beside_the_network(
         act(tmp_path / name)
         _rest(qtbot, opened)
         assert (tmp_path / name).is_file()
+    # What is saved is what is drawn: of a bin that was not fitted, the network's answer alone.
+    opened.session.select(5)
+    tool.dock.seen.emit()
+    assert "has not fitted it yet" in tool.legend.text()
+    tool.save_table(tmp_path / "network.ecsv")
+    _rest(qtbot, opened)
+    saved = Table.read(tmp_path / "network.ecsv")
+    assert (saved.meta["BIN_ID"], len(set(saved["ANSWER"]))) == (5, 1)
+    # A workspace brings the fits back, and the plots are those of the selected bin.
+    tool.restore({**tool.state(), "bin": 4})
+    assert tool.shown == 5
+    assert "bin 5" in tool.legend.text()
     opened.show_result(make_result(seed=7))
     _rest(qtbot, opened)
     assert tool.fits == {}
