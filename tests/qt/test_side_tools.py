@@ -177,6 +177,12 @@ def test_other_levels_read_no_map_again(
     assert opened.wait(60)
     assert opened.is_error
     assert "none of the levels lies in the map" in opened.message.text()
+    for wrong in ("1e-15", "x"):
+        for text, is_wrong in ((wrong, True), ("", False)):
+            tool.form.typed_levels.value = text
+            tool.form.typed_levels.native.editingFinished.emit()
+            assert opened.wait(60)
+            assert opened.is_error is is_wrong, opened.message.text()
     tool.show_contours("none")
     assert not tool.form.unit.visible
     assert read == ["HA6562"]

@@ -432,7 +432,12 @@ class Explorer(ExplorerFrame):
 
     def forget_error(self, _: object = None) -> None:
         """What was wrong may be right after a change of the forms."""
-        if self.is_error and not (self.job.running or self.files.restoring):
+        if self.is_error:
+            self.forget_message(self.message.text())
+
+    def forget_message(self, text: str) -> None:
+        """A sentence that is true no longer makes room for the one at rest, if it is still shown."""
+        if text and text == self.message.text() and not (self.job.running or self.files.restoring):
             has_input = self.data.has_input or self.session.result is not None
             self.show_message(summarise_result(self.session.result) if has_input else _EMPTY)
 
