@@ -122,5 +122,5 @@ def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def call_here(function: Callable[..., Any], args: tuple[Any, ...], *_: Any, **__: Any) -> Any:
         return function(*args)
 
-    monkeypatch.setattr("napari_sfh.jobs.start_process", start_nothing)
-    monkeypatch.setattr("napari_sfh.jobs.run_in_process", call_here)
+    monkeypatch.setattr("napari_sfh.processes.calls.start_process", start_nothing)
+    monkeypatch.setattr("napari_sfh.processes.calls.run_in_process", call_here)

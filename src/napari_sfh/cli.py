@@ -343,7 +343,8 @@ def _run_and_save(
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from napari_sfh.jobs import report_progress, run_in_process, start_process
+    from napari_sfh.jobs import report_progress
+    from napari_sfh.processes.calls import run_in_process, start_process
 
     with (
         print_progress(quiet) as progress,
@@ -512,6 +513,7 @@ def _measure_frame() -> tuple[int, int, int, int]:
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
     from napari_sfh.doctor.window_checks import has_screen
+    from napari_sfh.processes.calls import CallAhead
 
     if not has_screen():
         raise SfhInputError(
@@ -520,6 +522,8 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
         )
     import warnings
 
+    # A Python of its own runs the demo while napari and the explorer come, for which this one is needed.
+    ahead = CallAhead("napari_sfh.demo:run_demo") if demo else None
     # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.
     warnings.filterwarnings("ignore", message="System theme detection", category=UserWarning)
     import napari
@@ -537,7 +541,7 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
     QApplication.processEvents()
     if demo:
-        explorer.open_demo(run=True)
+        explorer.open_demo(run=True, ahead=ahead)
     elif path is not None:
         explorer.open(path)
     napari.run()

@@ -86,7 +86,7 @@ def run_command(
     """
     try:
         _prepare_process()
-        with _collect_seldom():
+        with collect_seldom():
             status = int(command() or 0)
         sys.stdout.flush()
     except SfhInputError as error:
@@ -118,7 +118,7 @@ def _say_problem(program: str, sentence: str, words: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _collect_seldom() -> Iterator[None]:
+def collect_seldom() -> Iterator[None]:
     """Let Python look for cycles seldom, and not at all when it ends."""
     usual = gc.get_threshold()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *usual[1:])

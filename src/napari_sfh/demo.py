@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.analysis.comparison.mock_truth import read_truth
-from napari_sfh.config import RunConfig
+from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.celestial import cut_header
-from napari_sfh.types import SpaxelTruth
+from napari_sfh.jobs import ReportProgress
+from napari_sfh.types import Result, SpaxelTruth
 
 #: Rows and columns of spaxels in the middle of the disc, without the foreground star: a run of them takes seconds.
 CUTOUT: tuple[slice, slice] = (slice(22, 34), slice(22, 34))
@@ -84,16 +88,40 @@ def _cut_spaxels(source: Path, target: Path, window: tuple[slice, slice]) -> Non
     fits.HDUList(parts).writeto(target, overwrite=True)
 
 
-def make_demo_config(device: str = "auto") -> RunConfig:
+def make_demo_config(device: str = "auto", binning: str = "vorbin") -> RunConfig:
     """The run of the demo: every file of its folder, and bins of its own, whose noise the truth is compared at.
 
     What the files are is known by their names: `decisions.configure_run` would look into each.
+
+    Parameters
+    ----------
+    device, binning : str
+        Settings of `RunConfig`. The window leaves both as they are.
     """
     folder = find_demo_folder()
     cube, maps = (next(folder.glob(f"*{kind}*"), None) for kind in ("DATACUBE", "MAPS"))
     names = load_instrument().band_names
     bands = {band: path for band in names for path in folder.glob(f"*_{band.lower()}_*sci*")}
-    return RunConfig(cube=cube, photometry=bands, maps=maps, ebv_mw=EBV_MW, device=device, binning="vorbin")
+    return RunConfig(cube=cube, photometry=bands, maps=maps, ebv_mw=EBV_MW, device=device, binning=binning)
+
+
+def make_window_config() -> RunConfig:
+    """The run that the window makes of the demo where its settings are as they come: bins of the MAPS file."""
+    config = make_demo_config(SETTINGS["device"].default, SETTINGS["binning"].default)
+    return replace(config, model=next(iter(list_bundles()), config.model))
+
+
+def run_demo(progress: ReportProgress, cancel: threading.Event) -> Result:
+    """Run `make_window_config`: for a process of its own, while the window comes (`processes.calls.CallAhead`).
+
+    Raises
+    ------
+    Cancelled, SfhInputError, ComputeError
+        As `pipeline.run_pipeline`.
+    """
+    from napari_sfh.pipeline import run_pipeline  # with PyTorch: who only asks for the files needs it not
+
+    return run_pipeline(make_window_config(), progress, cancel)
 
 
 def read_demo_truth() -> SpaxelTruth:

@@ -41,7 +41,7 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
-from napari_sfh.prep.cross_checks import check_errors
+from napari_sfh.prep.cross_checks import check_against_templates, check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust, restore_dropped_channels
@@ -275,13 +275,16 @@ def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandCo
 
 
 def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
-    """Which bands have no errors of their own."""
+    """Which bands have no errors of their own, and which have them from something else."""
     bare = [band for band, column in columns.items() if not column.error]
+    others = {c.error_kind: c.error for c in reversed(list(columns.values())) if c.error_kind}
+    told = tuple(f"errors follow from the {kind} of a column, as in {name}" for kind, name in others.items())
     if not bare:
-        return ()
+        return told
     which = "no band has" if len(bare) == len(columns) else f"{len(bare)} of {len(columns)} bands do not have"
     more = ", ..." if len(bare) > 6 else ""
     return (
+        *told,
         f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
         "assumed; name them with `columns` BAND=COLUMN:UNIT,ERROR_COLUMN",
     )
@@ -515,6 +518,8 @@ def _observe_spectrum(
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
     notes.extend(f"{one.name}: {note}" for note in (*dropped, *check_errors(observed)))
+    if not short:
+        notes.extend(check_against_templates(observed, bundle.basis, z, np.zeros(1, np.float32), True, path, one.name))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))
     if words:
         notes.append(f"line-spread function of the spectra unknown: taken as {words}; give `lsf`")

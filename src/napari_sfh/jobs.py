@@ -1,29 +1,25 @@
-"""What long steps share: progress, cancel, blocks of rows on the cores, calls in a thread or in a Python of their own.
+"""What long steps share: progress, cancel, blocks of rows on the cores, calls in a thread.
 
 A long step is a function with two last arguments. ``progress`` is called with a `types.Progress` at each piece of the
 work, in the thread of the work. ``cancel`` is a `threading.Event`: once it is set, the step raises `errors.Cancelled`.
 
-A thread shares the interpreter: code that holds it for long stops a window, whatever the thread. `run_in_process`
-does not. ``python -m napari_sfh.jobs`` is its other end.
+A thread shares the interpreter: code that holds it for long stops a window, whatever the thread. A Python of its own
+(`processes`) does not.
 """
 
 from __future__ import annotations
 
 import atexit
 import functools
-import importlib
 import os
-import pickle
-import subprocess
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled
 from napari_sfh.types import Progress
 
 if TYPE_CHECKING:
@@ -207,115 +203,3 @@ def compute_blocks(step: Callable[[slice], T], n: int, size: int) -> Iterator[tu
                 yield block, value.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def start_process(modules: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python of its own, for one `run_in_process`: it loads modules while this one works, and ends with the context.
-
-    Parameters
-    ----------
-    modules : sequence of str
-        What the call will need.
-    """
-    with _start_python(modules) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def _start_python(modules: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "napari_sfh.jobs", *modules],  # -P: nothing is imported from the current folder
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def run_in_process(
-    function: Callable[..., T],
-    args: tuple[Any, ...],
-    stage: str,
-    progress: ReportProgress | None = None,
-    cancel: threading.Event | None = None,
-    child: subprocess.Popen[bytes] | None = None,
-) -> T:
-    """Call ``function(*args)`` in a Python of its own, and report ``stage`` until it ends.
-
-    The process is started anew rather than forked or spawned by `multiprocessing`, which would run a user's script
-    (and open its window) once more. It ends with a cancel. It yields to others of the machine (``nice``), unless it was
-    started beforehand: then somebody waits for it.
-
-    Parameters
-    ----------
-    function : callable
-        Of the top level of an importable module. Its arguments and value go through a pipe as pickles.
-    args : tuple
-    stage : str
-        Of the progress, and of the errors.
-    progress, cancel : optional
-        See `report_progress`.
-    child : Popen, optional
-        Of `start_process`, which has taken no call yet.
-
-    Returns
-    -------
-    object
-        What the function returns.
-
-    Raises
-    ------
-    ComputeError
-        The process was killed, or the function raised an error that is none of ours.
-    Exception
-        Of the function, if it is a `SfhInputError` or `ComputeError`.
-    """
-    child = child or _start_python()
-    try:
-        call = pickle.dumps((function, args))
-        answer = run_in_background(lambda: child.communicate(call), stage, progress, cancel)
-    finally:
-        child.kill()
-    try:
-        value, error = pickle.loads(answer[0])
-    except (EOFError, pickle.UnpicklingError):
-        last = (answer[1].decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-        raise ComputeError(
-            f"{stage}: its process ended with status {child.returncode} ({last}); try again with less else in memory"
-        ) from None
-    if error is not None:
-        raise error
-    return value
-
-
-def serve_process_call(modules: Sequence[str]) -> None:
-    """The other end of `run_in_process`: read a call, write ``(value, error)``; what libraries print goes to stderr.
-
-    Parameters
-    ----------
-    modules : sequence of str
-        Loaded before the call is read.
-    """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    if hasattr(os, "nice") and not modules:
-        os.nice(5)
-    value, error = None, None
-    try:
-        for module in modules:
-            importlib.import_module(module)
-        function, args = pickle.load(sys.stdin.buffer)
-        value = function(*args)
-    except (SfhInputError, ComputeError, Cancelled) as ours:
-        error = ours
-    except Exception as other:
-        error = ComputeError(f"{type(other).__name__}: {other}: this is a fault of the program or a library")
-        error.add_note(traceback.format_exc())
-    with answers:
-        pickle.dump((value, error), answers)
-
-
-if __name__ == "__main__":
-    serve_process_call(sys.argv[1:])

@@ -34,8 +34,9 @@ from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS
-from napari_sfh.demo import write_demo_cutout
+from napari_sfh.demo import make_window_config, write_demo_cutout
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
@@ -511,6 +512,49 @@ def test_a_file_that_changes_during_a_run_is_told(
     monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", run)
     with pytest.raises(ComputeError, match=r"not shown, a file of the run has changed .* \(cube.fits\); run again"):
         tasks.run_galaxy(lambda _: None, threading.Event(), {"cube": cube})
+
+
+class RunAhead:
+    """In place of a `CallAhead`: a run that has its result ready, or is of no use."""
+
+    def __init__(self, result: Result | None = None) -> None:
+        self.result, self.dropped = result, 0
+
+    def finish(self, *_: Any) -> Result:
+        assert self.result is not None, "another run was asked for"
+        return self.result
+
+    def drop(self) -> None:
+        self.dropped += 1
+
+
+def test_a_run_that_was_begun_with_the_window_is_taken_where_it_is_the_same(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(result, name="run here")
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", lambda *_: other)
+    options = vars(make_window_config())
+    for asked, name in ((options, result.name), ({**options, "draws": 50}, "run here")):
+        begun = RunAhead(result if name == result.name else None)
+        found = tasks.run_galaxy(lambda _: None, threading.Event(), asked, begun)  # type: ignore[arg-type]
+        assert (found.result.name, begun.dropped) == (name, int(name == "run here"))
+
+
+def test_the_demo_that_is_begun_with_the_window_is_what_the_form_asks_for_and_goes_with_a_cancel(
+    opened: Any, result: Result
+) -> None:
+    """Else it would be run for nothing."""
+    taken, unused = RunAhead(replace(result, name="begun ahead")), RunAhead()
+    opened.network.model.value = next(iter(list_bundles()))
+    opened.open_demo(run=True, ahead=taken)
+    opened.finish(120)
+    assert opened.session.result.name == "begun ahead"
+    opened.open_demo(ahead=unused)
+    opened.cancel()
+    opened.finish(120)
+    assert unused.dropped == 1
+    opened.cancel()
+    assert unused.dropped == 1
 
 
 def test_an_error_goes_when_what_was_wrong_is_changed(opened: Any) -> None:

@@ -133,7 +133,7 @@ def lasso(plots: Any, box: Any, corners: list[tuple[float, float]]) -> None:
 
 
 def at_once(value: Any) -> Callable[..., Any]:
-    """In place of `jobs.run_in_process`: work that has its answer ready."""
+    """In place of `processes.calls.run_in_process`: work that has its answer ready."""
 
     def work(*_: object) -> Any:
         return value

@@ -171,6 +171,36 @@ def test_errors_have_the_unit_that_file_or_user_states(errors, unit, given):
     assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "errors", "unit"),
+    [
+        ("FLUX_IVAR_J0390", 1 / 0.3**2, None),
+        ("FLUX_IVAR_J0390", 1e-12 / 0.3**2, "1/uJy2"),
+        ("FLUX_IVAR_J0390", 1 / 0.3**2, "Jy"),
+        ("FLUX_J0390_var", 0.3**2, None),
+        ("FLUX_J0390_VARIANCE", 0.3**2 * 1e6, "mJy2"),
+        ("SNR_J0390", 2 / 0.3, None),
+        ("SN_FLUX_J0390", 2 / 0.3, None),
+    ],
+)
+def test_errors_are_made_of_variances_and_of_ratios_of_signal_to_noise(name, errors, unit):
+    table = Table({"FLUX_J0390": [2.0, 2.0], name: [errors, -1.0]})
+    table["FLUX_J0390"].unit, table[name].unit = "Jy", unit
+    for given_columns in ({}, {"J0390": f"FLUX_J0390,{name}"}):
+        columns = match_band_columns(table.colnames, BANDS, given_columns)
+        read = read_band_photometry(table, columns, BANDS, PIVOT)
+        assert read.error[0, 0] == pytest.approx(f_lambda(0.3, 3900.0))
+        assert read.mask[:, 0].tolist() == [True, False]
+
+
+def test_errors_come_before_what_they_follow_from():
+    found = match_band_columns(["FLUX_J0390", "FLUX_IVAR_J0390", "FLUX_ERR_J0390"], BANDS)["J0390"]
+    assert (found.error, found.error_kind) == ("FLUX_ERR_J0390", "")
+    table = Table({"mag_J0390": [20.0], "snr_J0390": [10.0]})
+    read = read_band_photometry(table, match_band_columns(table.colnames, BANDS), BANDS, PIVOT)
+    assert read.error[0, 0] == pytest.approx(read.flux[0, 0] / 10)
+
+
 @pytest.mark.parametrize(("value", "error"), [("Jy", "km"), ("Jy", "adu"), ("mag", "Jy")])
 def test_errors_in_a_unit_that_says_nothing_of_the_values_are_refused(value, error):
     with pytest.raises(SfhInputError, match=f"errors 'J0390_err' are in '{error}'"):

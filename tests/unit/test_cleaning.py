@@ -177,6 +177,19 @@ def test_a_header_copied_from_the_data_does_not_make_data() -> None:
     assert (images.data, images.error, images.error_kind) == (1, 2, "variance")
 
 
+@pytest.mark.parametrize(("name", "kind"), [
+    ("DATA_ERR", "sigma"), ("ERR_FLUX", "sigma"), ("SCI_VAR", "variance"), ("STAT_DATA", "variance"), ("UNC", "sigma"),
+    ("VARCUBE", "variance"), ("ivar flux", "inverse"), ("FLUX_MODEL", ""), ("SCI_DQ", "mask"), ("BAD_PIXELS", "mask"),
+    ("DATA_QUALITY", "mask"), ("IFU.3.STAT", "variance"), ("MASKCUBE", "mask"),
+])  # fmt: skip
+def test_words_that_say_nothing_are_left_out_of_names(name: str, kind: str) -> None:
+    data, other = (fits.ImageHDU(np.ones((5, 2, 3), np.float32), name=n) for n in ("DATA", name))
+    images = find_cube_images(fits.HDUList([fits.PrimaryHDU(), data, other]), Path("x.fits"))
+    assert images.data == 1
+    assert images.error_kind == ("" if kind == "mask" else kind)
+    assert len(images.masks) == (kind == "mask")
+
+
 def test_an_image_with_coordinates_is_the_cube() -> None:
     small, large = fits.ImageHDU(np.ones((9, 3, 3))), fits.ImageHDU(np.ones((4, 3, 3)))
     large.header["CTYPE3"] = "AWAV"

@@ -98,6 +98,17 @@ def test_one_cosmic_ray_costs_one_pixel() -> None:
     assert "1 in 1 bins" in notes[0]
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_channels_that_were_repeated_are_told_and_kept(times: int) -> None:
+    once = make_spectra()
+    once.flux[:, 300:] *= np.where(np.arange(once.flux.shape[1] - 300) < 3, 0.9, 1.0)  # the edge of a line
+    flux, variance, good = (np.repeat(a, times, axis=1) for a in (once.flux, once.variance, once.good))
+    wave = once.wave_aa[0] + np.median(np.diff(once.wave_aa)) / times * np.arange(flux.shape[1])
+    channels, notes = find_masked(replace(once, flux=flux, variance=variance, good=good, wave_aa=wave))
+    assert channels.size == 0
+    assert [note.split(":")[0] for note in notes] == [f"each channel stands {times} times in a row"] * (times > 1)
+
+
 def test_a_stretch_without_noise_is_masked() -> None:
     spectra = make_spectra()
     spectra.flux[:, 850:986] = np.linspace(1, 1.1, 136) * spectra.flux[:, [850]]

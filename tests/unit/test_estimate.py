@@ -1,5 +1,6 @@
 """The command `estimate` with the weights that ship: rows in, the same rows with answers out."""
 
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics.extinction import milky_way_transmission
+from napari_sfh.physics.wavelength import air_to_vacuum
 from napari_sfh.types import FLAG_MEANING, Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -175,7 +177,7 @@ def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, cap
 
 
 @needs("wide")
-def test_a_spectrum_whose_magnesium_is_strong_for_its_iron_is_flagged(tmp_path):
+def test_a_spectrum_with_strong_magnesium_is_flagged_and_one_with_another_redshift_told(tmp_path, capsys):
     basis = load_bundle("wide").basis
     mass, dust = np.zeros((1, 16), np.float32), (np.array([x], np.float32) for x in (0.1, 0.1, -0.7))
     mass[0, -2] = 1.0  # old stars
@@ -186,11 +188,17 @@ def test_a_spectrum_whose_magnesium_is_strong_for_its_iron_is_flagged(tmp_path):
     for name, depth in (("plain", 0.0), ("strong", 0.06)):
         spectrum = flux * (1 - depth * inside)
         np.savetxt(tmp_path / f"{name}.txt", np.column_stack([basis.wave_aa, spectrum, 0.01 * spectrum]))
-    files = [str(tmp_path / f"{name}.txt") for name in ("plain", "strong")]
+    for name, wave in (("moved", 1.02 * basis.wave_aa), ("vacuum", air_to_vacuum(basis.wave_aa))):
+        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([wave, flux, 0.01 * flux]))
+    files = [str(tmp_path / f"{name}.txt") for name in ("plain", "strong", "moved", "vacuum")]
     given = ["--model", "wide", "--redshift", "0", "--sigma", "150", "--medium", "air", "--quiet"]
     assert main(["estimate", *files, *given, "--output", str(tmp_path / "out.ecsv")]) == 0
     flag = Table.read(tmp_path / "out.ecsv")["FLAG"]
-    assert ((flag & int(Flag.MAGNESIUM)) > 0).tolist() == [False, True]
+    assert ((flag & int(Flag.MAGNESIUM)) > 0).tolist()[:2] == [False, True]
+    told = [line for line in capsys.readouterr().err.splitlines() if "redshift" in line]
+    assert "redshift 0.00000 is used, but moved has 0.0200" in told[0]
+    assert re.search(r"vacuum moves at \+8\d km/s", told[1])
+    assert not [line for line in told if "plain" in line or "strong" in line]
 
 
 def test_a_spectrum_gives_times_that_fall(tmp_path):

@@ -13,7 +13,13 @@ from synthetic_bins import bins_of
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.files import instrument_from_json, list_instruments, load_instrument, make_band_filters
+from napari_sfh.instruments.files import (
+    FILTER_CAMERAS,
+    instrument_from_json,
+    list_instruments,
+    load_instrument,
+    make_band_filters,
+)
 from napari_sfh.instruments.instrument import Band, Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.results import read_result, write_result
@@ -26,6 +32,7 @@ from napari_sfh.prep.observation import MAX_EXCESS_KMS, describe_excess
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.training.fitting.recipe import TargetSettings
+from napari_sfh.training.libraries.filter_curves import CAMERAS
 from napari_sfh.types import Observation, Result
 
 SOURCE = Path(__file__).parents[2] / "src" / "napari_sfh"
@@ -108,6 +115,9 @@ def test_grids_step_as_they_say():
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", "centre_aa = 0.5\nfwhm_aa = 0.1", "nm or micrometres"),
         ("fwhm_aa = 145", "fwhm_aa = 9000", "begins at 487.5"),
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "."', "there is no file"),
+        ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r_SDSS"', "no known filter.*SDSS"),
+        ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r MEGACAM"', "no file beside it.*camera of UVIS"),
+        ("edge_aa = 25", 'edge_aa = 25\nsubstitute = "F555W"', "substitute = 'F555W' is no file"),
         ("r = 2000", "r = 5", "resolving power of 5 "),
         ("r = 2000", "r = 2.5e7", r"resolving power of 2.5e\+07 "),
         (
@@ -123,6 +133,10 @@ def test_mistakes_in_a_file_are_named(tmp_path, old, new, words):
     with pytest.raises(SfhInputError, match=words) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
     assert "mine.toml" in str(caught.value)
+
+
+def test_cameras_of_known_filters_are_those_of_the_training():
+    assert FILTER_CAMERAS == tuple(CAMERAS)
 
 
 def test_weights_that_were_trained_on_a_slip_still_open():

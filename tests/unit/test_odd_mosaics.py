@@ -11,6 +11,7 @@ from astropy.io import fits
 from io_mocks import UVIS, image_header, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.identify import identify_file
 from napari_sfh.io.mosaics import read_mosaic
 
 NY, NX = 60, 80
@@ -43,6 +44,29 @@ def test_a_photflam_that_is_not_the_filters_is_told(photflam: Any, value: float,
 def test_a_pivot_wavelength_of_another_filter_is_told(cards: dict[str, Any], told: bool, tmp_path: Path) -> None:
     notes = read_mosaic(_mosaic(tmp_path, **cards)).notes
     assert any("PHOTPLAM = 8039" in note and "2704" in note for note in notes) == told
+
+
+@pytest.mark.parametrize(("cards", "told"), [
+    ({"FILTER": None, "FILTER1": "F275W", "FILTER2": "POL0V"}, True), ({"FILTNAM2": "POLQN33"}, True),
+    ({"FILTER": None, "FILTER1": "CLEAR1L", "FILTER2": "F275W"}, False),
+])  # fmt: skip
+def test_a_polarizer_in_the_light_is_told(cards: dict[str, Any], told: bool, tmp_path: Path) -> None:
+    assert any("POL" in note and "polarizer" in note for note in read_mosaic(_mosaic(tmp_path, **cards)).notes) == told
+
+
+@pytest.mark.parametrize("layout", ["cube of one plane", "in an extension"])
+def test_an_image_with_a_third_axis_of_one_is_an_image(layout: str, tmp_path: Path) -> None:
+    path = _mosaic(tmp_path)
+    plain = read_mosaic(path).read(slice(3, 9), slice(2, 7))[0]
+    with fits.open(path) as hdus:
+        science = next(hdu for hdu in hdus if hdu.data is not None)
+        header, data = science.header.copy(), science.data[None]
+        header.update({"CTYPE3": "FREQ", "CRVAL3": 1e15, "CDELT3": 1.0})
+        first = fits.PrimaryHDU(data, header) if layout != "in an extension" else fits.PrimaryHDU()
+        made = fits.HDUList([first, *([fits.ImageHDU(data, header)] if layout == "in an extension" else [])])
+    made.writeto(tmp_path / "b_f275w_sci.fits")
+    np.testing.assert_array_equal(read_mosaic(tmp_path / "b_f275w_sci.fits").read(slice(3, 9), slice(2, 7))[0], plain)
+    assert identify_file(tmp_path / "b_f275w_sci.fits").kind == "mosaic"
 
 
 @pytest.mark.parametrize(("name", "cards", "words"), [

@@ -4,6 +4,7 @@ import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from napari_sfh.prep.binning import (
     measure_difference_noise,
     measure_signal_noise,
 )
-from napari_sfh.prep.tessellation.accretion import make_first_bins
+from napari_sfh.prep.tessellate import tessellate_spaxels
+from napari_sfh.prep.tessellation.accretion import find_grid_neighbours, make_first_bins
 from napari_sfh.types import BinnedMaps
 
 
@@ -345,14 +347,44 @@ def test_bins_are_round_on_the_sky_whatever_the_shape_of_the_spaxels():
     assert ratios[1] == pytest.approx(2.0, abs=0.5)
 
 
-def test_first_bins_are_those_of_powerbin():
+def test_first_bins_are_those_of_powerbin_with_the_same_neighbours(monkeypatch):
     from powerbin.bin_accretion import bin_accretion
 
     sn = disc(30)
     capacity = (sn.signal.ravel().astype(float) / sn.noise.ravel()) ** 2
     places = np.argwhere(sn.good).astype(float)
+    grid = SimpleNamespace(vertex_neighbor_vertices=find_grid_neighbours(places))
+    monkeypatch.setattr("scipy.spatial.Delaunay", lambda *_, **__: grid)
     theirs = bin_accretion(places, 35.0**2, capacity, 0)[0]
     np.testing.assert_allclose(make_first_bins(places, capacity, 35.0**2), theirs, rtol=1e-12)
+
+
+@pytest.mark.parametrize("sides", [(1.0, 1.0), (1.37, 1.0), (1.0, 2.5e-5)])
+def test_neighbours_share_a_side_or_a_corner(sides):
+    there = np.array([[1, 1, 1, 0, 1], [1, 1, 1, 0, 0], [1, 1, 1, 0, 1]], dtype=bool)
+    index = np.argwhere(there)
+    first, found = find_grid_neighbours(index * np.array(sides))
+    for k, place in enumerate(index):
+        away = np.abs(index - place).max(axis=1)
+        np.testing.assert_array_equal(found[first[k] : first[k + 1]], np.flatnonzero(away == 1))
+
+
+def test_bins_are_as_even_as_those_of_powerbin_alone():
+    from powerbin import PowerBin
+
+    y, x = np.mgrid[:60, :60]
+    gap = (np.abs(x - 40) < 2) & (y > 20)
+    signal = (30 * np.exp(-np.hypot(x - 30, y - 27) / 10) + 1).astype(np.float32)
+    good, noise = ~gap, np.ones_like(signal)
+    own = tessellate_spaxels(good, signal, noise, 35.0, "powerbin")[good] - 1
+    places = np.column_stack([x[good], y[good]]).astype(float)
+    theirs = PowerBin(places, signal[good].astype(float) ** 2, 35.0**2, verbose=0).bin_num
+    scatter = []
+    for bins in (own, theirs):
+        reached = np.sqrt(np.bincount(bins, signal[good].astype(float) ** 2))
+        scatter.append(np.std(reached) / np.mean(reached))
+    assert own.max() == pytest.approx(theirs.max(), rel=0.06)
+    assert scatter[0] < 1.15 * scatter[1]
 
 
 def test_first_bins_need_light_and_can_be_stopped():

@@ -12,7 +12,8 @@ import pytest
 from napari_sfh import jobs
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.io.workspaces import read_workspace
-from napari_sfh.jobs import POLL_SECONDS, report_progress, run_in_background, run_in_process
+from napari_sfh.jobs import POLL_SECONDS, report_progress, run_in_background
+from napari_sfh.processes.calls import CallAhead, run_in_process, start_process
 from napari_sfh.types import Progress
 
 
@@ -99,15 +100,15 @@ def test_a_process_of_its_own_gives_the_value():
 
 
 def test_a_process_that_stands_by_has_loaded_its_modules_and_ends_with_the_context():
-    with jobs.start_process(["fractions", "napari_sfh.io.workspaces"]) as child:
+    with start_process(["fractions", "napari_sfh.io.workspaces"]) as child:
         found = run_in_process(eval, ("'fractions' in __import__('sys').modules",), "computing", child=child)
     assert found is True
-    assert child.returncode == 0
-    with jobs.start_process(["no.such.module"]) as child, pytest.raises(ComputeError, match="ModuleNotFoundError"):
+    assert child.process.returncode == 0
+    with start_process(["no.such.module"]) as child, pytest.raises(ComputeError, match="ModuleNotFoundError"):
         run_in_process(os.getpid, (), "computing", child=child)
-    with jobs.start_process([]) as unused:
-        assert unused.poll() is None
-    assert unused.returncode is not None
+    with start_process([]) as unused:
+        assert unused.process.poll() is None
+    assert unused.process.returncode is not None
 
 
 def test_what_a_library_prints_does_not_harm_the_answer():
@@ -134,6 +135,53 @@ def test_cancel_ends_the_process():
         if "sleeping" in thread.name:
             thread.join(60)
             assert not thread.is_alive()
+
+
+AHEAD = """
+from napari_sfh.errors import Cancelled
+from napari_sfh.types import Progress
+
+def work(progress, cancel):
+    for done in range(3):
+        progress(Progress("counting", done, 3))
+    return "value"
+
+def wait_long(progress, cancel):
+    progress(Progress("waiting", 0, 0))
+    if not cancel.wait(60):
+        return "nobody asked it to stop"
+    raise Cancelled("what was reached")
+"""
+
+
+@pytest.fixture
+def ahead(tmp_path, monkeypatch):
+    """A module with calls that may be begun ahead."""
+    (tmp_path / "calls_ahead.py").write_text(AHEAD, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_call_that_was_begun_ahead_tells_its_progress_and_gives_its_value():
+    steps = []
+    assert CallAhead("calls_ahead:work").finish(steps.append) == "value"
+    assert steps == [Progress("counting", done, 3) for done in range(3)]
+    assert "calls_ahead" not in sys.modules
+    with pytest.raises(ComputeError, match=r"AttributeError: .*nothing"):
+        CallAhead("calls_ahead:nothing").finish()
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_call_that_was_begun_ahead_is_cancelled_with_what_it_reached_or_dropped():
+    cancel = threading.Event()
+    with pytest.raises(Cancelled) as stopped:
+        CallAhead("calls_ahead:wait_long").finish(lambda step: cancel.set(), cancel)
+    assert stopped.value.reached == "what was reached"
+    dropped = CallAhead("calls_ahead:wait_long")
+    dropped.drop()
+    dropped.drop()
+    with pytest.raises((ComputeError, ValueError)):
+        dropped.finish()
 
 
 def test_python_ends_in_order_with_a_call_that_was_cancelled():

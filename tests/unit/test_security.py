@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from napari_sfh.batch.cluster import connect_scheduler
-from napari_sfh.jobs import run_in_process
+from napari_sfh.processes.calls import run_in_process
 from napari_sfh.training.simulator.simulation import shard_path
 
 

@@ -59,6 +59,7 @@ from napari_sfh._qt.widgets.startup import hide_qt_notice
 from napari_sfh.analysis import maps
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import read_bundle_header
+from napari_sfh.processes.calls import CallAhead
 from napari_sfh.types import Result
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Explorer(ExplorerFrame):
 
     #: Lent to napari's own parts.
     _lent: tuple[LateControls | None, ReaderTick | None] = None, None
+    _ahead: CallAhead | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(_EMPTY, viewer.theme)
@@ -229,8 +231,16 @@ class Explorer(ExplorerFrame):
             partial(tasks.open_galaxy, folder=Path(folder), model=self.network.chosen_model), self.presenter.show_galaxy
         )
 
-    def open_demo(self, run: bool = False) -> None:
-        """Fill in the bundled mock galaxy, and run it if asked."""
+    def open_demo(self, run: bool = False, ahead: CallAhead | None = None) -> None:
+        """Fill in the bundled mock galaxy, and run it if asked.
+
+        Parameters
+        ----------
+        run : bool
+        ahead : CallAhead, optional
+            The run of `demo.run_demo`, begun before the window was there: the first Run takes it if it is the same.
+        """
+        self._ahead = ahead
         self.start(tasks.open_demo, partial(self.presenter.show_galaxy, then_run=run))
 
     def open_result(self, path: Path | str) -> None:
@@ -249,7 +259,9 @@ class Explorer(ExplorerFrame):
         options = self.collect_options()
         if not self.presenter.is_demo:
             settings.store_settings(self)
-        self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run, "Run")
+        ahead, self._ahead = self._ahead, None
+        work = partial(tasks.run_galaxy, options=options)
+        self.start(partial(work, ahead=ahead) if ahead is not None else work, self.presenter.show_run, "Run")
 
     def collect_options(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run` that the forms hold.
@@ -264,7 +276,14 @@ class Explorer(ExplorerFrame):
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop; what waits for it is dropped."""
         self.work.cancel()
+        self._drop_ahead()
         self.refresh()
+
+    def _drop_ahead(self) -> None:
+        """Nobody will ask for the run that was begun with the window."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.drop()
 
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
@@ -583,6 +602,7 @@ class Explorer(ExplorerFrame):
         if self._released:
             return
         self._released = True
+        self._drop_ahead()
         self.work.release()
         self._painted.stop()
         self.cards.job.abandon()

@@ -56,7 +56,7 @@ def write_galaxy_result(result: Result, config: RunConfig, output: Path, inputs:
 
 
 def render_page_of_file(output: Path, page: Path) -> bytes:
-    """The page of a result file, as the content of a file of its own: for `jobs.run_in_process`.
+    """The page of a result file, as the content of a file of its own: for `processes.calls.run_in_process`.
 
     Parameters
     ----------

@@ -25,6 +25,8 @@ from napari_sfh.sections import make_section_field, parse_toml, read_section
 
 #: The instrument of weights and results that name none.
 DEFAULT_INSTRUMENT = "muse-hst"
+#: Cameras whose filters a training finds by ``NAME CAMERA`` (`training.libraries.filter_curves`).
+FILTER_CAMERAS = ("UVIS", "IR", "ACS", "NIRCAM", "NIRISS", "MIRI", "SDSS", "PS1", "GALEX", "2MASS", "WISE")
 #: Keys of which a kind of line-spread function takes one.
 _LSF_KEYS: Mapping[Kind, tuple[str, ...]] = {
     "muse": (),
@@ -107,11 +109,23 @@ def _check_plausible(instrument: Instrument, path: Path, shipped: Mapping[str, P
                 f"{path}: [[band]] {band.name}: centre_aa = {band.centre_aa:g} Angstrom is no band of stars: is it in "
                 "nm or micrometres? Write it in Angstrom"
             )
+        _check_filter_names(band, path)
         begin = band.centre_aa - (band.fwhm_aa + band.edge_aa) / 2
         if band.centre_aa and begin < _BAND_AA[0]:
             raise SfhInputError(
                 f"{path}: [[band]] {band.name}: fwhm_aa = {band.fwhm_aa:g} about {band.centre_aa:g} Angstrom begins at "
                 f"{begin:g}: no light of stars; correct centre_aa or fwhm_aa"
+            )
+
+
+def _check_filter_names(band: Band, path: Path) -> None:
+    """Refuse a curve, or what stands in for it, that is neither a file nor a filter of a known camera."""
+    named = {"curve": "" if band.table else band.curve, "substitute": band.substitute}
+    for key, text in named.items():
+        if text and not re.fullmatch(rf"\S+ ({'|'.join(FILTER_CAMERAS)})", text):
+            raise SfhInputError(
+                f"{path}: [[band]] {band.name}: {key} = {text!r} is no file beside it and no known filter; give NAME "
+                f"CAMERA with a camera of {', '.join(FILTER_CAMERAS)}, or a file of two columns"
             )
 
 

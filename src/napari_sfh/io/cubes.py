@@ -41,6 +41,8 @@ from napari_sfh.types import F64, Cube
 
 #: Cards by which headers tell a galaxy's velocity, in km/s or m/s, of one definition or another.
 _VELOCITY_CARDS = ("VHELIO", "VSYS", "VRAD", "VLSR", "CZ")
+#: Numbers under REDSHIFT that are velocities, km/s.
+_VELOCITIES_KMS = (20.0, 9000.0)
 _POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 #: Cards that hold the unit of the flux where BUNIT does not.
 _UNIT_CARDS = ("FLUXUNIT", "FLUX_UNIT", "FLUX UNIT", "FUNIT", "FUNITS", "BUNITS", "UNITS", "UNIT", "PIPE UNITS",
@@ -131,7 +133,8 @@ def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
     z = fits_access.get_number_card(header, "REDSHIFT", "Z")
     if z is not None:
         usable = z != 0 and -0.01 < z < 2
-        return [] if usable else [f"redshift {z:g} of the header is a placeholder and is not used"]
+        what = "a velocity" if _VELOCITIES_KMS[0] < z < _VELOCITIES_KMS[1] else "a placeholder"
+        return [] if usable else [f"redshift {z:g} of the header is {what} and is not used; give `redshift`"]
     text = fits_access.get_text_card(header, "REDSHIFT")
     if text is not None:
         return [f"REDSHIFT {text!r} of the header is no number and is not used; give `redshift`"]
@@ -161,7 +164,8 @@ def _compare_redshift_cards(*headers: fits.Header) -> list[str]:
 def _unused_note(name: str) -> str:
     return (
         f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name; if it is the galaxy, "
-        "choose it with `hdu`; if it holds the errors, name it STAT (variance) or ERR (1 sigma)"
+        "choose it with `hdu`; if it holds the errors, name it STAT (variance) or ERR (1 sigma), "
+        "if it is a mask, DQ (0 = usable)"
     )
 
 

@@ -111,11 +111,12 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     if ngist.is_ngist_file(hdus):
         return "ngist"
     images = [h for h in hdus if fits_access.image_shape(h)]
+    axes = {len(fits_access.image_shape(h)) for h in images}
     if _holds_jwst_image(hdus):
         return "mosaic"
-    if any(len(h.shape) == 3 for h in images):
+    if 3 in axes:
         return "cube"
-    if any(len(h.shape) == 2 for h in images):
+    if 2 in axes:
         if re.search(r"(wht|weight)$", name):
             return "weight"
         header = fits_access.merge_headers(hdus[0].header, *(h.header for h in images))

@@ -22,6 +22,7 @@ from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
+_FILTER_CARDS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
 #: Words that name a camera.
 _CAMERA_MARKS = {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",), "NIRCAM": ("NIRCAM", "NRCA", "NRCB")}
 #: erg/s/cm2/AA per e-/s of the cameras' filters (WFC3: Calamida et al. 2022, AJ 164, 32; ACS: Bohlin 2016, AJ 152, 60),
@@ -53,8 +54,7 @@ class FluxCalibration(NamedTuple):
 
 def find_filter_words(header: Mapping[str, Any]) -> list[str]:
     """All filter names in a header, in upper case, e.g. ``["F435W"]``; empty where it is no HST image."""
-    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
-    return [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
+    return [w.upper() for k in _FILTER_CARDS for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
 
 
 def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str]) -> str:
@@ -164,7 +164,15 @@ def _show_card(header: Mapping[str, Any], key: str) -> str:
     return repr(header[key]) if key in header else "absent"
 
 
-def describe_odd_calibration(scale: FluxCalibration, camera: str, name: str, pivot_aa: float) -> list[str]:
+def find_other_optics(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """Polarizers and grisms in the second wheel of a camera beside the filter."""
+    words = " ".join(str(header.get(k, "")) for k in _FILTER_CARDS).upper()
+    return tuple(dict.fromkeys(re.findall(r"\b(?:POL\w+|G\d{3}L|PR\d{3}L)\b", words)))
+
+
+def describe_odd_calibration(
+    scale: FluxCalibration, camera: str, name: str, pivot_aa: float, optics: Sequence[str] = ()
+) -> list[str]:
     """Warnings where PHOTFLAM or PHOTPLAM are not those of a camera's filter.
 
     Parameters
@@ -174,8 +182,15 @@ def describe_odd_calibration(scale: FluxCalibration, camera: str, name: str, piv
         See `find_camera_name` and `find_filter_name`.
     pivot_aa : float
         Of the band that the filter is, or stands for, Angstrom.
+    optics : sequence of str
+        See `find_other_optics`.
     """
     notes = []
+    if optics:
+        notes.append(
+            f"{', '.join(optics)} lay in the light beside {name}. WARNING: a polarizer or grism takes a half and more "
+            "of it, unless PHOTFLAM counts it in; combine the polarizers' images, or leave this one out"
+        )
     if abs(scale.photplam_aa / pivot_aa - 1) > _PIVOT_TOLERANCE:
         notes.append(
             f"PHOTPLAM = {scale.photplam_aa:g} is not the pivot wavelength of {name} ({pivot_aa:.0f} Angstrom). "

@@ -35,6 +35,7 @@ from napari_sfh.io.mosaic_header import (
     describe_odd_calibration,
     find_camera_name,
     find_filter_name,
+    find_other_optics,
     read_flux_calibration,
 )
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
@@ -361,7 +362,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         weight_path=weight_path,
         notes=(
             *notes,
-            *describe_odd_calibration(scale, camera, name, pivot_aa),
+            *describe_odd_calibration(scale, camera, name, pivot_aa, find_other_optics(merged)),
             *fits_access.check_data_sums(path),
             *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
         ),

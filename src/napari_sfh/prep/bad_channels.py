@@ -42,6 +42,8 @@ _LONGEST_BLOCK, _ALIKE = 60, 2.5
 _NARROW_BLOCK, _NARROW_STEP = 3, 0.3
 #: Channels that tell the level beside a step.
 _BESIDE = 15
+#: Share of channels that equal the one before, in each of some parts of the spectrum, from which on they are repeated.
+_REPEATED, _PARTS = 0.3, 4
 #: Channels without noise in a row, and what counts as none: a share of the usual curvature.
 _STRETCH, _QUIET = 8, 0.02
 
@@ -86,17 +88,14 @@ def mask_bad_channels(
         outliers = _find_lone_outliers(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes, narrow = faults or find_narrow_faults(spectra, redshift)
-        steps = _find_steps(flux, near_line) if _is_sampled(spectra) else np.zeros(flux.shape[1])
+        repeats = _count_repeats(flux)
+        steps = _find_steps(flux, near_line) if repeats == 1 and _is_sampled(spectra) else np.zeros(flux.shape[1])
         profile = compute_row_medians(flux.T)
     blocks, lone = _pair_steps(steps, profile)
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
     common = narrow & (narrow[rows].mean(0) > _MOST_NARROW) & ~bad
     spikes = (spikes | narrow) & ~bad & ~common
-    notes = [
-        f"the spectra step by {100 * steps[k]:+.0f} % of their median at {spectra.wave_aa[k]:.1f} A in most bins: "
-        "two calibrations meet there, and the ages follow it; check the cube"
-        for k in lone
-    ]
+    notes = [*_describe_steps(steps, lone, spectra.wave_aa), *_describe_repeats(repeats)]
     if spikes.any():
         notes.append(
             f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
@@ -114,6 +113,25 @@ def mask_bad_channels(
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
     return replace(spectra, good=spectra.good & ~bad & ~spikes & ~common), tuple(notes)
+
+
+def _describe_steps(steps: F64, lone: list[int], wave_aa: F64) -> list[str]:
+    """What is said of steps that begin no stretch."""
+    return [
+        f"the spectra step by {100 * steps[k]:+.0f} % of their median at {wave_aa[k]:.1f} A in most bins: "
+        "two calibrations meet there, and the ages follow it; check the cube"
+        for k in lone
+    ]
+
+
+def _describe_repeats(times: int) -> list[str]:
+    """What is said of channels that stand several times in a row."""
+    if times == 1:
+        return []
+    return [
+        f"each channel stands {times} times in a row: they were repeated, so that errors of bins are too small by "
+        f"{times**0.5:.2g}; keep one of {times}"
+    ]
 
 
 def _find_lone_outliers(flux: F64, near_line: Bool) -> Bool:
@@ -144,6 +162,14 @@ def _is_sampled(spectra: BinSpectra) -> bool:
         return True
     width = float(np.median(np.diff(spectra.wave_aa)))
     return width < _WIDEST_CHANNEL * float(np.median(spectra.lsf.fwhm_aa(spectra.wave_aa)))
+
+
+def _count_repeats(flux: F64) -> int:
+    """How often each channel stands in a row, as `numpy.repeat` makes it; 1 for a cube like any other."""
+    known = np.isfinite(flux[:, 1:]) & np.isfinite(flux[:, :-1])
+    equal = ((flux[:, 1:] == flux[:, :-1]) | ~known).all(0)[known.any(0)]
+    shares = [float(part.mean()) for part in np.array_split(equal, _PARTS) if part.size]
+    return round(1 / (1 - min(shares))) if shares and _REPEATED < min(shares) < 1 else 1
 
 
 def _find_steps(flux: F64, near_line: Bool) -> F64:

@@ -48,7 +48,13 @@ def compare_redshifts(known: Mapping[str, float | None]) -> tuple[str, ...]:
 
 
 def check_against_templates(
-    spectra: BinSpectra, basis: TemplateBasis | None, redshift: float, v_kms: F32, given: bool, path: Path
+    spectra: BinSpectra,
+    basis: TemplateBasis | None,
+    redshift: float,
+    v_kms: F32,
+    given: bool,
+    path: Path,
+    name: str = "",
 ) -> tuple[str, ...]:
     """Warn where the sum of all spectra has another redshift than the one in use, or lines that no stars have.
 
@@ -65,6 +71,8 @@ def check_against_templates(
         is nowhere made good.
     path : Path
         Of the cube.
+    name : str
+        Of a single spectrum; empty: they are a cube's.
 
     Returns
     -------
@@ -80,16 +88,19 @@ def check_against_templates(
         return ()
     used_kms = float(np.average(np.nan_to_num(v_kms), weights=light))
     return (
-        *_compare_velocity(measured, error, redshift, used_kms, given),
+        *_compare_velocity(measured, error, redshift, used_kms, given, name),
         *_compare_line_depth(measure_line_depth(summed, basis, measured)),
     )
 
 
-def _compare_velocity(measured: float, error: float, redshift: float, used_kms: float, given: bool) -> tuple[str, ...]:
+def _compare_velocity(
+    measured: float, error: float, redshift: float, used_kms: float, given: bool, name: str
+) -> tuple[str, ...]:
+    whose = name or "the sum of all spectra"
     own_kms = C_KMS * float(np.log1p(measured) - np.log1p(redshift))
     if abs(measured - redshift) > max(REDSHIFT_TOLERANCE, 5 * error):
         return (
-            f"redshift {redshift:.5f} is used, but the sum of all spectra has {measured:.5f} +- {error:.5f}: "
+            f"redshift {redshift:.5f} is used, but {whose} has {measured:.5f} +- {error:.5f}: "
             "the ages cannot be trusted before this is settled; give `redshift`",
         )
     tolerance = max(GIVEN_VELOCITY_KMS if given else FITTED_VELOCITY_KMS, 5 * error * C_KMS)
@@ -98,13 +109,13 @@ def _compare_velocity(measured: float, error: float, redshift: float, used_kms: 
             return ()
         return (
             f"the spectra move at {own_kms:+.0f} km/s against redshift {redshift:.5f}: the fitted velocities make it "
-            f"good, but the redshift of the sum of all spectra is {measured:.5f}: check which is the galaxy's",
+            f"good, but the redshift of {whose} is {measured:.5f}: check which is the galaxy's",
         )
-    whose = "that were given" if given else "that were fitted"
+    kind = "given" if given else "fitted"
     return (
-        f"the sum of all spectra moves at {own_kms:+.0f} km/s against redshift {redshift:.5f}, not at the "
-        f"{used_kms:+.0f} km/s {whose}: redshift, velocity or wavelengths are off, and so are the ages; give "
-        f"`redshift` {measured:.5f}" + (", or `kinematics` fast" if given else ""),
+        f"{whose} moves at {own_kms:+.0f} km/s against redshift {redshift:.5f}, not at the "
+        f"{used_kms:+.0f} km/s that were {kind}: redshift, velocity or wavelengths are off, and so are the ages; give "
+        f"`redshift` {measured:.5f}" + (", or `kinematics` fast" if given and not name else ""),
     )
 
 

@@ -121,7 +121,7 @@ class CanvasInteraction:
         layers = [layer for layer in self._viewer.layers if layer.visible and _counts_for_view(layer)]
         # Beside a map with an axis of age napari cannot fit layers without one.
         layers = [layer for layer in layers if layer.ndim == self._viewer.dims.ndim]
-        if self._framing or self._session.result is None or not layers:
+        if self._framing or self._session.result is None or not layers or _reach_all(self._viewer.layers, layers):
             return
         self._framing = True
         try:
@@ -240,6 +240,12 @@ def _counts_for_view(layer: Any) -> bool:
     """Whether a layer counts for the view of all: mosaics reach beyond the maps, whose field they were cut to."""
     link = get_layer_link(layer.metadata)
     return link is None or link.role != "composite"
+
+
+def _reach_all(layers: Any, some: list[Any]) -> bool:
+    """Whether some layers reach as far as all: napari copies a list of layers for long before it fits the view."""
+    worlds = [layer.extent.world for layer in some]
+    return np.array_equal(layers.extent.world, [np.min(worlds, axis=0)[0], np.max(worlds, axis=0)[1]])
 
 
 def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable[..., Any]:

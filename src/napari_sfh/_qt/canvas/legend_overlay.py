@@ -21,6 +21,7 @@ from vispy.scene.visuals import Image
 
 from napari_sfh._qt.canvas.layer_data import format_layer_title, get_layer_link
 from napari_sfh._qt.canvas.legend_image import LegendContent, LegendStyle, draw_legend
+from napari_sfh._qt.canvas.scene_batch import OverlayPair
 
 #: Key of the overlay in ``viewer.canvas.overlays``.
 LEGEND_OVERLAY = "sfh_legend"
@@ -143,14 +144,21 @@ class LayerLegends:
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
+
+    Attributes
+    ----------
+    pair : OverlayPair
     """
 
     def __init__(self, viewer: Any) -> None:
         overlay_to_visual[MapLegend] = VispyMapLegend
-        self._viewer = viewer
         self._layers: list[Any] = []
-        self.overlay = MapLegend(visible=True)
-        viewer.canvas.overlays[LEGEND_OVERLAY] = self.overlay
+        self.pair = OverlayPair(viewer.canvas.overlays, LEGEND_OVERLAY, MapLegend, self._draw)
+
+    @property
+    def overlay(self) -> MapLegend:
+        """What is drawn."""
+        return self.pair.current
 
     def follow(self, layers: Sequence[Any]) -> None:
         """Describe these layers, in the order of the grid's cells, and their changes."""
@@ -164,6 +172,9 @@ class LayerLegends:
                 getattr(layer.events, name).connect(self._refresh)
         self._refresh()
 
+    def _draw(self) -> None:
+        self.overlay.version += 1
+
     def _refresh(self, _: Any = None) -> None:
         self.overlay.set_contents([describe_layer(layer) for layer in self._layers])
 
@@ -171,8 +182,7 @@ class LayerLegends:
         """Take the overlay out of the viewer; napari's own title and colorbar take its place on what is shown."""
         left = self._layers
         self.follow([])
-        self.overlay.visible = False
-        self._viewer.canvas.overlays.pop(LEGEND_OVERLAY, None)
+        self.pair.release()
         for layer in left:
             layer.colorbar.visible = layer.name_overlay.visible = True
 

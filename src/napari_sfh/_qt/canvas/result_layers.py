@@ -53,6 +53,10 @@ class LayerStack:
         self.marks = SelectionMarks(viewer)
         self.scene.ending.connect(self.marks.make_current)
         self.legends = LayerLegends(viewer)
+        for pair in (self.marks.pair, self.legends.pair):
+            self.display.dividing.connect(pair.choose)
+            self.display.divided.connect(pair.appear)
+            self.scene.ended.connect(pair.draw_appeared)
         session.selection_changed.connect(self.refresh_outline)
 
     def release(self) -> None:
@@ -115,6 +119,7 @@ class LayerStack:
         self._share_path(data)
         layer = Layer.create(*data)
         _lock_bins(layer)
+        _drop_brushes(layer)
         apply_look(layer, self._looks.get(get_look_key(layer), {}))
         return layer
 
@@ -435,6 +440,14 @@ def _lock_bins(layer: Any) -> None:
     """Nobody paints over the numbers of the bins."""
     if _has_role(layer, ("bins",)):
         layer.editable = False
+
+
+def _drop_brushes(layer: Any) -> None:
+    """Of bins, which nobody paints over: napari draws what brush and polygon need anew whenever four maps go."""
+    if _has_role(layer, ("bins",)):
+        for name in ("brush_stroke", "polygon"):
+            if name in layer._overlays:
+                layer._overlays[name].visible = False
 
 
 def _has_role(layer: Any, roles: tuple[str, ...]) -> bool:

@@ -1,12 +1,15 @@
-"""Changes to the layers of a viewer for which its scene is put together once, after the last of them."""
+"""The scene of a viewer: many changes for which it is put together once, drawings that it keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from napari.components.overlays import Overlay
 from psygnal import Signal
+
+OverlayT = TypeVar("OverlayT", bound=Overlay)
 
 
 class SceneBatch:
@@ -18,11 +21,13 @@ class SceneBatch:
 
     Attributes
     ----------
-    ending : Signal
-        Emitted before the canvas takes the changes over: napari calls its own listeners first, whatever their order.
+    ending, ended : Signal
+        Emitted before and after the canvas takes the changes over: napari calls its own listeners first, whatever
+        their order.
     """
 
     ending = Signal()
+    ended = Signal()
 
     def __init__(self, viewer: Any) -> None:
         self._dims, self._layers = viewer.dims, viewer.layers
@@ -41,6 +46,7 @@ class SceneBatch:
             if not self._depth:
                 self.ending.emit()
                 self._layers.events.end_batch()
+                self.ended.emit()
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -54,3 +60,71 @@ class SceneBatch:
             return
         with self.hold():
             yield
+
+
+class OverlayPair(Generic[OverlayT]):
+    """An overlay of one view and one of the cells of four maps; one of them is visible.
+
+    Of one overlay for both napari ends what draws it in the cells when there is one view again, and makes it anew with
+    the next cells: half of the time that they took. What draws an overlay that is not visible is kept, in its view.
+
+    Parameters
+    ----------
+    overlays : mapping of str to Overlay
+        Where napari keeps them: ``viewer.canvas.overlays`` or ``viewer.scene.overlays``.
+    key : str
+    make : callable
+        Given ``visible``.
+    draw : callable
+        Draws the current one anew.
+
+    Attributes
+    ----------
+    both : tuple of two Overlay
+        Of one view, of cells.
+    """
+
+    def __init__(
+        self,
+        overlays: MutableMapping[str, Any],
+        key: str,
+        make: Callable[..., OverlayT],
+        draw: Callable[[], None],
+    ) -> None:
+        self._overlays, self._keys, self._draw = overlays, (key, f"{key}_cells"), draw
+        self.both = make(visible=True), make(visible=False)
+        self._divided = self._appeared = False
+        for each, overlay in zip(self._keys, self.both):
+            overlays[each] = overlay
+
+    @property
+    def current(self) -> OverlayT:
+        """The one of the views that there are, or will be."""
+        return self.both[self._divided]
+
+    def choose(self, divided: bool) -> None:
+        """There will be cells, or one view; nothing is visible until `appear`."""
+        self._divided = divided
+        for overlay in self.both:
+            overlay.visible = False
+
+    def appear(self) -> None:
+        """The canvas is about to make its views: it makes what it lacks in them, if the overlay is visible then.
+
+        Nobody is told yet: of an overlay that lacks something in a view napari cannot work out the place.
+        """
+        self._appeared = True
+        with self.current.events.visible.blocked():
+            self.current.visible = True
+
+    def draw_appeared(self) -> None:
+        """The canvas has its views: what was kept can be seen again."""
+        if self._appeared:
+            self._appeared = False
+            self._draw()
+
+    def release(self) -> None:
+        """Take both out of the viewer."""
+        for key, overlay in zip(self._keys, self.both):
+            overlay.visible = False
+            self._overlays.pop(key, None)

@@ -23,6 +23,7 @@ from pydantic import PrivateAttr
 from vispy.color import ColorArray
 from vispy.scene.visuals import Compound, Line
 
+from napari_sfh._qt.canvas.scene_batch import OverlayPair
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
@@ -204,11 +205,16 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def _on_lines_change(self) -> None:
         if len(self.overlay.vertices):
             self.node.set_lines(self.overlay.vertices, self.overlay.colors)
-            self._write_names()
         self._on_visible_change()
+
+    def _on_visible_change(self) -> None:
+        super()._on_visible_change()
+        self._write_names()
 
     def _write_names(self, _: Any = None) -> None:
         """Their borders have one width on the screen at every zoom."""
+        if not self._should_be_visible():
+            return
         zoom = float(self.viewer.scene.camera.zoom)
         self.node.set_names(self.overlay.names, 1 / zoom if zoom > 0 else 0.0)
 
@@ -232,18 +238,25 @@ class SelectionMarks:
     Parameters
     ----------
     viewer : napari.Viewer or napari.components.ViewerModel
+
+    Attributes
+    ----------
+    pair : OverlayPair
     """
 
     def __init__(self, viewer: Any) -> None:
         overlay_to_visual[BinLines] = VispyBinLines
-        self._viewer = viewer
         self._outline: tuple[NDArray[np.float64], list[str]] = (np.empty((0, 2, 2)), [])
         #: Regions that are outlined and named.
         self.regions: tuple[RegionTrace, ...] = ()
         self._region_lines: tuple[NDArray[np.float64], list[str], list[RegionName]] = np.empty((0, 2, 2)), [], []
         self._cross = np.empty((0, 2, 2))
-        self.overlay = BinLines(visible=True)
-        viewer.scene.overlays[SELECTION_OVERLAY] = self.overlay
+        self.pair = OverlayPair(viewer.scene.overlays, SELECTION_OVERLAY, BinLines, self._draw)
+
+    @property
+    def overlay(self) -> BinLines:
+        """What is drawn."""
+        return self.pair.current
 
     def set_outline(self, segments: NDArray[np.float64], colors: list[str]) -> None:
         """Outline bins: pieces (n, 2, 2) in arcsec, a colour each."""
@@ -283,7 +296,8 @@ class SelectionMarks:
 
     def make_current(self) -> None:
         """Have what goes with layers be deleted in the canvas' own OpenGL context."""
-        self.overlay.scene_version += 1
+        for overlay in self.pair.both:
+            overlay.scene_version += 1
 
     def _draw(self) -> None:
         (below, below_colors, names), (segments, colors) = self._region_lines, self._outline
@@ -292,5 +306,4 @@ class SelectionMarks:
 
     def release(self) -> None:
         """Take the overlay out of the viewer."""
-        self.overlay.visible = False
-        self._viewer.scene.overlays.pop(SELECTION_OVERLAY, None)
+        self.pair.release()

@@ -49,6 +49,10 @@ class CanvasDisplay:
     shown : Shown
     changed : Signal
         Emits ``shown`` whenever it is another one, whoever did it.
+    dividing : Signal
+        Emitted before the canvas is divided into cells (True) or has one view again (False).
+    divided : Signal
+        Emitted when it has them, or makes them next.
     last_map : Shown
         The map that was shown last.
     put_away : list of layers
@@ -58,6 +62,8 @@ class CanvasDisplay:
     """
 
     changed = Signal(object)
+    dividing = Signal(bool)
+    divided = Signal()
 
     def __init__(self, viewer: Any, make_ready: Callable[[Shown], Any], scene: SceneBatch) -> None:
         self._viewer, self._scene = viewer, scene
@@ -179,6 +185,7 @@ class CanvasDisplay:
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = -ALL_LAYERS, GRID_SHAPES[len(self.main_maps)]
             self._cells_open = True
+            self.dividing.emit(True)
             grid.enabled = True
 
     def _fill_cells(self) -> None:
@@ -211,6 +218,7 @@ class CanvasDisplay:
             self._cells_filled = False
             with _blocked(self._viewer.canvas.grid.events.stride):
                 self._viewer.canvas.grid.stride = -1
+            self.divided.emit()
 
     def _order(self, maps: list[Any]) -> None:
         """The first map uppermost, in case the user has moved them."""
@@ -227,7 +235,9 @@ class CanvasDisplay:
         with self._scene.hold():
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = self._users_grid
+            self.dividing.emit(False)
             grid.enabled = False
+            self.divided.emit()
             for layer in self.put_away:
                 if layer in self._viewer.layers:
                     layer.visible = True

@@ -46,6 +46,11 @@ def warm_up_label_colors() -> None:
     colors.map(np.ones(2, dtype=np.int64))
 
 
+def load_networks() -> None:
+    """PyTorch, and what a run needs besides."""
+    import napari_sfh.pipeline  # noqa: F401
+
+
 def read_extinction_curve() -> None:
     """The extinction of the gas, with astropy's models."""
     from napari_sfh.analysis.gas.line_maps import HALPHA, line_extinction
@@ -58,8 +63,9 @@ def load_statistics() -> None:
     import scipy.stats  # noqa: F401
 
 
-#: In the order of use: layers of a result, a region, the gas.
+#: In the order of use: a run, layers of a result, a region, the gas.
 SLOW_STEPS: tuple[Callable[[], object], ...] = (
+    load_networks,
     warm_up_napari,
     warm_up_triangulation,
     read_extinction_curve,

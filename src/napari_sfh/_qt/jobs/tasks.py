@@ -20,11 +20,13 @@ from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_estimates, read_estimates
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, hash_result, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.processes.calls import CallAhead
 from napari_sfh.types import F32, Cube, Progress, Result
 
 #: Kinds of files (`io.identify.KINDS`) that belong to a galaxy and show nothing by themselves, and where they go.
@@ -209,8 +211,18 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
     return replace(galaxy, ebv_mw=EBV_MW, is_demo=True)
 
 
-def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
+def run_galaxy(
+    progress: ReportProgress, cancel: threading.Event, options: dict[str, Any], ahead: CallAhead | None = None
+) -> PreparedResult:
     """The pipeline with the form's options; if it was cancelled, with the bins that were reached.
+
+    Parameters
+    ----------
+    options : dict
+        Of `decisions.configure_run`.
+    ahead : CallAhead, optional
+        The run of `demo.run_demo`, which was begun with the window; it ends here. If the form asks for another one, it
+        is of no use.
 
     Raises
     ------
@@ -221,12 +233,11 @@ def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[
     from napari_sfh.batch.rerun import describe_input_files
     from napari_sfh.batch.result_files import check_input_files
     from napari_sfh.decisions import configure_run
-    from napari_sfh.pipeline import run_pipeline
 
     config = configure_run(**options)
     inputs = describe_input_files(config)
     try:
-        result = run_pipeline(config, progress, cancel)
+        result = _run_or_finish(config, ahead, progress, cancel)
     except Cancelled as stopped:
         if stopped.reached is None:
             raise
@@ -234,6 +245,21 @@ def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[
     check_input_files(config, inputs, "not shown")
     report_progress(Progress("maps", 0, 0), progress)
     return prepare_result(result)
+
+
+def _run_or_finish(
+    config: RunConfig, ahead: CallAhead | None, progress: ReportProgress, cancel: threading.Event
+) -> Result:
+    if ahead is not None:
+        from napari_sfh.demo import make_window_config
+
+        if config == make_window_config():
+            result: Result = ahead.finish(progress, cancel)
+            return result
+        ahead.drop()
+    from napari_sfh.pipeline import run_pipeline
+
+    return run_pipeline(config, progress, cancel)
 
 
 def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -> PreparedResult:
@@ -468,9 +494,8 @@ def save_estimate_rows(
 
 
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
-    """Name and card of every shipped network, the default first; imports torch as a side effect, ready for a run."""
+    """Name and card of every shipped network, the default first."""
     report_progress(Progress("weights", 0, 0), progress, cancel)
-    import napari_sfh.model.bundle  # noqa: F401
     from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 
     return {name: read_bundle_header(path).card for name, path in list_bundles().items()}

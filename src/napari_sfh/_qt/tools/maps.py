@@ -499,7 +499,8 @@ class MapTool(Tool):
                 self.form.grid.value = False
             return
         display = self.host.stack.display
-        self.do_unpainted(*(display.list_grid_steps() if on else [partial(display.toggle_grid, False)]))
+        steps = display.list_grid_steps() if on else [partial(display.toggle_grid, False)]
+        self.do_unpainted(lambda: [step() for step in steps])
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:

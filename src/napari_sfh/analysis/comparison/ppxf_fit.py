@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.jobs import ReportProgress, run_in_process
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.physics import lsf
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
@@ -44,6 +44,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.kinematics.ppxf_call import run_ppxf
 from napari_sfh.prep.rest_frame import reduced_chi2
+from napari_sfh.processes.calls import run_in_process
 from napari_sfh.types import F64, Observation, Result
 
 

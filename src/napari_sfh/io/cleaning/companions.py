@@ -99,9 +99,9 @@ def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
         index = next(iter(named or fitting))
         header: fits.Header = hdus[index].header.copy()
         kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind != "mask" else kind
-    notes = (*images.notes, f"{path.name} beside the cube is used: {'mask' if kind == 'mask' else f'errors ({kind})'}")
     if kind == "mask":
-        return replace(images, masks=(MaskPlace(index, path.name, path),), notes=notes)
+        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path),))
+    notes = (*images.notes, f"{path.name} beside the cube is used: errors ({kind})")
     return replace(
         images, error=index, error_name=path.name, error_kind=kind, error_path=path, error_header=header, notes=notes
     )

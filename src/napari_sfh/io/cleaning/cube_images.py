@@ -25,9 +25,14 @@ ERROR_KINDS = {
     "STAT": "variance", "VAR": "variance", "VARIANCE": "variance", "VARI": "variance",
     "ERR": "sigma", "ERROR": "sigma", "ERRORS": "sigma", "UNCERT": "sigma", "UNCERTAINTY": "sigma", "SIGMA": "sigma",
     "STD": "sigma", "STDEV": "sigma", "STDDEV": "sigma", "RMS": "sigma", "NOISE": "sigma", "E_DATA": "sigma",
+    "UNC": "sigma", "FERR": "sigma", "E_FLUX": "sigma", "EFLUX": "sigma", "STDERR": "sigma",
+    "NOISE_VARIANCE": "variance",
     "IVAR": "inverse", "INVVAR": "inverse", "IVARIANCE": "inverse", "INVERSE_VARIANCE": "inverse",
 }  # fmt: skip
-MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG")
+MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG", "MSK", "PIXMASK", "BADPIXELS",
+              "BAD_PIXEL", "BAD_PIXELS", "BAD_PIXEL_MASK", "DATAQUALITY")  # fmt: skip
+#: Words of names that say nothing beside one of those.
+_FILLERS = frozenset({*DATA_NAMES, "SPEC", "SPECTRUM"})
 #: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
 _UTYPES = {"STDDEVUNCERTAINTY": "sigma", "VARIANCEUNCERTAINTY": "variance", "INVERSEVARIANCE": "inverse"}
 #: Images of a cube's shape that hold no error and no mask.
@@ -269,6 +274,10 @@ def _name_by_class(hdu: Any) -> str:
 
 
 def _plain_name(name: str) -> str:
-    """An EXTNAME in capitals, without blanks and without words that say nothing (KMOS: ``IFU.7.DATA``)."""
+    """An EXTNAME in capitals without blanks and words that say nothing (``DATA_ERR``; KMOS: ``IFU.7.DATA``)."""
     name = _IFU.sub("", name.strip().upper().replace(" ", "_"))
-    return re.sub(r"^(CUBE_|FLUX_)(?=(STAT|VAR|ERR|IVAR|MASK|DQ))|(_CUBE)$", "", name)
+    if name in ERROR_KINDS or name in MASK_NAMES:
+        return name
+    words = [word for word in re.split(r"[_.-]", re.sub(r"(?<=[A-Z])CUBE$", "", name)) if word not in _FILLERS]
+    bare = "_".join(words)
+    return bare if bare in ERROR_KINDS or bare in MASK_NAMES else re.sub(r"(_CUBE)$", "", name)

@@ -41,6 +41,8 @@ _UNIT = 1e-20
 #: Rounding errors over the noise from which lossy compression is told: it then adds a tenth to the error.
 _ROUNDING_SHARE = 0.45
 _OWN_UNITS = (1e-23, 1e-12)
+#: Share of the light that a mask leaves out from which on this is told.
+_MUCH_LIGHT = 0.3
 #: Channels that are looked at.
 _PROBED = 12
 #: Observed wavelengths (AA) that the notch filter of MUSE's laser blocks, by instrument mode (MUSE User Manual).
@@ -276,11 +278,10 @@ def _check_masks(
                 f"invert it, or remove the extension {mask.name}"
             )
         meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"
-        spread = isinstance(mask.reader, np.ndarray)
-        if spread:
-            left = _find_share_of_light(flux, forbidden)
+        left = _find_share_of_light(flux, forbidden)
+        if left > _MUCH_LIGHT:
             meaning += f"; it leaves out {left:.0%} of the light: if that is the galaxy, invert it"
-        notes.append(f"{mask.name} is used ({meaning})" if spread or mask.name != "DQ" else "")
+        notes.append(f"{mask.name} is used ({meaning})" if left > _MUCH_LIGHT or mask.name != "DQ" else "")
     return masks, notes
 
 

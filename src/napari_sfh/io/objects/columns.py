@@ -2,7 +2,9 @@
 
 A column belongs to a band when the band's name stands in its own between separators, as in ``J0390``, ``mag_J0390``,
 ``FLUX_AUTO_J0390`` or ``F_J0390_err``; case does not matter. Words about it decide what the column is: ``err``,
-``e``, ``sigma``, ``unc`` or ``rms`` an error, ``l`` or ``limit`` an upper-limit sign, ``mag`` or ``m`` an AB magnitude,
+``e``, ``sigma``, ``unc`` or ``rms`` an error, ``var`` a variance, ``ivar`` an inverse variance, ``snr`` or ``sn`` a
+ratio of signal to noise (which are taken where there is no error), ``l`` or ``limit`` an upper-limit sign, ``mag`` or
+``m`` an AB magnitude,
 anything else a flux. Of several columns of one band the one with the fewest words is taken, fluxes before magnitudes;
 two that are equal are refused.
 """
@@ -16,11 +18,16 @@ from dataclasses import dataclass, replace
 from napari_sfh.errors import SfhInputError
 
 _ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr"})
+#: Words for what errors follow from, and what that is, best first.
+ERROR_SOURCES = {
+    "ivar": "inverse variance", "invvar": "inverse variance", "var": "variance", "variance": "variance",
+    "snr": "S/N", "sn": "S/N", "s2n": "S/N",
+}  # fmt: skip
 #: Magnitudes of another zero point than AB, as names and units spell them.
 MAGNITUDE_SYSTEMS = frozenset({"vega", "vegamag", "magvega", "vegamags", "stmag", "magst"})
 _LIMIT_WORDS = frozenset({"l", "limit", "lim", "upper"})
 _MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr", *MAGNITUDE_SYSTEMS})
-_OTHER_WORDS = frozenset({"flag", "flags", "mask", "snr", "ivar", "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
+_OTHER_WORDS = frozenset({"flag", "flags", "mask", *ERROR_SOURCES, "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
 _UNIT_WORDS = {"ujy": "uJy", "mjy": "mJy", "njy": "nJy", "jy": "Jy", "nanomaggy": "nmgy", "nmgy": "nmgy"}
 
 
@@ -39,6 +46,7 @@ class BandColumns:
     unit: str = ""
     error_unit: str = ""
     system: str = ""
+    error_kind: str = ""  # empty: 1 sigma; else a value of `ERROR_SOURCES`
 
 
 def split_column_name(name: str) -> list[str]:
@@ -100,10 +108,12 @@ def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
     kind = values[value]
     limits = [n for n, w in about.items() if w & _LIMIT_WORDS and not w & _ERROR_WORDS and _agrees(w, kind)]
     units = [_UNIT_WORDS[w] for w in kind if w in _UNIT_WORDS]
+    error = _find_error(value, names)
     return BandColumns(
         band,
         value,
-        error=_find_error(value, names),
+        error=error,
+        error_kind=_find_error_kind(error, value),
         limit=limits[0] if limits else "",
         magnitude=bool(kind & _MAGNITUDE_WORDS),
         unit=units[0] if units else "",
@@ -146,7 +156,25 @@ def _find_error(value: str, names: Sequence[str]) -> str:
         stems = [re.sub(r"(err|error)$", "", w) or w for w in theirs]
         if theirs != words and stems == words:
             return name
+    return _find_error_source(words, names)
+
+
+def _find_error_source(words: list[str], names: Sequence[str]) -> str:
+    """The column from which errors follow: the value's name with such a word added; of S/N the band alone will do."""
+    for word, kind in ERROR_SOURCES.items():
+        for name in names:
+            theirs = split_column_name(name)
+            plain = [w for w in theirs if w != word]
+            same = plain == words or (kind == "S/N" and bool(plain) and plain == words[-len(plain) :])
+            if len(plain) < len(theirs) and same:
+                return name
     return ""
+
+
+def _find_error_kind(error: str, value: str) -> str:
+    """What an error column holds by a word of its name that is not in that of the value."""
+    own = set(split_column_name(error)) - set(split_column_name(value))
+    return next((kind for word, kind in ERROR_SOURCES.items() if word in own), "")
 
 
 def _read_given(band: str, text: str, names: Sequence[str], source: str) -> BandColumns:
@@ -160,7 +188,8 @@ def _read_given(band: str, text: str, names: Sequence[str], source: str) -> Band
         if column not in names:
             raise SfhInputError(f"`columns` {band}={text}: {source} has no column {column!r}")
     words = frozenset(split_column_name(value)) - set(split_column_name(band))
-    made = BandColumns(band, value, error or _find_error(value, names), error_unit=error_unit)
+    error = error or _find_error(value, names)
+    made = BandColumns(band, value, error, error_unit=error_unit, error_kind=_find_error_kind(error, value))
     if unit:
         return replace(made, unit=unit, magnitude=unit.lower() in ("mag", "abmag"))
     system = next(iter(sorted(words & MAGNITUDE_SYSTEMS)), "")

@@ -90,8 +90,9 @@ def read_band_photometry(
 def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tuple[F64, F64, Bool, Bool]:
     """f_lambda, error, usable, and whether it is an upper limit, (N,) each."""
     value = _read_numbers(table, c.value, source)
-    sigma = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
+    stored = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
     unit = _unit_of(table, c, source)
+    sigma = _convert_errors(stored, value, c.error_kind, unit is None)
     limited = _limit_signs(table, c.limit)
     if unit is None:  # AB magnitudes
         known = np.isfinite(value) & (np.abs(value) < _MAG_SENTINEL)
@@ -99,7 +100,7 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
         f_lambda = 10 ** (-0.4 * (np.where(known, value, 0.0) - AB_ZERO)) * C_AA_S / pivot_aa**2
         default = DEFAULT_RELATIVE_ERROR * f_lambda
     else:
-        known = np.isfinite(value) & ~_find_flux_fills(value, sigma)
+        known = np.isfinite(value) & ~_find_flux_fills(value, stored)
         factor = _to_f_lambda(unit, pivot_aa)
         f_lambda = np.where(known, value, 0.0) * factor
         default = DEFAULT_RELATIVE_ERROR * np.abs(f_lambda)
@@ -107,12 +108,24 @@ def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tu
         return f_lambda, default, known & ~limited & (default > 0), limited
     scale = _scale_of_errors(table, c, unit, f_lambda, pivot_aa, source)
     has_error = np.isfinite(sigma) & (sigma > 0)
-    if known.any() and (sigma[known] == 0).all():
+    if known.any() and (stored[known] == 0).all():
         raise SfhInputError(
             f"{source}: column {c.error!r} holds errors of 0, so that no flux can be used; correct it, or rename it: "
             f"{DEFAULT_RELATIVE_ERROR:.0%} of the flux are assumed then"
         )
     return f_lambda, np.where(has_error, sigma, 0.0) * scale, known & has_error & ~limited, limited
+
+
+def _convert_errors(stored: F64, value: F64, kind: str, magnitudes: bool) -> F64:
+    """1 sigma (N,) in the unit of the values from what the column of errors holds; NaN where it gives none."""
+    if not kind:
+        return stored
+    with np.errstate(all="ignore"):
+        if kind == "S/N":
+            sigma = np.full(value.shape, 2.5 / np.log(10)) / stored if magnitudes else value / stored
+        else:
+            sigma = stored**0.5 if kind == "variance" else stored**-0.5
+    return np.where(np.isfinite(sigma) & (sigma > 0), sigma, np.nan)
 
 
 def _find_flux_fills(value: F64, sigma: F64) -> Bool:
@@ -218,6 +231,7 @@ def _scale_of_errors(
     """erg/s/cm2/AA of one unit of the error column, (N,): its own unit where one is stated, else that of the values."""
     own = table[c.error].unit
     stated = c.error_unit or (str(own) if own is not None and not c.unit else "")
+    stated = _find_unit_of_sigma(stated, c.error_kind)
     if stated.lower() in ("%", "percent", "pct"):
         return np.abs(f_lambda) / 100
     if _is_magnitude(stated) or (unit is None and not stated):
@@ -230,6 +244,18 @@ def _scale_of_errors(
         f"{'magnitudes' if unit is None else str(unit)!r}; say it with `columns` "
         f"{c.band}={c.value}:UNIT,{c.error}:UNIT"
     )
+
+
+def _find_unit_of_sigma(stated: str, kind: str) -> str:
+    """The unit that 1 sigma has where a variance or its inverse has the ``stated`` one; that of the values: empty."""
+    if kind == "S/N":
+        return ""
+    unit = _parse_unit(stated) if kind and stated else None
+    if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):
+        root = unit ** (0.5 if kind == "variance" else -0.5)
+        if _is_flux_density(root):
+            return root.to_string()
+    return stated
 
 
 def _to_f_lambda(unit: u.UnitBase, pivot_aa: float) -> float:

@@ -3,7 +3,9 @@
 From the brightest pixel that is in no bin, a bin takes the neighbour nearest to its centroid until it reaches the
 target, would pass it by more than it lacks, has no free neighbour, or is not round any more. Bins that stay well below
 the target give their pixels to the nearest of the others. powerbin does the same with array operations on a dozen
-numbers each, which takes seven eighths of its time; here they are plain Python numbers, with the same bins.
+numbers each, which takes seven eighths of its time; here they are plain Python numbers, with the same bins. It also
+finds neighbours by a joggled Delaunay triangulation, which takes a third of the rest and joins spaxels across gaps;
+spaxels lie on a grid, and here those that share a side or a corner are neighbours.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import threading
 from bisect import insort
 
 import numpy as np
-from scipy.spatial import Delaunay, KDTree
+from scipy.spatial import KDTree
 
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F64, I64
@@ -31,7 +33,7 @@ def make_first_bins(places: F64, capacity: F64, target: float, cancel: threading
     Parameters
     ----------
     places : array (n, 2)
-        Pixels, in units of their side.
+        Pixels of a grid, in any unit.
     capacity : array (n,)
         Of each pixel; it adds up, as (S/N)^2 does where the S/N is uniform.
     target : float
@@ -48,13 +50,51 @@ def make_first_bins(places: F64, capacity: F64, target: float, cancel: threading
         No bin comes near the target.
     Cancelled
     """
-    first, neighbours = Delaunay(places, qhull_options="QJ").vertex_neighbor_vertices  # joggled: grids are degenerate
+    first, neighbours = find_grid_neighbours(places)
     label = _grow_bins(places, capacity, target, first.tolist(), neighbours.tolist(), cancel)
     if not label.any():
         raise ValueError("no bin comes near the target")
     free = label == 0
     label[free] = 1 + KDTree(_measure_centroids(places, label)).query(places[free])[1]
     return _measure_centroids(places, label)
+
+
+def find_grid_neighbours(places: F64) -> tuple[I64, I64]:
+    """Pixels that share a side or a corner with each pixel.
+
+    Parameters
+    ----------
+    places : array (n, 2)
+        Pixels of a grid whose axes are those of the columns, each once; rows and columns may have different steps.
+
+    Returns
+    -------
+    first : array (n + 1,)
+        Where the neighbours of each pixel begin, and where the last one's end.
+    neighbours : array
+        Numbers of pixels, ascending for each.
+
+    Examples
+    --------
+    >>> first, neighbours = find_grid_neighbours(np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 3.0]]))
+    >>> first.tolist(), neighbours.tolist()
+    ([0, 1, 2, 2], [1, 0])
+    """
+    column, row = (_count_steps(along) for along in places.T)
+    number = np.full((row.max() + 3, column.max() + 3), -1)
+    number[row + 1, column + 1] = np.arange(len(places))
+    offsets = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+    around = np.stack([number[row + y, column + x] for y, x in offsets], axis=1)
+    around.sort(axis=1)
+    there = around >= 0
+    return np.concatenate([[0], np.cumsum(there.sum(axis=1))]), around[there]
+
+
+def _count_steps(along: F64) -> I64:
+    """Integer places on one axis of a grid."""
+    steps = np.diff(np.unique(along))
+    step = steps[steps > 1e-6 * max(float(np.ptp(along)), 1e-300)].min(initial=np.inf)
+    return np.rint((along - along.min()) / step).astype(np.int64)
 
 
 def _measure_centroids(places: F64, label: I64) -> F64:
