@@ -31,6 +31,7 @@ from window_acts import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.plots.plot_items import make_menu
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS
@@ -252,6 +253,34 @@ def test_two_limits_are_typed_one_after_the_other(opened: Any, qtbot: Any) -> No
     QTest.keyClicks(form.low.native, "12")
     QTest.keyClick(form.low.native, Qt.Key.Key_Return)
     assert "limits: 12 to 11.25 given" in opened.message.text()
+
+
+def test_dialogs_and_menus_are_in_the_theme_of_the_window(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qt gives a window's style sheet to its children alone."""
+    parents = []
+
+    def dialog(*_: Any, parent: Any, **__: Any) -> None:
+        parents.append(parent)
+
+    for module in ("files", "exports", "tools.region"):
+        monkeypatch.setattr(f"napari_sfh._qt.{module}.show_file_dialog", dialog)
+    for ask in (opened.files.open_dialog, opened.files.folder_dialog, opened.files.save_dialog):
+        ask()
+    opened.exports.result_dialog()
+    opened.tools["region"].open_dialog()
+    assert parents == [opened.window()] * 5
+    assert opened.window().styleSheet()
+    assert make_menu(opened.panel).styleSheet() == opened.window().styleSheet()
+
+
+def test_a_long_error_begins_with_the_name_of_the_file(opened: Any) -> None:
+    """Four lines are in sight: a path to it would fill them."""
+    path = "/data/" + "phangs/muse/cubes/" * 6 + "NGC0628_DATACUBE.fits"
+    opened.tell_error(SfhInputError(f"{path}: covers 4750-9300 AA; give its redshift"))
+    assert opened.message.text() == "…/NGC0628_DATACUBE.fits: covers 4750-9300 AA; give its redshift"
+    assert path in opened.message.toolTip()
+    opened.tell_error(SfhInputError("/data/n.fits: no such file"))
+    assert opened.message.text() == "/data/n.fits: no such file"
 
 
 def test_what_was_undone_is_told_until_the_next_step(opened: Any) -> None:

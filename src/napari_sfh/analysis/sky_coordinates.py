@@ -114,7 +114,7 @@ def parse_radec(text: str) -> tuple[float, float]:
     >>> [round(angle, 4) for angle in parse_radec("01:36:41.75 +15:47:01.2")]
     [24.174, 15.7837]
     """
-    plain = text.translate(str.maketrans({",": " ", "\u2212": "-", "°": "d", "′": "m", "″": "s"})).strip()
+    plain = text.translate(str.maketrans(",\u2212°′″", " -dms")).strip()
     try:
         ra, dec = (float(part) for part in plain.split())
     except ValueError:
