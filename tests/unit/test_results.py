@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -430,11 +431,13 @@ def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def alter(path: Path, extension: str, change: Callable[[fits.FITS_rec], None]) -> Path:
-    """Another file with other numbers and checksums that fit them."""
+def alter(path: Path, extension: str, change: Callable[[fits.FITS_rec], Any]) -> Path:
+    """Another file with other numbers, changed in place or returned, and checksums that fit them."""
     other = path.with_name(f"altered_{extension}.fits")
     with fits.open(path) as hdus:
-        change(hdus[extension].data)
+        made = change(hdus[extension].data)
+        if made is not None:
+            hdus[extension].data = made
         hdus.writeto(other, overwrite=True, checksum=True)
     return other
 
@@ -446,7 +449,12 @@ ALTERED = {
     "a bin off the map": ("BINS", lambda d: d["X"].__setitem__(0, 1e6), "X, Y"),
     "an age of 10^40": ("Q_LG_AGE_LW", lambda d: d.__imul__(4), "Q_LG_AGE_LW"),
     "quantiles upside down": ("Q_LG_AGE_LW", lambda d: np.copyto(d, d[..., ::-1].copy()), "Q_LG_AGE_LW"),
-    "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__imul__(30), "LIGHT_FRAC"),
+    "a spectrum of fewer channels": ("SPECTRUM", lambda d: d[:, :-1].copy(), "SPECTRUM has .* channels"),
+    "a model of fewer channels": ("MODEL", lambda d: d[:, 1:].copy(), "MODEL has .* channels"),
+    "histories of fewer ages": ("Q_MASS_FRAC", lambda d: d[:, :-1].copy(), "Q_MASS_FRAC has .* age bins"),
+    "fewer ages": ("AGE_BINS", lambda d: d[:-1], "AGE_BINS has"),
+    "ages that fall": ("AGE_BINS", lambda d: d[::-1].copy(), "AGE_BINS has .* do not rise"),
+    "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__setitem__(0, 3.0), "LIGHT_FRAC"),
 }
 
 
