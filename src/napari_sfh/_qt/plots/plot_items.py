@@ -84,8 +84,9 @@ class PanelViewBox(pg.ViewBox):
 def make_menu(widget: QWidget | None) -> QMenu:
     """A menu in the theme of the window that holds a widget: Qt gives a window's style sheet to its children alone."""
     menu = QMenu()
-    if widget is not None:
-        menu.setStyleSheet(widget.window().styleSheet())
+    window: Any = None if widget is None else widget.window()
+    if window is not None:
+        menu.setStyleSheet(window.styleSheet())
     return menu
 
 
