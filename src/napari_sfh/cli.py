@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -339,7 +340,8 @@ def _run_and_save(
 ) -> None:
     """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
-    The page is drawn by a Python of its own, which loads Matplotlib during the run, and ``meanwhile`` beside it.
+    A Python of its own begins the run while this one loads PyTorch, then loads Matplotlib during the run and draws the
+    page, beside ``meanwhile``.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -349,22 +351,26 @@ def _run_and_save(
     with (
         print_progress(quiet) as progress,
         ThreadPoolExecutor(1) as pool,
-        start_process(_PAGE_MODULES) as child,
+        start_process(["napari_sfh.stages.ahead"]) as child,
     ):
         from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
-        from napari_sfh.batch.result_files import render_page_of_file, write_galaxy_result
+        from napari_sfh.batch.result_files import render_result_page, write_galaxy_result
         from napari_sfh.decisions import drop_told_notes
         from napari_sfh.io.outputs import summary_page_path
-        from napari_sfh.pipeline import run_pipeline
+        from napari_sfh.stages.ahead import start_run
         from napari_sfh.types import Progress
 
         _check_writable(output)
         check_run_outputs(config, output)
         inputs, picture = describe_input_files(config), summary_page_path(output)
-        result = run_pipeline(config, progress)
+        begun = child.begin(start_run, (config,), follow=True)
+        child.load(_PAGE_MODULES)
+        from napari_sfh.pipeline import run_pipeline
+
+        result = run_pipeline(config, progress, finish_begin=partial(child.finish, begun, "bins and spectra"))
         report_progress(Progress("writing the result and its page", 0, 0), progress)
+        drawn = pool.submit(run_in_process, render_result_page, (result, picture), "drawing the page", child=child)
         write_galaxy_result(result, config, output, inputs)
-        drawn = pool.submit(run_in_process, render_page_of_file, (output, picture), "drawing the page", child=child)
         meanwhile(result)
         with write_atomically(picture) as part:
             part.write_bytes(drawn.result())
