@@ -145,7 +145,7 @@ def convert_wavelengths(name: str, values: F64, unit: str, path: Path) -> tuple[
         No wavelengths of galaxies in any known unit.
     """
     bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", unit.strip(), flags=re.I)
-    logarithm = "LOG" in name.upper() or bare != unit.strip()
+    logarithm = bool(re.search(r"LOG|^LN(?!M)", name.upper())) or bare != unit.strip()
     factor = unit_conversion_factor(bare, u.AA) if bare else None
     made: list[tuple[F64, str]] = []
     if factor is not None and not logarithm:
