@@ -261,7 +261,7 @@ def _draw_ticks(
 
 
 def _choose_edge(numbers: list[list[Word | None]]) -> list[Word]:
-    """The numbers of an axis, all at one edge: at the first, lower or left, unless the other has room for more than one.
+    """The numbers of an axis, all at one edge: at the first, lower or left, unless the other has room for more.
 
     A single number is no scale.
     """
