@@ -21,7 +21,9 @@ from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.physics.ages import AGE_EDGES_GYR, TIME_EDGES_GYR
@@ -298,6 +300,20 @@ def test_truncated_file_is_refused(written, tmp_path):
     path = tmp_path / "cut.fits"
     path.write_bytes(written[1].read_bytes()[:-30000])
     with pytest.raises(SfhInputError, match=r"cut\.fits"):
+        read_result(path)
+
+
+def test_a_result_whose_copy_was_cut_off_is_no_table_of_estimates(written, tmp_path):
+    """The table of the bins stands early in the file, and may be whole."""
+    raw = written[1].read_bytes()
+    with fits.open(written[1]) as hdus:
+        behind = hdus["BINS"].fileinfo()
+    path = tmp_path / "cut_sfh.fits"
+    path.write_bytes(raw[: behind["datLoc"] + behind["datSpan"] + 2880])
+    assert not holds_estimates(path)
+    with pytest.raises(SfhInputError, match="truncated"):
+        open_catalogue(path)
+    with pytest.raises(SfhInputError, match="truncated"):
         read_result(path)
 
 
