@@ -343,7 +343,6 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     kind = "weight"
     if weight is None and error is not None:
         weight_path, weight, kind = path, ImageReader(path, error, 2), ERROR_KINDS[error_name]
-    pixel_arcsec = measure_pixel_arcsec(wcs)
     reader = CutoutReader(
         ImageReader(path, science, 2),
         weight,
@@ -366,7 +365,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
+        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, measure_pixel_arcsec(wcs)),
         weight_path=weight_path,
         notes=(
             *notes,
