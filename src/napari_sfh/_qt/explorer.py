@@ -38,7 +38,7 @@ from napari_sfh._qt.forms.run_forms import (
     ExportForm,
     NetworkForm,
     align_labels,
-    connect_whole_path,
+    connect_whole_text,
 )
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
@@ -168,8 +168,8 @@ class Explorer(ExplorerFrame):
         self.preflight.looked.connect(self.refresh)
         for form in (self.data, self.binning):
             form.container.changed.connect(self.forget_error)
-        connect_whole_path(self.data.folder, self._folder_changed)
-        connect_whole_path(self.data.cube, self._cube_changed)
+        connect_whole_text(self.data.folder.line_edit, self._folder_changed)
+        connect_whole_text(self.data.cube.line_edit, self._cube_changed)
         self.data.hdu.native.editingFinished.connect(self._hdu_changed)
         self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
