@@ -380,6 +380,7 @@ def test_closing_the_dock_leaves_nothing(
     assert {*viewer.canvas.overlays, *viewer.scene.overlays} == overlays
     assert viewer.layers["LW age [log yr]"].colorbar.visible, "a map stays with napari's own colorbar"
     assert set(viewer.window.dock_widgets) == docks
+    assert "select a bin" not in viewer.help, "a click does so no longer"
 
     def collected() -> bool:
         QApplication.sendPostedEvents(None, 0)

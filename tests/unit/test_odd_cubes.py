@@ -202,6 +202,8 @@ def test_what_lies_beside_a_cube_counts_where_it_fits_and_is_needed(tmp_path: Pa
     cube = read_cube(small)
     assert not cube.has_variance
     assert any("s_var.fits is not used" in note and "shape" in note for note in cube.notes)
+    (tmp_path / "s_var.fits").write_bytes(b"SIMPLE? no")
+    assert any("s_var.fits is not used" in note for note in read_cube(small).notes)
 
 
 @pytest.mark.parametrize(("unit", "values", "word"), [
