@@ -263,7 +263,7 @@ def compare_encoding(galaxy: DemoGalaxy) -> list[Comparison]:
 
 
 def compare_binning(galaxy: DemoGalaxy) -> list[Comparison]:
-    """powerbin alone, and with its first bins made by plain numbers."""
+    """powerbin alone, and with its first bins made by plain numbers on a grid."""
     from powerbin import PowerBin
 
     y, x = np.mgrid[:120, :120] - 60.0
@@ -281,8 +281,8 @@ def compare_binning(galaxy: DemoGalaxy) -> list[Comparison]:
         tessellate_spaxels(*field, 35.0, "powerbin")
 
     took = least_seconds({"alone": alone, "ours": ours}, 2)
-    what = "binning, a spaxel; the same bins"
-    before, after = "powerbin", "powerbin, first bins by plain numbers"
+    what = "binning, a spaxel; bins as even"
+    before, after = "powerbin", "powerbin, first bins by plain numbers on a grid"
     return [Comparison(what, before, after, took["alone"], took["ours"], int(faint.sum()))]
 
 

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,22 @@ def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     The demo's test draws it as users see it.
     """
 
-    def start_nothing(modules: Sequence[str]) -> AbstractContextManager[None]:
-        return nullcontext()
+    class ChildHere:
+        """In place of a `ChildPython`: what it was asked is done when it is waited for."""
+
+        def begin(self, function: Callable[..., Any], args: tuple[Any, ...], follow: bool) -> Callable[..., Any]:
+            return partial(function, *args)
+
+        def load(self, modules: Sequence[str]) -> None: ...
+
+        def finish(self, call: Callable[..., Any], stage: str, progress: Any, cancel: Any) -> Any:
+            return call(progress, cancel)
+
+    def start_here(modules: Sequence[str]) -> AbstractContextManager[ChildHere]:
+        return nullcontext(ChildHere())
 
     def call_here(function: Callable[..., Any], args: tuple[Any, ...], *_: Any, **__: Any) -> Any:
         return function(*args)
 
-    monkeypatch.setattr("napari_sfh.processes.calls.start_process", start_nothing)
+    monkeypatch.setattr("napari_sfh.processes.calls.start_process", start_here)
     monkeypatch.setattr("napari_sfh.processes.calls.run_in_process", call_here)

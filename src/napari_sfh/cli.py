@@ -160,12 +160,15 @@ def _demo_command(options: argparse.Namespace) -> int:
         return _open_viewer(demo=True)
     options.output = options.output or DEMO_FOLDER
     make_stderr_logger(options.quiet)("demo: loading the libraries")
-    from napari_sfh import demo
+
+    def configure() -> RunConfig:
+        from napari_sfh import demo
+
+        return demo.make_demo_config(options.device)
 
     lines: list[str] = []
-    config = demo.make_demo_config(options.device)
     _run_and_save(
-        config,
+        configure,
         options.output / "mock_spiral_sfh.fits",
         options.quiet,
         lambda result: lines.extend(_compare_demo_with_truth(result, options.output / "mock_spiral_truth.png")),
@@ -197,7 +200,6 @@ def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
     _check_weights_are_no_output(options)
-    from napari_sfh.decisions import configure_run
 
     images = object_commands.parse_band_pairs("--images", options.images)
     if images:
@@ -210,17 +212,21 @@ def _run_command(options: argparse.Namespace) -> int:
         said.append(problem)
         print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr)
 
-    config = configure_run(
-        folder=options.galaxies[0] if options.galaxies else None,
-        on_problem=say,
-        cube=options.cube,
-        photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
-        maps=options.maps,
-        **_run_settings(options),
-    )
+    def configure() -> RunConfig:
+        from napari_sfh.decisions import configure_run
+
+        return configure_run(
+            folder=options.galaxies[0] if options.galaxies else None,
+            on_problem=say,
+            cube=options.cube,
+            photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
+            maps=options.maps,
+            **_run_settings(options),
+        )
+
     if options.output.endswith("/"):
         raise SfhInputError(f"--output {options.output}: is a folder; name a file in it")
-    _run_and_save(config, Path(options.output), options.quiet, said=said)
+    _run_and_save(configure, Path(options.output), options.quiet, said=said)
     return 0
 
 
@@ -331,41 +337,54 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 
 
 def _run_and_save(
-    config: RunConfig,
+    configure: Callable[[], RunConfig],
     output: Path,
     quiet: bool,
-    meanwhile: Callable[[Result], None] = lambda result: None,
+    meanwhile: Callable[[Result], None] | None = None,
     said: Sequence[str] = (),
 ) -> None:
     """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
-    The page is drawn by a Python of its own, which loads Matplotlib during the run, and ``meanwhile`` beside it.
+    A Python of its own begins the run while this one loads PyTorch, then loads Matplotlib during the run and draws the
+    page, beside ``meanwhile``, which draws, too.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from napari_sfh.jobs import report_progress
     from napari_sfh.processes.calls import run_in_process, start_process
+    from napari_sfh.processes.serving import load_modules
 
     with (
         print_progress(quiet) as progress,
         ThreadPoolExecutor(1) as pool,
-        start_process(_PAGE_MODULES) as child,
+        start_process(["napari_sfh.stages.ahead"]) as child,
     ):
+        config = configure()
         from napari_sfh.batch.rerun import check_run_outputs, describe_input_files
-        from napari_sfh.batch.result_files import render_page_of_file, write_galaxy_result
+        from napari_sfh.batch.result_files import render_result_page, write_galaxy_result
         from napari_sfh.decisions import drop_told_notes
         from napari_sfh.io.outputs import summary_page_path
-        from napari_sfh.pipeline import run_pipeline
+        from napari_sfh.stages.ahead import start_run
         from napari_sfh.types import Progress
 
         _check_writable(output)
         check_run_outputs(config, output)
         inputs, picture = describe_input_files(config), summary_page_path(output)
-        result = run_pipeline(config, progress)
+        begun = child.begin(start_run, (config,), follow=True)
+        child.load(_PAGE_MODULES)
+        from napari_sfh.pipeline import run_pipeline
+
+        def finish_begin(*asked: Any) -> Any:
+            if meanwhile is not None:
+                load_modules(_PAGE_MODULES)  # the other process computes, and this one would wait
+            return child.finish(begun, "bins and spectra", *asked)
+
+        result = run_pipeline(config, progress, finish_begin=finish_begin)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
+        drawn = pool.submit(run_in_process, render_result_page, (result, picture), "drawing the page", child=child)
         write_galaxy_result(result, config, output, inputs)
-        drawn = pool.submit(run_in_process, render_page_of_file, (output, picture), "drawing the page", child=child)
-        meanwhile(result)
+        if meanwhile is not None:
+            meanwhile(result)
         with write_atomically(picture) as part:
             part.write_bytes(drawn.result())
     for note in drop_told_notes(filter(None, str(result.settings.get("notes", "")).split(" | ")), said):

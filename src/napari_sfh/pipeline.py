@@ -7,11 +7,13 @@ Nothing is computed here: this module is the order of the `stages`. What they ca
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled
 from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.jobs import ReportProgress
+from napari_sfh.stages.ahead import BeginOfRun
 from napari_sfh.stages.bands import run_on_bands
 from napari_sfh.stages.inputs import bin_galaxy, find_redshift, open_inputs
 from napari_sfh.stages.observation import prepare_observation
@@ -25,9 +27,15 @@ from napari_sfh.stages.outcome import (
 )
 from napari_sfh.types import Result
 
+#: Gives what `start_run` has made elsewhere: waits for it with the run's progress and cancel.
+FinishBegin = Callable[[ReportProgress | None, threading.Event | None], BeginOfRun | None]
+
 
 def run_pipeline(
-    config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+    config: RunConfig,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+    finish_begin: FinishBegin | None = None,
 ) -> Result:
     """Run a galaxy: from a cube, and mosaics where there are any, to a result (`napari_sfh.run`).
 
@@ -40,6 +48,8 @@ def run_pipeline(
         Called with a `Progress` at each piece of the work.
     cancel : threading.Event, optional
         Set from another thread, or from ``progress``, it ends the run within a second.
+    finish_begin : callable, optional
+        Where the begin of this run was made elsewhere: waits for the value of `start_run`.
 
     Returns
     -------
@@ -67,9 +77,14 @@ def run_pipeline(
         return run_on_bands(config, progress, cancel)
     inputs = open_inputs(config, progress, cancel)
     with explain_refusal(inputs):
-        redshift = find_redshift(inputs, progress, cancel)
-        galaxy = bin_galaxy(inputs, redshift, progress, cancel)
-        prepared = prepare_observation(inputs, galaxy, progress, cancel)
+        begin = None if finish_begin is None else finish_begin(progress, cancel)
+        if begin is None:
+            redshift = find_redshift(inputs, progress, cancel)
+            galaxy = bin_galaxy(inputs, redshift, progress, cancel)
+            prepared = prepare_observation(inputs, galaxy, progress, cancel)
+        else:
+            galaxy = begin.galaxy
+            prepared = prepare_observation(inputs, galaxy, progress, cancel, begin.spectra)
     predicted: PredictedBins | None = None
     try:
         predicted = predict_bins(inputs, prepared, progress, cancel)

@@ -77,7 +77,7 @@ def run_folder(folder: Path, kind: str) -> Answer:
         options["photometry"] = {"F555W": folder / MOSAIC}
     config = RunConfig(cube=folder / CUBE, ebv_mw=0.0, device="cpu", draws=50, **options)
     # Reading the weights takes half of the time.
-    with mock.patch("napari_sfh.stages.inputs.load_bundle", return_value=_bundle()):
+    with mock.patch("napari_sfh.model.bundle.load_bundle", return_value=_bundle()):
         result = run_pipeline(config)
     bin_id = result.bins.bin_id
     maps = np.full((len(MEANS), *bin_id.shape), np.nan)

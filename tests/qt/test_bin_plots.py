@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,18 @@ def test_a_zoom_keeps_its_wavelengths_from_bin_to_bin_and_is_undone(plots: BinPl
     assert plots.enlarged == "", "the first double click undoes the zoom"
     assert box.viewRange()[0] == pytest.approx(whole)
     assert np.ptp(flux) > 0
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_bands_without_a_model_are_drawn_without_a_warning(plots: BinPlots, result: Result) -> None:
+    """Narrow bands and J-PAS have none."""
+    view = BinView.of(result, 3)
+    view = replace(view, phot_model=np.full(view.phot.size, np.nan))
+    plots.draw([view])
+    scatters = [item for item in plots.sed.items if isinstance(item, pg.ScatterPlotItem)]
+    assert max(item.getData()[0].size for item in scatters) == np.isfinite(view.phot).sum()
+    for item in scatters:
+        item.dataBounds(1)
 
 
 def test_the_menu_of_a_plot(plots: BinPlots) -> None:

@@ -216,6 +216,16 @@ def test_a_range_that_is_none_is_said_and_the_image_stays(explored: Any) -> None
     assert tool.image is not None
     with pytest.raises(SfhInputError, match="4800"):
         tool.form.read_ranges()
+    # One that is typed counts when it is whole.
+    line = tool.form.range.native
+    line.selectAll()
+    QTest.keyClicks(line, "4820-48")
+    assert tool.plot.ranges == {"range": (4800.0, 4850.0)}
+    QTest.keyClicks(line, "60")
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert tool.plot.ranges == {"range": (4820.0, 4860.0)}
+    assert not dock.is_error
+    assert dock.wait(20)
 
 
 def test_a_workspace_keeps_apertures_and_ranges(explored: Any, tmp_path: Path, cube_file: Path) -> None:

@@ -149,6 +149,11 @@ def test_what_is_typed_wrong_is_told(qtbot: Any, dock: Any) -> None:
         tool.form.fit.native.click()
         assert dock.message.text().startswith(f"{field}: '{text}' given")
         assert remedy in dock.message.text()
+    # As the canvas tells it under the mouse, and as archives do.
+    for text in (dock.session.sky.radec_text(np.zeros(2)), "01:36:41.76, +15:46:58.8"):
+        tool.form.centre.value = text
+        tool.form.centre.native.editingFinished.emit()
+        assert tool.form.read_centre() == pytest.approx((24.174, 15.783), abs=1e-4), dock.message.text()
 
 
 def test_posterior_of_the_clicked_bin(

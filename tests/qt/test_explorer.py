@@ -150,6 +150,15 @@ def test_continuum_is_seen_beside_strong_lines() -> None:
     assert choose_flux_range(np.full(5, np.nan), np.full(5, np.nan)) == (0, 1)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.12])
+def test_residuals_of_the_continuum_are_seen_however_many_pixels_are_lines(share: float) -> None:
+    from napari_sfh.analysis.bin_view import choose_residual_range
+
+    residual = np.random.default_rng(1).normal(0, 0.02, 1761)
+    residual[: int(share * residual.size)] = 1.5
+    assert 4 * 0.02 < choose_residual_range(residual) < 10 * 0.02
+
+
 def test_run_cancel_rerun_and_error(
     qtbot: Any, dock: Any, result: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -371,6 +380,7 @@ def test_closing_the_dock_leaves_nothing(
     assert {*viewer.canvas.overlays, *viewer.scene.overlays} == overlays
     assert viewer.layers["LW age [log yr]"].colorbar.visible, "a map stays with napari's own colorbar"
     assert set(viewer.window.dock_widgets) == docks
+    assert "select a bin" not in viewer.help, "a click does so no longer"
 
     def collected() -> bool:
         QApplication.sendPostedEvents(None, 0)

@@ -31,6 +31,7 @@ from window_acts import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.plots.plot_items import make_menu
 from napari_sfh._qt.presenter import READY, summarise_result
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS
@@ -200,6 +201,7 @@ def test_what_is_wrong_with_a_field_is_told_until_it_is_right(opened: Any) -> No
     maps_form, distance = opened.map, opened.export.distance
     layer = opened.stack.display.find_layer(opened.stack.display.shown)
     before = tuple(layer.contrast_limits)
+    maps_form.high.native.clearFocus()
     for wrong in ("abc", "99"):
         type_text(maps_form.low, wrong)
         assert opened.is_error
@@ -225,6 +227,79 @@ def test_what_is_wrong_with_a_field_is_told_until_it_is_right(opened: Any) -> No
     type_text(centre, "24.1 15.7")
     assert not opened.is_error
     centre.value = distance.value = ""
+
+
+def test_two_limits_are_typed_one_after_the_other(opened: Any, qtbot: Any) -> None:
+    """Both beyond the range that is shown: the lower one alone is above the upper one that stands there still."""
+    form = opened.map
+    layer = opened.stack.display.find_layer(opened.stack.display.shown)
+    before = tuple(layer.contrast_limits)
+    opened.tools["maps"].section.expand(True)
+    opened.window().activateWindow()
+    form.low.native.setFocus()
+    qtbot.waitUntil(form.low.native.hasFocus)
+    form.low.native.selectAll()
+    QTest.keyClicks(form.low.native, "10.5")
+    QTest.keyClick(form.low.native, Qt.Key.Key_Tab)
+    assert form.high.native.hasFocus()
+    assert not opened.is_error
+    assert tuple(layer.contrast_limits) == before
+    form.high.native.selectAll()
+    QTest.keyClicks(form.high.native, "11.25")
+    QTest.keyClick(form.high.native, Qt.Key.Key_Return)
+    assert tuple(layer.contrast_limits) == (10.5, 11.25)
+    form.low.native.setFocus()
+    form.low.native.selectAll()
+    QTest.keyClicks(form.low.native, "12")
+    QTest.keyClick(form.low.native, Qt.Key.Key_Return)
+    assert "limits: 12 to 11.25 given" in opened.message.text()
+
+
+def test_dialogs_and_menus_are_in_the_theme_of_the_window(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qt gives a window's style sheet to its children alone."""
+    parents = []
+
+    def dialog(*_: Any, parent: Any, **__: Any) -> None:
+        parents.append(parent)
+
+    for module in ("files", "exports", "tools.region"):
+        monkeypatch.setattr(f"napari_sfh._qt.{module}.show_file_dialog", dialog)
+    for ask in (opened.files.open_dialog, opened.files.folder_dialog, opened.files.save_dialog):
+        ask()
+    opened.exports.result_dialog()
+    opened.tools["region"].open_dialog()
+    assert parents == [opened.window()] * 5
+    assert opened.window().styleSheet()
+    assert make_menu(opened.panel).styleSheet() == opened.window().styleSheet()
+
+
+def test_a_long_error_begins_with_the_name_of_the_file(opened: Any) -> None:
+    """Four lines are in sight: a path to it would fill them."""
+    path = "/data/" + "phangs/muse/cubes/" * 6 + "NGC0628_DATACUBE.fits"
+    opened.tell_error(SfhInputError(f"{path}: covers 4750-9300 AA; give its redshift"))
+    assert opened.message.text() == "…/NGC0628_DATACUBE.fits: covers 4750-9300 AA; give its redshift"
+    assert path in opened.message.toolTip()
+    opened.tell_error(SfhInputError("/data/n.fits: no such file"))
+    assert opened.message.text() == "/data/n.fits: no such file"
+
+
+def test_what_was_undone_is_told_until_the_next_step(opened: Any) -> None:
+    """Then it cannot be done again."""
+    session = opened.session
+    opened.undo.history.note()
+    for bin_id in (6, 7):
+        session.select(bin_id)
+        opened.undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    opened.undo.undo()
+    assert "Ctrl+Shift+Z does it again" in opened.message.text()
+    session.select(9)
+    opened.undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    assert "Click a bin on the map" in opened.message.text()
+    opened.undo.undo()
+    opened.show_message("Saved.")
+    session.select(8)
+    opened.undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    assert opened.message.text() == "Saved."
 
 
 def test_the_shown_choice_of_limits_acts_again(opened: Any) -> None:

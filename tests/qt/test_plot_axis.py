@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qtpy.QtGui import QFont, QImage, QPainter
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.plots.plot_axis import PlotAxis
@@ -35,6 +36,7 @@ def lay_out(kind: type, side: str, span: tuple[float, float], pixels: int, **sty
     axis.setStyle(**style)
     (plot.setYRange if side == "left" else plot.setXRange)(*span, padding=0)
     widget.show()
+    assert QTest.qWaitForWindowExposed(widget)  # until then Qt 6 has another size
     painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
     for _ in range(3):  # the axis takes the room of its numbers
         axis.generateDrawSpecs(painter)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QTextDocument
@@ -176,6 +177,12 @@ def test_other_levels_read_no_map_again(
     assert opened.wait(60)
     assert opened.is_error
     assert "none of the levels lies in the map" in opened.message.text()
+    for wrong in ("1e-15", "x"):
+        for text, is_wrong in ((wrong, True), ("", False)):
+            tool.form.typed_levels.value = text
+            tool.form.typed_levels.native.editingFinished.emit()
+            assert opened.wait(60)
+            assert opened.is_error is is_wrong, opened.message.text()
     tool.show_contours("none")
     assert not tool.form.unit.visible
     assert read == ["HA6562"]
@@ -392,6 +399,18 @@ def test_ppxf_is_drawn_beside_the_network(
         act(tmp_path / name)
         _rest(qtbot, opened)
         assert (tmp_path / name).is_file()
+    # What is saved is what is drawn: of a bin that was not fitted, the network's answer alone.
+    opened.session.select(5)
+    tool.dock.seen.emit()
+    assert "has not fitted it yet" in tool.legend.text()
+    tool.save_table(tmp_path / "network.ecsv")
+    _rest(qtbot, opened)
+    saved = Table.read(tmp_path / "network.ecsv")
+    assert (saved.meta["BIN_ID"], len(set(saved["ANSWER"]))) == (5, 1)
+    # A workspace brings the fits back, and the plots are those of the selected bin.
+    tool.restore({**tool.state(), "bin": 4})
+    assert tool.shown == 5
+    assert "bin 5" in tool.legend.text()
     opened.show_result(make_result(seed=7))
     _rest(qtbot, opened)
     assert tool.fits == {}

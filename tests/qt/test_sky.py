@@ -108,6 +108,13 @@ def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
         QApplication.processEvents()
         ends = [x + 0.5 * LETTER_PX * len(text) for text, x, y in axes.words if "h" in text and y > height / 2]
         assert all(end < width - 10 - camera.zoom for end in ends)
+    # A single number is no scale: where the left edge has room for no more, all stand at the right one.
+    counts = []
+    for factor in np.geomspace(0.5, 1.5, 16):
+        camera.center, camera.zoom = centre, factor * zoom
+        QApplication.processEvents()
+        counts.append(sum("°" in text for text, _, _ in axes.words))
+    assert min(counts) > 1, counts
     camera.center, camera.zoom = centre, zoom
     QApplication.processEvents()
     QTest.keyClick(native_canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)

@@ -1,6 +1,7 @@
 """The main job on the bundled mock galaxy: files in, result file out, and the truth found again."""
 
 import importlib.util
+import pickle
 import shutil
 import threading
 import time
@@ -24,7 +25,8 @@ from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.preflight import plan as preflight
 from napari_sfh.prep import binning
-from napari_sfh.stages import inputs
+from napari_sfh.stages import ahead, inputs
+from napari_sfh.stages.ahead import start_run
 from napari_sfh.training.mock.archive_layouts import dress_mock_galaxy
 from napari_sfh.types import Flag, Progress
 
@@ -139,6 +141,28 @@ def test_a_redshift_that_no_file_tells_is_measured_from_the_brightest_spaxels(pa
     assert found == pytest.approx(truth + (1 + truth) * turning / C_KMS, abs=25 / C_KMS)
     assert told[0].stage == "no redshift given: measuring it"
     assert told[-1].stage.startswith(f"redshift {found:.5f} +- ")
+
+
+def test_a_run_whose_begin_was_made_elsewhere_is_the_same(part):
+    config = configure_run(part, ebv_mw=0.05, device="cpu", draws=50)
+    plain, told = run_pipeline(config), []
+    found = run_pipeline(
+        config, told.append, finish_begin=lambda *asked: pickle.loads(pickle.dumps(start_run(config, *asked)))
+    )
+    for values in (lambda r: r.prediction.median("lg_age_lw"), lambda r: r.data.flux, lambda r: r.flag):
+        np.testing.assert_array_equal(values(found), values(plain))
+    assert found.settings == plain.settings
+    assert {"signal and noise", "spectra", "photometry"} <= {step.stage for step in told}
+
+
+def test_what_is_no_use_or_too_much_to_begin_elsewhere_is_left_to_the_run(part, monkeypatch, tmp_path):
+    config = configure_run(part, device="cpu")
+    for other in (replace(config, model="narrowband"), replace(config, cube=tmp_path / "none.fits")):
+        assert start_run(other) is None
+    packed = shutil.copy(config.cube, tmp_path / "cube.fits.gz")
+    assert start_run(replace(config, cube=Path(packed))) is None
+    monkeypatch.setattr(ahead, "MOST_BYTES", 1000)
+    assert start_run(config) is None
 
 
 @pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])

@@ -125,7 +125,7 @@ def test_info_of_nonsense(capsys, tmp_path):
 
 
 def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
-    def fail(config, progress):
+    def fail(config, progress, **_):
         raise ComputeError("disk full")
 
     monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", fail)
@@ -135,7 +135,7 @@ def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
 
 
 def test_notes_of_a_refusal_stand_before_it(capsys, monkeypatch, tmp_path):
-    def refuse(config, progress):
+    def refuse(config, progress, **_):
         error = SfhInputError("c.fits: no fit; check `redshift`")
         error.add_note("missing: STAT not positive; give `cube`")
         raise error

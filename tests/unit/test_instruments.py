@@ -117,6 +117,7 @@ def test_grids_step_as_they_say():
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "."', "there is no file"),
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r_SDSS"', "no known filter.*SDSS"),
         ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r MEGACAM"', "no file beside it.*camera of UVIS"),
+        ("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r SDSS"\npivot_aa = 620.0', "pivot_aa = 620 Ang"),
         ("edge_aa = 25", 'edge_aa = 25\nsubstitute = "F555W"', "substitute = 'F555W' is no file"),
         ("r = 2000", "r = 5", "resolving power of 5 "),
         ("r = 2000", "r = 2.5e7", r"resolving power of 2.5e\+07 "),

@@ -63,7 +63,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """No network: a result that is made up. Holds the configurations that were run."""
     ran: list[RunConfig] = []
 
-    def run(config: RunConfig, progress: ReportProgress | None, cancel: threading.Event | None = None) -> Result:
+    def run(
+        config: RunConfig, progress: ReportProgress | None, cancel: threading.Event | None = None, **_: Any
+    ) -> Result:
         from dataclasses import replace
 
         from napari_sfh import __version__

@@ -149,6 +149,16 @@ def test_redshifts_of_two_headers_that_differ_are_told(primary: float, own: floa
     assert any(f"{own:g} of REDSHIFT of HDU DATA is used" in note for note in cube.notes) == told
 
 
+@pytest.mark.parametrize(("ctype", "first"), [("AWAV", 4749.88), ("WAVE", 4748.55), ("WAVELENGTH", 4749.88)])
+def test_an_axis_without_a_step_has_the_wavelengths_of_the_list(ctype: str, first: float, tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits", CTYPE3=ctype, CRVAL3=None, CRPIX3=None, CD3_3=None)
+    wave = 4749.88 + 1.25 * np.arange(N)
+    column = fits.Column("GRID_POINTS", "D", "micron", array=wave / 1e4)
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU.from_columns([column], name="Z-axis coordinate values"))
+    assert read_cube(path).wave_aa[0] == pytest.approx(first, abs=0.01)
+
+
 @pytest.mark.parametrize("ctype", ["AWAV", "WAVE"])
 def test_channels_outside_of_kcwis_good_wavelengths_are_left_out(ctype: str, tmp_path: Path) -> None:
     limits = {"WAVGOOD0": 4900.0, "WAVGOOD1": 9000.0}
@@ -192,6 +202,8 @@ def test_what_lies_beside_a_cube_counts_where_it_fits_and_is_needed(tmp_path: Pa
     cube = read_cube(small)
     assert not cube.has_variance
     assert any("s_var.fits is not used" in note and "shape" in note for note in cube.notes)
+    (tmp_path / "s_var.fits").write_bytes(b"SIMPLE? no")
+    assert any("s_var.fits is not used" in note for note in read_cube(small).notes)
 
 
 @pytest.mark.parametrize(("unit", "values", "word"), [

@@ -54,13 +54,14 @@ def test_a_polarizer_in_the_light_is_told(cards: dict[str, Any], told: bool, tmp
     assert any("POL" in note and "polarizer" in note for note in read_mosaic(_mosaic(tmp_path, **cards)).notes) == told
 
 
-@pytest.mark.parametrize("layout", ["cube of one plane", "in an extension"])
+@pytest.mark.parametrize("layout", ["cube of one plane", "two axes more", "in an extension"])
 def test_an_image_with_a_third_axis_of_one_is_an_image(layout: str, tmp_path: Path) -> None:
     path = _mosaic(tmp_path)
     plain = read_mosaic(path).read(slice(3, 9), slice(2, 7))[0]
     with fits.open(path) as hdus:
         science = next(hdu for hdu in hdus if hdu.data is not None)
         header, data = science.header.copy(), science.data[None]
+        data = data[None] if layout == "two axes more" else data
         header.update({"CTYPE3": "FREQ", "CRVAL3": 1e15, "CDELT3": 1.0})
         first = fits.PrimaryHDU(data, header) if layout != "in an extension" else fits.PrimaryHDU()
         made = fits.HDUList([first, *([fits.ImageHDU(data, header)] if layout == "in an extension" else [])])
@@ -79,8 +80,11 @@ def test_what_is_no_linear_image_is_refused(name: str, cards: dict[str, Any], wo
         read_mosaic(write_mosaic(tmp_path / name, data, **cards))
 
 
-def test_an_image_of_zeros_is_told(tmp_path: Path) -> None:
-    path = write_mosaic(tmp_path / "hst_f275w_sci.fits", np.zeros((40, 40)), np.ones((40, 40)), "hst_f275w_wht.fits")
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_an_image_of_zeros_or_of_no_numbers_is_told(value: float, tmp_path: Path) -> None:
+    path = write_mosaic(
+        tmp_path / "hst_f275w_sci.fits", np.full((40, 40), value), np.ones((40, 40)), "hst_f275w_wht.fits"
+    )
     assert any("pixels are 0" in note for note in read_mosaic(path).notes)
     assert not any("pixels are 0" in note for note in read_mosaic(_mosaic(tmp_path)).notes)
 
@@ -107,6 +111,20 @@ def test_a_mask_in_the_file_is_used_with_and_without_weights(name: str, weight_i
     np.testing.assert_array_equal(np.isinf(error), mask != 0)
     assert error[0, -1] == pytest.approx(0.01, rel=0.1)
     assert any("mask is used" in note for note in mosaic.notes)
+
+
+@pytest.mark.parametrize(("name", "stored"), [("RMS", 0.3), ("SIGMA", 0.3), ("VAR", 0.09), ("VARIANCE", 0.09),
+                                              ("IVAR", 1 / 0.09), ("ERR", 0.3)])  # fmt: skip
+def test_errors_of_a_mosaic_have_the_names_that_those_of_cubes_have(name: str, stored: float, tmp_path: Path) -> None:
+    header = image_header(NY, NX)
+    data = np.random.default_rng(1).normal(1.0, 0.3, (NY, NX)).astype(np.float32)
+    errors = np.full((NY, NX), stored, np.float32)
+    errors[0, 0] = -1.0
+    hdus = [fits.PrimaryHDU(header=fits.Header(UVIS)), fits.ImageHDU(errors, header, name=name)]
+    fits.HDUList([*hdus, fits.ImageHDU(data, header, name="SCI")]).writeto(tmp_path / "a_drz.fits")
+    found, error = read_mosaic(tmp_path / "a_drz.fits").read(slice(0, NY), slice(0, NX))
+    assert np.isnan(found[0, 0])
+    assert error[5, 5] == pytest.approx(0.3, rel=1e-5)
 
 
 def test_a_mask_that_forbids_nearly_all_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Ages and metallicities of MAPS files, in whatever unit they come."""
 
+import re
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -46,9 +48,18 @@ def test_ages_in_any_unit(tmp_path, values, unit, note):
     np.testing.assert_array_equal(found.bin_id, BINS + 1)
 
 
-@pytest.mark.parametrize(("values", "name"), [(MH, "Z_MW"), (0.019 * 10**MH, "Z_MW"), (MH, "MH_MW")])
-def test_metallicities(tmp_path, values, name):
-    found = read_populations(_file(tmp_path, **{name: (values, "")}))
+@pytest.mark.parametrize(
+    ("values", "name", "unit"),
+    [
+        (MH, "Z_MW", ""),
+        (0.019 * 10**MH, "Z_MW", ""),
+        (MH, "MH_MW", ""),
+        (10**MH, "Z_MW", ""),
+        (10**MH, "Z_MW", "Zsun"),
+    ],
+)
+def test_metallicities(tmp_path, values, name, unit):
+    found = read_populations(_file(tmp_path, **{name: (values, unit)}))
     np.testing.assert_allclose(found.means["mh_mw"], MH, atol=1e-6)
 
 
@@ -62,6 +73,21 @@ def test_errors_become_those_of_the_logarithm(tmp_path):
 def test_public_maps_have_no_ages_and_the_message_says_so(tmp_path):
     with pytest.raises(SfhInputError, match=r"no ages or metallicities \(AGE_LW.*public"):
         read_populations(_file(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "unit"),
+    [
+        ("AGE_LW", 10**LG_AGE, "dex(yr)"),
+        ("AGE_LW", 10 ** (LG_AGE - 9), "yr"),
+        ("AGE_MW", LG_AGE, "log Gyr"),
+        ("AGE_LW", 10 ** (LG_AGE - 6), "Gyr"),
+        ("Z_LW", 5 + MH, "dex"),
+    ],
+)
+def test_a_unit_that_the_numbers_cannot_have_is_refused(tmp_path, name, values, unit):
+    with pytest.raises(SfhInputError, match=re.escape(f"{name}: with BUNIT {unit!r}")):
+        read_populations(_file(tmp_path, **{name: (values, unit)}))
 
 
 def test_numbers_that_are_no_ages(tmp_path):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from napari_sfh import jobs
@@ -109,6 +110,18 @@ def test_a_process_that_stands_by_has_loaded_its_modules_and_ends_with_the_conte
     with start_process([]) as unused:
         assert unused.process.poll() is None
     assert unused.process.returncode is not None
+
+
+def test_a_process_passes_over_what_nobody_asks_for_and_takes_arrays():
+    with start_process([]) as child:
+        child.begin(math.hypot, (3.0, 4.0))
+        child.load(["fractions"])
+        assert run_in_process(eval, ("'fractions' in __import__('sys').modules",), "computing", child=child)
+        sent = np.arange(12.0).reshape(3, 4)
+        got = run_in_process(np.multiply, (sent, sent.T.T), "computing", child=child)
+        np.testing.assert_array_equal(got, sent**2)
+        got += 1  # a value is the caller's own
+        assert run_in_process(os.getpid, (), "computing", child=child) == child.process.pid
 
 
 def test_what_a_library_prints_does_not_harm_the_answer():

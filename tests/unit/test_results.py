@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.physics.ages import AGE_EDGES_GYR, TIME_EDGES_GYR
@@ -300,6 +303,20 @@ def test_truncated_file_is_refused(written, tmp_path):
         read_result(path)
 
 
+def test_a_result_whose_copy_was_cut_off_is_no_table_of_estimates(written, tmp_path):
+    """The table of the bins stands early in the file, and may be whole."""
+    raw = written[1].read_bytes()
+    with fits.open(written[1]) as hdus:
+        behind = hdus["BINS"].fileinfo()
+    path = tmp_path / "cut_sfh.fits"
+    path.write_bytes(raw[: behind["datLoc"] + behind["datSpan"] + 2880])
+    assert not holds_estimates(path)
+    with pytest.raises(SfhInputError, match="truncated"):
+        open_catalogue(path)
+    with pytest.raises(SfhInputError, match="truncated"):
+        read_result(path)
+
+
 def test_other_fits_file_is_refused(tmp_path):
     path = tmp_path / "other.fits"
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(path)
@@ -430,11 +447,13 @@ def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def alter(path: Path, extension: str, change: Callable[[fits.FITS_rec], None]) -> Path:
-    """Another file with other numbers and checksums that fit them."""
+def alter(path: Path, extension: str, change: Callable[[fits.FITS_rec], Any]) -> Path:
+    """Another file with other numbers, changed in place or returned, and checksums that fit them."""
     other = path.with_name(f"altered_{extension}.fits")
     with fits.open(path) as hdus:
-        change(hdus[extension].data)
+        made = change(hdus[extension].data)
+        if made is not None:
+            hdus[extension].data = made
         hdus.writeto(other, overwrite=True, checksum=True)
     return other
 
@@ -446,7 +465,12 @@ ALTERED = {
     "a bin off the map": ("BINS", lambda d: d["X"].__setitem__(0, 1e6), "X, Y"),
     "an age of 10^40": ("Q_LG_AGE_LW", lambda d: d.__imul__(4), "Q_LG_AGE_LW"),
     "quantiles upside down": ("Q_LG_AGE_LW", lambda d: np.copyto(d, d[..., ::-1].copy()), "Q_LG_AGE_LW"),
-    "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__imul__(30), "LIGHT_FRAC"),
+    "a spectrum of fewer channels": ("SPECTRUM", lambda d: d[:, :-1].copy(), "SPECTRUM has .* channels"),
+    "a model of fewer channels": ("MODEL", lambda d: d[:, 1:].copy(), "MODEL has .* channels"),
+    "histories of fewer ages": ("Q_MASS_FRAC", lambda d: d[:, :-1].copy(), "Q_MASS_FRAC has .* age bins"),
+    "fewer ages": ("AGE_BINS", lambda d: d[:-1], "AGE_BINS has"),
+    "ages that fall": ("AGE_BINS", lambda d: d[::-1].copy(), "AGE_BINS has .* do not rise"),
+    "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__setitem__(0, 3.0), "LIGHT_FRAC"),
 }
 
 

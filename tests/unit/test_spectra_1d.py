@@ -115,6 +115,30 @@ def test_the_index_of_pandas_is_no_wavelength(tmp_path):
     np.testing.assert_allclose(spectrum.flux, FLUX / np.median(FLUX), rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["snr", "S/N", "SN_pixel"])
+def test_errors_follow_from_the_ratio_of_signal_to_noise(tmp_path, name):
+    ratio = np.full(WAVE.size, 40.0)
+    ratio[[5, 9]] = 0.0, -1.0
+    Table({"wave": WAVE, "flux": FLUX, name: ratio}).write(tmp_path / "s.csv")
+    (spectrum,) = read_single_spectra(tmp_path / "s.csv", "air")
+    np.testing.assert_allclose(spectrum.variance[10:], (spectrum.flux[10:] / 40) ** 2, rtol=1e-5)
+    assert np.flatnonzero(~spectrum.good).tolist() == [5, 9]
+    assert any("signal to noise" in note for note in spectrum.notes)
+
+
+def test_natural_logarithms_of_wavelengths_are_known_by_their_name(tmp_path):
+    Table({"lnlam": np.log(WAVE), "flux": FLUX}).write(tmp_path / "s.csv")
+    (spectrum,) = read_single_spectra(tmp_path / "s.csv", "air")
+    np.testing.assert_allclose(spectrum.wave_aa, WAVE, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["logflux", "log_flux", "lnF", "log10 flux"])
+def test_logarithms_are_no_flux(tmp_path, name):
+    Table({"wave": WAVE, name: np.log10(FLUX)}).write(tmp_path / "m.csv")
+    with pytest.raises(SfhInputError, match="holds logarithms"):
+        read_single_spectra(tmp_path / "m.csv")
+
+
 def test_magnitudes_are_no_flux_and_choices_are_told(tmp_path):
     np.savetxt(tmp_path / "m.csv", np.column_stack([WAVE, 20 - FLUX]), delimiter=",", header="wave,mag", comments="")
     with pytest.raises(SfhInputError, match="mag holds magnitudes"):

@@ -38,7 +38,7 @@ from napari_sfh._qt.forms.run_forms import (
     ExportForm,
     NetworkForm,
     align_labels,
-    connect_whole_path,
+    connect_whole_text,
 )
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
@@ -56,6 +56,7 @@ from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import hide_qt_notice
+from napari_sfh._qt.widgets.wording import escape_tip, shorten_leading_path
 from napari_sfh.analysis import maps
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import read_bundle_header
@@ -167,8 +168,8 @@ class Explorer(ExplorerFrame):
         self.preflight.looked.connect(self.refresh)
         for form in (self.data, self.binning):
             form.container.changed.connect(self.forget_error)
-        connect_whole_path(self.data.folder, self._folder_changed)
-        connect_whole_path(self.data.cube, self._cube_changed)
+        connect_whole_text(self.data.folder.line_edit, self._folder_changed)
+        connect_whole_text(self.data.cube.line_edit, self._cube_changed)
         self.data.hdu.native.editingFinished.connect(self._hdu_changed)
         self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
@@ -409,7 +410,8 @@ class Explorer(ExplorerFrame):
         self.files.regret_discarding()
         self.refresh()
         sentence, self._details = explain_error(error)
-        self.show_message(sentence, error=True)
+        self.show_message(shorten_leading_path(sentence), error=True)
+        self.message.setToolTip(escape_tip(sentence))
         self.files.note(sentence)
 
     # -- what is shown -----------------------------------------------------------------------------------------
@@ -451,7 +453,12 @@ class Explorer(ExplorerFrame):
 
     def forget_error(self, _: object = None) -> None:
         """What was wrong may be right after a change of the forms."""
-        if self.is_error and not (self.job.running or self.files.restoring):
+        if self.is_error:
+            self.forget_message(self.message.text())
+
+    def forget_message(self, text: str) -> None:
+        """A sentence that is true no longer makes room for the one at rest, if it is still shown."""
+        if text and text == self.message.text() and not (self.job.running or self.files.restoring):
             has_input = self.data.has_input or self.session.result is not None
             self.show_message(summarise_result(self.session.result) if has_input else _EMPTY)
 

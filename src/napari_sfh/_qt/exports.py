@@ -81,7 +81,8 @@ class Exports:
 
     def ask_file(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
         """The same, whether there is a result or not."""
-        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
+        window = self._explorer.window()  # the dialog is above it, and in its theme
+        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds, parent=window)
         if path:
             chosen = Path(str(path))
             chosen = chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix)

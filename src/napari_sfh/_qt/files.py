@@ -125,13 +125,14 @@ class FileActions:
 
     def open_dialog(self, _: object = None) -> None:
         """Ask for a file and open it."""
-        path = show_file_dialog("r", caption="Open", filter=OPENS)
+        path = show_file_dialog("r", caption="Open", filter=OPENS, parent=self._explorer.window())
         if path:
             self.open_chosen(Path(str(path)))
 
     def folder_dialog(self, _: object = None) -> None:
         """Ask for a galaxy's folder and open it."""
-        path = show_file_dialog(FileDialogMode.EXISTING_DIRECTORY, caption="Open a galaxy's folder")
+        window = self._explorer.window()
+        path = show_file_dialog(FileDialogMode.EXISTING_DIRECTORY, caption="Open a galaxy's folder", parent=window)
         if path:
             self.open_chosen(Path(str(path)))
 
@@ -148,7 +149,8 @@ class FileActions:
     def save_dialog(self, _: object = None) -> None:
         """Ask where to, and keep the workspace."""
         name = f"{self._explorer.exports.name()}{SUFFIX}"
-        path = show_file_dialog("w", caption="Save workspace", start_path=name, filter=WORKSPACES)
+        window = self._explorer.window()
+        path = show_file_dialog("w", caption="Save workspace", start_path=name, filter=WORKSPACES, parent=window)
         if path:
             chosen = Path(str(path))
             chosen = chosen if chosen.suffix else chosen.with_suffix(SUFFIX)

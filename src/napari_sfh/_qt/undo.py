@@ -28,8 +28,10 @@ class UndoHistory:
     >>> chosen = {"bin": 1}
     >>> history = UndoHistory(lambda: dict(chosen), chosen.update, lambda old, new: f"bin {new['bin']}")
     >>> history.note()
+    False
     >>> chosen["bin"] = 2
     >>> history.note()
+    True
     >>> history.undo(), chosen["bin"]
     ('bin 2', 1)
     >>> history.redo(), chosen["bin"]
@@ -52,17 +54,19 @@ class UndoHistory:
         """Begin anew: another result is shown."""
         self._before, self._after, self._now = [], [], None
 
-    def note(self) -> None:
-        """Keep the state of now, if it is another one than the last."""
+    def note(self) -> bool:
+        """Keep the state of now, if it is another one than the last; whether that was a step."""
         if self._restoring:
-            return
+            return False
         state = self._capture()
         if state == self._now:
-            return
+            return False
+        is_step = self._now is not None
         if self._now is not None:
             self._before = [*self._before, self._now][-MAX_STEPS:]
             self._after = []
         self._now = state
+        return is_step
 
     def undo(self) -> str | None:
         """Go back by one step; what was undone, None where there is no step."""

@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, SkyCoord
 from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,42 @@ class SkyGrid:
         hours = Angle(ra, "deg").to_string("hourangle", sep="hms", precision=2, pad=True)
         degrees = Angle(dec, "deg").to_string("deg", sep="dms", precision=1, pad=True, alwayssign=True)
         return f"{hours} {degrees}"
+
+
+def parse_radec(text: str) -> tuple[float, float]:
+    """RA and Dec (ICRS) in degree of what somebody types or pastes.
+
+    Parameters
+    ----------
+    text : str
+        Two numbers in degree, or sexagesimal notation as `SkyGrid.radec_text`, archives and DS9 write it.
+
+    Raises
+    ------
+    SfhInputError
+        It is neither.
+
+    Examples
+    --------
+    >>> parse_radec("24.174, 15.783")
+    (24.174, 15.783)
+    >>> [round(angle, 4) for angle in parse_radec("01h36m41.75s +15d47m01.2s")]
+    [24.174, 15.7837]
+    >>> [round(angle, 4) for angle in parse_radec("01:36:41.75 +15:47:01.2")]
+    [24.174, 15.7837]
+    """
+    plain = text.translate(str.maketrans(",\u2212°′″", " -dms")).strip()
+    try:
+        ra, dec = (float(part) for part in plain.split())
+    except ValueError:
+        try:
+            place = SkyCoord(plain, unit=("hourangle", "deg"), frame="icrs")
+        except (ValueError, TypeError):
+            raise SfhInputError(
+                f"{text!r} given; type RA and Dec in degrees (24.174 15.783) or as 01:36:41.75 +15:47:01.2"
+            ) from None
+        return float(place.ra.deg), float(place.dec.deg)
+    return ra, dec
 
 
 def _jacobian(wcs: WCS, centre_yx: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_sfh.batch.rerun import INPUTS, describe_input_files, list_input_files
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import ComputeError
-from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
 
@@ -55,13 +55,12 @@ def write_galaxy_result(result: Result, config: RunConfig, output: Path, inputs:
     write_result(replace(result, settings={**result.settings, INPUTS: inputs}), output)
 
 
-def render_page_of_file(output: Path, page: Path) -> bytes:
-    """The page of a result file, as the content of a file of its own: for `processes.calls.run_in_process`.
+def render_result_page(result: Result, page: Path) -> bytes:
+    """The page of a result, as the content of a file: for `processes.calls.run_in_process`.
 
     Parameters
     ----------
-    output : Path
-        The result file.
+    result : Result
     page : Path
         Its ending tells the kind of file.
 
@@ -71,10 +70,10 @@ def render_page_of_file(output: Path, page: Path) -> bytes:
 
     Raises
     ------
-    SfhInputError, ComputeError
-        The result cannot be read, or the page not be drawn.
+    ComputeError
+        The page cannot be drawn.
     """
     from napari_sfh.figures.files import render_figure
     from napari_sfh.figures.summary import PAGE_DPI, draw_summary_page
 
-    return render_figure(draw_summary_page(read_result(output)), page, PAGE_DPI)
+    return render_figure(draw_summary_page(result), page, PAGE_DPI)

@@ -110,6 +110,11 @@ def _check_plausible(instrument: Instrument, path: Path, shipped: Mapping[str, P
                 "nm or micrometres? Write it in Angstrom"
             )
         _check_filter_names(band, path)
+        if band.pivot_aa and not _BAND_AA[0] < band.pivot_aa < _BAND_AA[1]:
+            raise SfhInputError(
+                f"{path}: [[band]] {band.name}: pivot_aa = {band.pivot_aa:g} Angstrom is no band of stars: is it in nm "
+                "or micrometres? Write it in Angstrom"
+            )
         begin = band.centre_aa - (band.fwhm_aa + band.edge_aa) / 2
         if band.centre_aa and begin < _BAND_AA[0]:
             raise SfhInputError(

@@ -33,6 +33,7 @@ from napari_sfh.io.cleaning.wavelengths import (
     WavelengthAxis,
     find_wavelength_axis,
     has_wavelength_axis,
+    has_wavelength_step,
     read_wavelength_axis,
 )
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
@@ -201,8 +202,10 @@ def _wavelengths(hdus: fits.HDUList, images: CubeImages, header: fits.Header, pa
     hdu, n = hdus[images.data], images.shape[0]
     lengths = dict(enumerate(reversed([int(length) for length in hdu.shape]), start=1))
     cards = HeaderCards(header, path)
-    if not has_wavelength_axis(cards, lengths):
-        listed = read_listed_wavelengths(hdus, n, path)
+    named = has_wavelength_axis(cards, lengths)
+    axis = find_wavelength_axis(cards, lengths) if named else 3
+    if not named or not has_wavelength_step(cards, axis):
+        listed = read_listed_wavelengths(hdus, n, path, cards.text(f"CTYPE{axis}") if named else "")
         if listed is not None:
             return listed
     found = read_wavelength_axis(header, path, n, find_wavelength_axis(cards, lengths), hdus)

@@ -31,6 +31,12 @@ MAP_EXTENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: log10 yr and dex that a median over a galaxy may have.
+_POSSIBLE = {"lg_age": (6.0, 10.5), "mh": (-4.0, 1.0)}
+#: [M/H] that no library of stars reaches, dex.
+_RICHEST = 0.7
+
+
 @dataclass(frozen=True)
 class PopulationMaps:
     """Mean ages and metallicities of a MAPS file, one number a bin."""
@@ -97,11 +103,18 @@ def _convert_mean(key: str, values: F32, unit: str, what: str) -> tuple[F32, NDA
     """The mean in log10 yr or dex, the factor that makes an error one of it, and what was assumed."""
     if not np.isfinite(values).any():
         raise SfhInputError(f"{what} has no finite value in a bin; give another file")
-    logarithmic, scale, note = (_age_unit if key.startswith("lg_age") else _metal_unit)(values, unit.lower(), what)
-    if logarithmic:
-        return (values + np.float32(np.log10(scale))).astype(np.float32), 1.0, note
+    is_age = key.startswith("lg_age")
+    logarithmic, scale, note = (_age_unit if is_age else _metal_unit)(values, unit.lower(), what)
     positive = np.where(values > 0, values, np.nan)
-    return np.log10(positive * scale).astype(np.float32), 1 / (positive * np.log(10)), note
+    mean = values + np.float32(np.log10(scale)) if logarithmic else np.log10(positive * scale)
+    low, high = _POSSIBLE["lg_age" if is_age else "mh"]
+    middle = float(np.nanmedian(mean))
+    if not low < middle < high:
+        meant = f"an age of 10^{middle:.4g} yr" if is_age else f"a metallicity of {middle:.4g} dex"
+        raise SfhInputError(
+            f"{what}: with BUNIT {unit!r} the median {np.nanmedian(values):.4g} is {meant}; correct BUNIT"
+        )
+    return mean.astype(np.float32), 1.0 if logarithmic else 1 / (positive * np.log(10)), note
 
 
 def _age_unit(values: F32, unit: str, what: str) -> tuple[bool, float, str]:
@@ -124,6 +137,10 @@ def _metal_unit(values: F32, unit: str, what: str) -> tuple[bool, float, str]:
     """Whether metallicities are logarithms, and solar metallicities per unit."""
     if "dex" in unit or "log" in unit or np.nanmin(values) < 0:
         return True, 1.0, ""
+    if "sun" in unit or "solar" in unit:
+        return False, 1.0, ""
+    if np.nanmax(values) > _RICHEST:
+        return False, 1.0, "taken as Z/Z_sun: no stars have so much as dex"
     if np.nanmax(values) < 0.1:
         return False, 1 / Z_SUN, f"taken as mass fraction of metals, Z_sun = {Z_SUN}"
     return True, 1.0, "BUNIT is absent, taken as [M/H] in dex"

@@ -340,7 +340,7 @@ def image_shape(hdu: Any) -> tuple[int, ...]:
     if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return ()
     shape = tuple(int(n) for n in hdu.shape)
-    wanted = 2 if len(shape) == 3 and shape[0] == 1 and min(shape[1:]) > 1 else 3
+    wanted = 2 if len(shape) > 2 and max(shape[:-2]) == 1 and min(shape[-2:]) > 1 else 3
     dropped = find_degenerate_axes(shape, wanted) if len(shape) > wanted else ()
     return tuple(n for k, n in enumerate(shape) if k not in dropped)
 

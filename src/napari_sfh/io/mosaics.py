@@ -26,7 +26,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
-from napari_sfh.io.cleaning.cube_images import MASK_NAMES
+from napari_sfh.io.cleaning.cube_images import ERROR_KINDS, MASK_NAMES
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, mark_masked
 from napari_sfh.io.fits_access import holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
@@ -48,7 +48,9 @@ _MAX_ERROR_OVER_SCATTER = 4.0
 #: Share of an image's zeros that lie among zeros where an area was not observed.
 _CONNECTED = 0.3
 #: Images that are no science image by their names.
-_NO_SCIENCE = ("WHT", "WEIGHT", "CTX", "ERR", *MASK_NAMES)
+_NO_SCIENCE = ("WHT", "WEIGHT", "CTX", *ERROR_KINDS, *MASK_NAMES)
+#: Names of weight maps, which are inverse variances.
+_WEIGHT_NAMES = ("WHT", "WEIGHT", *(name for name, kind in ERROR_KINDS.items() if kind == "inverse"))
 #: Ends of the names of weight maps.
 _WEIGHT_NAME = re.compile(r"[-_.](wht|weight|weights|ctx)$", re.IGNORECASE)
 
@@ -94,7 +96,7 @@ class _Noise(NamedTuple):
     scatter: float  # in stored units
     level: float
     scale: float  # factor on 1/sqrt(weight)
-    is_zero: bool  # all pixels looked at
+    is_zero: bool  # all pixels looked at, or no numbers
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class CutoutReader:
     factor: float  # stored unit to count rate
     photons: float | None  # detected photons per unit of rate, for the source's own noise; None for no count rate
     limit: float = float("inf")  # absurd from here on, in units of PHOTFLAM
-    error_kind: str = "weight"  # what `weight` holds: weight (inverse variance), sigma
+    error_kind: str = "weight"  # what `weight` holds: weight (inverse variance), sigma, variance
+    error_name: str = ""  # of the image that holds sigma or variance
     mask: ImageReader | None = None  # nonzero = bad
 
     @cached_property
@@ -123,7 +126,8 @@ class CutoutReader:
             return stored.astype(np.float64) if stored.dtype.itemsize > 4 else to_native_float32(stored)
         stored = stored.astype(np.float64)
         with np.errstate(all="ignore"):
-            return np.where((stored > 0) & (stored < np.inf), 1 / np.square(stored), 0)
+            power = 2 if self.error_kind == "sigma" else 1
+            return np.where((stored > 0) & (stored < np.inf), 1 / stored**power, 0)
 
     @cached_property
     def _noise(self) -> _Noise:
@@ -139,7 +143,7 @@ class CutoutReader:
         sample[np.isin(sample, self._fills)] = np.nan
         scatter = measure_pixel_scatter(sample)
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
-        is_zero = not any(bool(np.any(data)) for data in raw)
+        is_zero = not any(bool(np.any(np.isfinite(data) & (data != 0))) for data in raw)
         if self.weight is None:
             return _Noise(scatter, level, 1.0, is_zero)
         used = np.concatenate(weights)
@@ -192,7 +196,7 @@ class CutoutReader:
 
     @property
     def is_zero(self) -> bool:
-        """Whether all pixels looked at are 0, which no exposure is."""
+        """Whether all pixels looked at are 0, which no exposure is, or no numbers."""
         return self._noise.is_zero
 
     @property
@@ -260,7 +264,8 @@ class _MosaicLayout(NamedTuple):
     wcs: WCS
     notes: tuple[str, ...]  # on its images, cards and coordinates
     weight: int | None
-    sigma: int | None
+    error: int | None
+    error_name: str
     mask: int | None
 
 
@@ -282,11 +287,13 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         _check_linear_image(header, path)
         shape = fits_access.image_shape(hdus[science])
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
-        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), MASK_NAMES))
+        spreads = tuple(name for name, kind in ERROR_KINDS.items() if kind != "inverse")
+        error, mask = (_named_index(hdus, shape, names) for names in (("ERR", *spreads), MASK_NAMES))
+        error_name = "" if error is None else hdus[error].name.upper()
         merged = fits_access.merge_headers(hdus[0].header, header)
         other = _describe_other_images(hdus, science)
         notes = (*filter(None, (other, inherited)), *sky_notes, *describe_duplicate_cards(header))
-        return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
+        return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), error, error_name, mask)
 
 
 @fits_access.keep_fits_open()
@@ -322,7 +329,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     bands = (instrument or load_instrument()).band_names
     if band is not None and band.upper() not in bands:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
-    science, merged, shape, wcs, notes, inside, sigma, mask = _read_mosaic_layout(path)
+    science, merged, shape, wcs, notes, inside, error, error_name, mask = _read_mosaic_layout(path)
     name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
@@ -331,12 +338,11 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
     scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
     # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
-    whole = camera == "NIRCAM" and sigma is not None
+    whole = camera == "NIRCAM" and error is not None
     weight_path, weight = (None, None) if whole else _find_weight_map(path, inside, shape)
     kind = "weight"
-    if weight is None and sigma is not None:
-        weight_path, weight, kind = path, ImageReader(path, sigma, 2), "sigma"
-    pixel_arcsec = measure_pixel_arcsec(wcs)
+    if weight is None and error is not None:
+        weight_path, weight, kind = path, ImageReader(path, error, 2), ERROR_KINDS[error_name]
     reader = CutoutReader(
         ImageReader(path, science, 2),
         weight,
@@ -345,6 +351,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         scale.photons,
         ABSURD_FLAM / scale.photflam,
         kind,
+        error_name,
         None if mask is None else ImageReader(path, mask, 2),
     )
     _check_mask(reader, path)
@@ -358,7 +365,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
+        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, measure_pixel_arcsec(wcs)),
         weight_path=weight_path,
         notes=(
             *notes,
@@ -391,9 +398,9 @@ def _check_mask(reader: CutoutReader, path: Path) -> None:
 def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
     if reader.is_zero:
-        notes.append("all of its pixels are 0. WARNING: nothing was observed; get the file again")
-    if reader.error_kind == "sigma":
-        notes.append("errors are those of the ERR image")
+        notes.append("all of its pixels are 0 or no numbers. WARNING: nothing was observed; get the file again")
+    if reader.error_kind != "weight":
+        notes.append(f"errors are those of the {reader.error_name} image")
     if reader.mask is not None:
         notes.append(f"its mask is used (0 = usable): {reader.measure_masked_share():.1%} of the pixels left out")
     if reader.fill_values:
@@ -432,18 +439,14 @@ def _describe_other_images(hdus: fits.HDUList, science: int) -> str:
 
 
 def _named_index(hdus: fits.HDUList, shape: tuple[int, ...], names: tuple[str, ...]) -> int | None:
-    """HDU of an image of the science image's shape by its name."""
-    return next(
-        (i for i, h in enumerate(hdus) if h.name.upper() in names and fits_access.image_shape(h) == shape), None
-    )
+    """HDU of an image of the science image's shape by its name; of several the one whose name stands first."""
+    fitting = {h.name.upper(): i for i, h in reversed(list(enumerate(hdus))) if fits_access.image_shape(h) == shape}
+    return next((fitting[name] for name in names if name in fitting), None)
 
 
 def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
     """HDU of a weight map in the same file."""
-    return next(
-        (i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and fits_access.image_shape(h) == shape),
-        None,
-    )
+    return _named_index(hdus, shape, _WEIGHT_NAMES)
 
 
 def list_weight_map_names(path: Path) -> list[str]:

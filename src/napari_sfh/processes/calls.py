@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.jobs import END_SECONDS, ReportProgress, run_in_background
-from napari_sfh.processes.serving import LENGTH, YIELD
+from napari_sfh.processes.serving import LENGTH, YIELD, load_modules
 from napari_sfh.types import Progress
 
 T = TypeVar("T")
@@ -44,13 +44,13 @@ class ChildPython:
         # -P: nothing is imported from the current folder.
         command = [sys.executable, "-P", "-m", "napari_sfh.processes.serving"]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until the end)
-        self._idle = False
+        self._idle, self._calls = False, 0
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
             [*command, *([YIELD] if yields else []), *modules], stdin=pipe, stdout=pipe, stderr=self._said
         )
 
-    def begin(self, function: Callable[..., Any], args: tuple[Any, ...] = (), follow: bool = False) -> None:
+    def begin(self, function: Callable[..., Any], args: tuple[Any, ...] = (), follow: bool = False) -> int:
         """Have it call ``function(*args)`` when it has done what it was asked before.
 
         Parameters
@@ -60,26 +60,47 @@ class ChildPython:
         args : tuple
         follow : bool
             The function takes ``progress`` and ``cancel``, too.
+
+        Returns
+        -------
+        int
+            By which `wait` and `finish` know the call.
         """
         self._idle = False
-        self._send((function, args, follow))
+        self._calls += 1
+        self._send((self._calls, follow), (function, args))
+        return self._calls
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Have it load modules when it has done what it was asked before; nobody waits for that."""
+        self._send((0, False), (load_modules, (tuple(modules),)))
 
     def cancel(self) -> None:
         """Set the event of calls that are followed."""
-        self._send(None)
+        self._send()
 
-    def _send(self, message: object) -> None:
+    def _send(self, *messages: tuple[Any, ...]) -> None:
+        """Write the number of the parts, then of each its length and itself; arrays are parts, and not copied."""
         assert self.process.stdin is not None
-        content = b"" if message is None else pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        buffers: list[pickle.PickleBuffer] = []
+        parts: list[bytes | memoryview] = [
+            pickle.dumps(message, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append) for message in messages
+        ]
+        parts += [buffer.raw() for buffer in buffers]
         with suppress(BrokenPipeError):  # its end is told by who waits for the answer
-            self.process.stdin.write(LENGTH.pack(len(content)) + content)
+            self.process.stdin.write(LENGTH.pack(len(parts)))
+            for part in parts:
+                self.process.stdin.write(LENGTH.pack(len(part)))
+                self.process.stdin.write(part)
             self.process.stdin.flush()
 
-    def wait(self, stage: str, progress: ReportProgress | None = None) -> Any:
-        """The value of the call that was begun first.
+    def wait(self, call: int, stage: str, progress: ReportProgress | None = None) -> Any:
+        """The value of a call; those that were begun before it are asked for before, or never.
 
         Parameters
         ----------
+        call : int
+            Of `begin`.
         stage : str
             What is being done, for errors.
         progress : callable, optional
@@ -94,9 +115,9 @@ class ChildPython:
         """
         assert self.process.stdout is not None
         try:
-            while isinstance(message := pickle.load(self.process.stdout), Progress):
-                if progress is not None:
-                    progress(message)
+            while (message := pickle.load(self.process.stdout))[0] != call or isinstance(message[1], Progress):
+                if progress is not None and message[0] == call:
+                    progress(message[1])
         except (EOFError, pickle.UnpicklingError):
             status = self.process.wait()
             self._said.seek(0)
@@ -105,9 +126,43 @@ class ChildPython:
                 f"{stage}: its process ended with status {status} ({last}); try again with less else in memory"
             ) from None
         self._idle = True
-        value, error = message
+        _, value, error = message
         if error is not None:
             raise error
+        return value
+
+    def finish(
+        self, call: int, stage: str, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+    ) -> Any:
+        """As `wait`, for a call that is followed.
+
+        Parameters
+        ----------
+        call : int
+            Of `begin`.
+        stage : str
+            What is being done, for errors.
+        progress, cancel : optional
+            See `jobs.report_progress`.
+
+        Raises
+        ------
+        Cancelled, SfhInputError, ComputeError
+            Of the function; or the process was killed.
+        """
+        steps: queue.SimpleQueue[Progress] = queue.SimpleQueue()
+        told = False
+
+        def tell(_: Progress | None = None) -> None:
+            nonlocal told
+            while progress is not None and not steps.empty():
+                progress(steps.get())
+            if cancel is not None and cancel.is_set() and not told:
+                told = True
+                self.cancel()
+
+        value = run_in_background(lambda: self.wait(call, stage, steps.put), stage, tell)
+        tell()
         return value
 
     def end(self) -> None:
@@ -178,8 +233,8 @@ def run_in_process(
     python = child or ChildPython(yields=True)
     ended = False
     try:
-        python.begin(function, args)
-        value: T = run_in_background(lambda: python.wait(stage), stage, progress, cancel)
+        call = python.begin(function, args)
+        value: T = run_in_background(lambda: python.wait(call, stage), stage, progress, cancel)
         ended = True
     finally:
         if child is None or not ended:
@@ -200,7 +255,7 @@ class CallAhead:
         self.name = name
         module, _, _ = name.partition(":")
         self._child = ChildPython([module])
-        self._child.begin(_call_by_name, (name,), follow=True)
+        self._call = self._child.begin(_call_by_name, (name,), follow=True)
 
     def finish(self, progress: ReportProgress | None = None, cancel: threading.Event | None = None) -> Any:
         """Wait for the value; a second time there is none.
@@ -215,21 +270,8 @@ class CallAhead:
         Cancelled, SfhInputError, ComputeError
             Of the function; or the process was killed.
         """
-        steps: queue.SimpleQueue[Progress] = queue.SimpleQueue()
-        told = False
-
-        def tell(_: Progress | None = None) -> None:
-            nonlocal told
-            while progress is not None and not steps.empty():
-                progress(steps.get())
-            if cancel is not None and cancel.is_set() and not told:
-                told = True
-                self._child.cancel()
-
         try:
-            value = run_in_background(lambda: self._child.wait(self.name, steps.put), self.name, tell)
-            tell()
-            return value
+            return self._child.finish(self._call, self.name, progress, cancel)
         finally:
             self._child.end()
 

@@ -13,13 +13,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from napari_sfh.console import collect_seldom
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.jobs import ReportProgress
+from napari_sfh.types import Progress
 
-#: Before each call: the number of its bytes; 0 asks the call to stop.
+#: Of a number before a message (its parts; none asks the call to stop) and before each part (its bytes).
 LENGTH = struct.Struct("<Q")
 #: In place of a module: the process yields to others (no module can have that name).
 YIELD = "yield"
@@ -37,7 +37,7 @@ def serve_process_calls(modules: Sequence[str]) -> None:
     os.dup2(2, 1)
     if YIELD in modules and hasattr(os, "nice"):
         os.nice(5)
-    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[list[bytearray]] = queue.SimpleQueue()
     cancel = threading.Event()
     threading.Thread(target=_read_calls, args=(calls, cancel), daemon=True).start()
 
@@ -45,34 +45,60 @@ def serve_process_calls(modules: Sequence[str]) -> None:
         pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
-    def load_modules() -> None:
-        for module in modules:
-            if module != YIELD:
-                importlib.import_module(module)
-
-    _, failure = _attempt(load_modules)
+    _, failure = _attempt(partial(load_modules, [module for module in modules if module != YIELD]))
     with suppress(BrokenPipeError), answers:  # nobody may ask for the answer any more
-        while call := calls.get():
-            answer = (None, failure) if failure else _attempt(partial(_answer_call, call, send, cancel))
-            send(answer)
+        while parts := calls.get():
+            _answer_call(parts, failure, send, cancel)
 
 
-def _read_calls(calls: queue.SimpleQueue[bytes], cancel: threading.Event) -> None:
-    """Put calls into the queue, nothing at their end; that, and an empty message, sets the event."""
-    with os.fdopen(os.dup(0), "rb") as stream:
-        while len(head := stream.read(LENGTH.size)) == LENGTH.size:
-            call = stream.read(LENGTH.unpack(head)[0])
+def load_modules(modules: Sequence[str]) -> None:
+    """Load modules by their names, for what comes later."""
+    for module in modules:
+        importlib.import_module(module)
+
+
+def _read_calls(calls: queue.SimpleQueue[list[bytearray]], cancel: threading.Event) -> None:
+    """Put calls, each in its parts, into the queue, none at their end; that, and no parts, sets the event."""
+    with os.fdopen(os.dup(0), "rb") as stream, suppress(EOFError):
+        while True:
+            call = [_read_part(stream, _read_length(stream)) for _ in range(_read_length(stream))]
             if call:
                 calls.put(call)
             else:
                 cancel.set()
     cancel.set()
-    calls.put(b"")
+    calls.put([])
 
 
-def _answer_call(call: bytes, send: ReportProgress, cancel: threading.Event) -> Any:
-    function, args, follow = pickle.loads(call)
-    return function(*args, progress=send, cancel=cancel) if follow else function(*args)
+def _read_length(stream: BinaryIO) -> int:
+    return int(LENGTH.unpack(_read_part(stream, LENGTH.size))[0])
+
+
+def _read_part(stream: BinaryIO, size: int) -> bytearray:
+    part = bytearray(size)
+    if stream.readinto(part) < size:  # type: ignore[attr-defined]
+        raise EOFError
+    return part
+
+
+def _answer_call(
+    parts: list[bytearray], failure: Exception | None, send: Callable[[object], None], cancel: threading.Event
+) -> None:
+    """Send a call's number (0: nobody asks), value and error; before them number and progress where it is followed."""
+    number, follow = pickle.loads(parts[0])
+
+    def tell(step: Progress) -> None:
+        send((number, step))
+
+    def answer() -> Any:
+        if failure:
+            raise failure
+        function, args = pickle.loads(parts[1], buffers=parts[2:])
+        return function(*args, progress=tell, cancel=cancel) if follow else function(*args)
+
+    done = _attempt(answer)
+    if number:
+        send((number, *done))
 
 
 def _attempt(call: Callable[[], Any]) -> tuple[Any, Exception | None]:

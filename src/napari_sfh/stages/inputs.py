@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import BundleHeader
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
-from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.prep import binning, spectra
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.types import (
@@ -28,6 +29,9 @@ from napari_sfh.types import (
     Mosaic,
     Progress,
 )
+
+if TYPE_CHECKING:  # with PyTorch: what comes before a network has read anything needs it not
+    from napari_sfh.model.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,50 @@ def open_inputs(
 
 
 def _open_files(config: RunConfig) -> RunInputs:
+    from napari_sfh.model.bundle import load_bundle
+
     bundle = load_bundle(config.model)
     instrument = bundle.instrument
     images = decisions.match_band_names(config.photometry, instrument.band_names)
+    opened = open_galaxy_files(config, bundle)
+    mosaics = {band: read_mosaic(path, band, instrument) for band, path in images.items()}
+    if config.hst_psf_fwhm_arcsec is not None:
+        width = config.hst_psf_fwhm_arcsec
+        mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
+    return replace(opened, mosaics=mosaics)
+
+
+def open_galaxy_files(config: RunConfig, bundle: Bundle | BundleHeader) -> RunInputs:
+    """Open the cube, MAPS and the bins of somebody else.
+
+    Parameters
+    ----------
+    config : RunConfig
+    bundle : Bundle or BundleHeader
+        The weights; the header is enough until the bins' spectra are there.
+
+    Returns
+    -------
+    RunInputs
+        Without mosaics.
+
+    Raises
+    ------
+    SfhInputError
+        A file cannot be used, or there is no cube.
+    """
     if config.cube is None:
         raise SfhInputError(f"weights {bundle.name} need spectra: give `cube` FILE")
     cube = read_cube(config.cube, config.hdu)
-    chosen = decisions.choose_line_spread(config, cube, instrument)
+    chosen = decisions.choose_line_spread(config, cube, bundle.instrument)
     cube = replace(cube, lsf=chosen.lsf, notes=(*cube.notes, *filter(None, (chosen.note,))))
     maps = None
     if config.maps is not None:
         maps = read_maps(config.maps)
         check_maps_on_cube(maps, cube)
-    mosaics = {band: read_mosaic(path, band, instrument) for band, path in images.items()}
-    if config.hst_psf_fwhm_arcsec is not None:
-        width = config.hst_psf_fwhm_arcsec
-        mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
     source = decisions.choose_bin_source(config)
     given = maps if source == "maps" else read_bin_map(config.binning) if source == "file" else None
-    return RunInputs(config, bundle, cube, maps, mosaics, given)
+    return RunInputs(config, cast("Bundle", bundle), cube, maps, {}, given)
 
 
 def find_redshift(

@@ -42,13 +42,23 @@ class PreparedObservation:
     notes: tuple[str, ...]
 
 
-def prepare_observation(
+@dataclass(frozen=True)
+class SummedSpectra:
+    """Spectra of the bins, cleaned and corrected for the Milky Way, before anything is fitted to them."""
+
+    spectra: spectra.BinSpectra
+    checks: tuple[str, ...]  # what is to be said of gaps and errors
+    cleaned: tuple[str, ...]  # ... of spikes and faulty channels
+    sky: tuple[str, ...]  # ... of residuals of the night sky
+
+
+def sum_bin_spectra(
     inputs: RunInputs,
     galaxy: BinnedGalaxy,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> PreparedObservation:
-    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+) -> SummedSpectra:
+    """Sum the spectra of the bins and clean them; of the weights, it needs the header alone.
 
     Parameters
     ----------
@@ -60,6 +70,41 @@ def prepare_observation(
 
     Returns
     -------
+    SummedSpectra
+    """
+    redshift, bins, light = galaxy.redshift, galaxy.bins, galaxy.spaxels.signal
+    channels = spectra.find_channel_range(inputs.cube, redshift, inputs.bundle.instrument.grid)
+    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, light, progress, cancel)
+    summed, faults, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, light, redshift)
+    summed, channel_notes = mask_bad_channels(summed, redshift, faults)
+    summed, gap_notes = spectra.restore_dropped_channels(summed)
+    checks = (*gap_notes, *check_errors(summed))
+    dust_free = spectra.remove_milky_way_dust(summed, inputs.config.ebv_mw or 0.0)
+    summed, sky_notes = sky_lines.mask_sky_residuals(dust_free, redshift)
+    return SummedSpectra(summed, checks, (*spike_notes, *channel_notes), tuple(sky_notes))
+
+
+def prepare_observation(
+    inputs: RunInputs,
+    galaxy: BinnedGalaxy,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+    bin_spectra: SummedSpectra | None = None,
+) -> PreparedObservation:
+    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+    bin_spectra : SummedSpectra, optional
+        From `sum_bin_spectra`; they are summed here where they are not given.
+
+    Returns
+    -------
     PreparedObservation
         The `Observation` of N bins, and notes for the user.
 
@@ -68,22 +113,17 @@ def prepare_observation(
     SfhInputError
         Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
     """
-    config, redshift, bins, light = inputs.config, galaxy.redshift, galaxy.bins, galaxy.spaxels.signal
+    config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
     instrument = inputs.bundle.instrument
     grid = instrument.grid
-    channels = spectra.find_channel_range(inputs.cube, redshift, grid)
-    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, light, progress, cancel)
-    summed, faults, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, light, redshift)
-    summed, channel_notes = mask_bad_channels(summed, redshift, faults)
-    summed, gap_notes = spectra.restore_dropped_channels(summed)
-    checks = (*gap_notes, *check_errors(summed))
-    summed, notes = sky_lines.mask_sky_residuals(spectra.remove_milky_way_dust(summed, config.ebv_mw or 0.0), redshift)
+    cleaned = bin_spectra or sum_bin_spectra(inputs, galaxy, progress, cancel)
+    summed = cleaned.spectra
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
     stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
     if given:
         stars += check_given_kinematics(summed, inputs.bundle.basis, grid, redshift, motion)
-    notes = (*checks, *stars, *spike_notes, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
+    notes = (*cleaned.checks, *stars, *cleaned.cleaned, *_given_bins_notes(inputs, galaxy), *cleaned.sky)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",

@@ -141,6 +141,8 @@ class CanvasInteraction:
             _unbind(self._viewer, key, function)
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
         self._viewer.events.help.disconnect(self._say_hint)
+        if self._viewer.help in HINTS.values():
+            self._viewer.help = ""
         self._viewer.events.reset_view.disconnect(self._frame)
         self._viewer.scene.camera.events.zoom.disconnect(self._size_bar)
         self.axes.release()

@@ -25,7 +25,7 @@ from vispy.scene.visuals import Compound, Line
 
 from napari_sfh._qt.canvas.pointer_overlay import StretchedBox
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.sky_coordinates import list_sky_ticks
+from napari_sfh.analysis.sky_coordinates import SkyTick, list_sky_ticks
 
 #: Key of the overlay in ``viewer.canvas.overlays``.
 AXES_OVERLAY = "sfh_sky_axes"
@@ -242,21 +242,41 @@ class SkyFrame:
         most = max(2, int(width / _APART_PX[0])), max(2, int(height / _APART_PX[1]))
         # The scale bar is as wide as napari likes, or has a length of its own.
         right = max(_RIGHT_PX, float(self._viewer.canvas.overlays.scale_bar.length or 0.0) * zoom + BAR_GAP_PX)
-        lines, faint = [], []
-        numbers: dict[str, list[list[Word | None]]] = {"RA": [], "Dec": []}
-        for tick in list_sky_ticks(self._session.sky, centre - half, centre + half, most):
+        sky, size = self._session.sky, np.array([width, height])
+        lines: list[NDArray[np.float64]] = []
+        faint: list[bool] = []
+        words: list[Word] = []
+        ticks = list_sky_ticks(sky, centre - half, centre + half, most)
+        for axis in ("RA", "Dec"):
+            drawn = self._draw_axis([tick for tick in ticks if tick.axis == axis], centre, zoom, size, right)
+            if len(drawn[2]) < 2:  # no scale
+                finer = list_sky_ticks(sky, centre - half, centre + half, (most[0] + 2, most[1] + 2))
+                more = self._draw_axis([tick for tick in finer if tick.axis == axis], centre, zoom, size, right)
+                drawn = max(drawn, more, key=lambda each: len(each[2]))
+            lines += drawn[0]
+            faint += drawn[1]
+            words += drawn[2]
+        compass, letters = _draw_compass(width, height)
+        return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
+
+    def _draw_axis(
+        self, some: list[SkyTick], centre: NDArray[np.float64], zoom: float, size: NDArray[np.float64], right: float
+    ) -> tuple[list[NDArray[np.float64]], list[bool], list[Word]]:
+        """Lines of an axis, which of them are faint, and its numbers."""
+        lines: list[NDArray[np.float64]] = []
+        faint: list[bool] = []
+        numbers: list[list[Word | None]] = []
+        for tick in some:
             # North is up, east is left.
-            path = np.array([width, height]) / 2 - (tick.line[:, ::-1] - centre[::-1]) * zoom
+            path = size / 2 - (tick.line[:, ::-1] - centre[::-1]) * zoom
             if self.style == "grid":
                 lines += list(np.stack([path[:-1], path[1:]], axis=1))
                 faint += [True] * (len(path) - 1)
-            ticks, at_edges = _draw_ticks(tick.axis, tick.text, path, width, height, right)
+            ticks, at_edges = _draw_ticks(tick.axis, tick.text, path, float(size[0]), float(size[1]), right)
             lines += ticks
             faint += [False] * len(ticks)
-            numbers[tick.axis].append(at_edges)
-        words = [word for at_edges in numbers.values() for word in _choose_edge(at_edges)]
-        compass, letters = _draw_compass(width, height)
-        return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
+            numbers.append(at_edges)
+        return lines, faint, _choose_edge(numbers)
 
 
 def _draw_ticks(
@@ -285,9 +305,12 @@ def _draw_ticks(
 
 
 def _choose_edge(numbers: list[list[Word | None]]) -> list[Word]:
-    """The numbers of an axis, all at one edge: at the first, lower or left, unless it has room for none."""
+    """The numbers of an axis, all at one edge: at the first, lower or left, unless the other has room for more.
+
+    A single number is no scale.
+    """
     edges = [[word for word in edge if word is not None] for edge in zip(*numbers)]
-    return next((edge for edge in edges if edge), [])
+    return next((edge for edge in edges if len(edge) > 1), max(edges, key=len, default=[]))
 
 
 def _cross(path: NDArray[np.float64], edge: float) -> float | None:

@@ -32,6 +32,7 @@ class UndoKeys(QObject):
         super().__init__(explorer)
         self._explorer: Any = weakref.proxy(explorer)
         self.history = UndoHistory(self._capture, self._restore, describe_step)
+        self._told = ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._keep)
@@ -53,7 +54,7 @@ class UndoKeys(QObject):
         """A button or key that goes down begins another act: what was done before is a step of its own."""
         if event is not None and event.type() in _BEGINS and self._timer.isActive():
             self._timer.stop()
-            self.history.note()
+            self._note()
         return False
 
     def wait(self, _: object = None) -> None:
@@ -66,7 +67,12 @@ class UndoKeys(QObject):
         if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._timer.start(HELD_MS)
         else:
-            self.history.note()
+            self._note()
+
+    def _note(self) -> None:
+        """Keep a step: what was undone before it cannot be done again, and is told no longer."""
+        if self.history.note():
+            self._explorer.forget_message(self._told)
 
     def _capture(self) -> Snapshot:
         explorer = self._explorer
@@ -105,6 +111,7 @@ class UndoKeys(QObject):
         self._tell("There is nothing to do again." if done is None else f"Done again: {done}.")
 
     def _tell(self, words: str) -> None:
+        self._told = words
         self._explorer.show_message(words)
 
     def release(self) -> None:

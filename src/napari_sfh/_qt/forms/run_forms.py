@@ -76,15 +76,15 @@ def _scroll_to_word(line: Any, word: str, name: str) -> None:
         line.setCursorPosition(min(at + len(word) + 2, len(name)))
 
 
-def connect_whole_path(edit: FileEdit, act: Callable[[str], None]) -> None:
-    """Call ``act`` with the text of a field for files when that is a whole path.
+def connect_whole_text(edit: LineEdit, act: Callable[[str], None]) -> None:
+    """Call ``act`` with the text of a field when that is whole.
 
-    A path that is chosen, dropped or set is whole at once; one that is typed or pasted when Return is pressed or the
-    field is left: on the way it names other folders, ``/`` to begin with.
+    A text that is set (a path that is chosen or dropped, say) is whole at once; one that is typed or pasted when
+    Return is pressed or the field is left: on the way a path names other folders, ``/`` to begin with.
 
     Parameters
     ----------
-    edit : FileEdit
+    edit : LineEdit
     act : callable
         A bound method; it is not kept alive.
     """
@@ -95,7 +95,7 @@ def connect_whole_path(edit: FileEdit, act: Callable[[str], None]) -> None:
         if method is not None:
             method(line.text())
 
-    line = edit.line_edit.native
+    line = edit.native
     typing: list[str] = []
     line.textEdited.connect(typing.append)  # comes before the change itself
 
@@ -108,7 +108,7 @@ def connect_whole_path(edit: FileEdit, act: Callable[[str], None]) -> None:
             typing.clear()
             tell()
 
-    edit.line_edit.changed.connect(changed)
+    edit.changed.connect(changed)
     line.editingFinished.connect(finished)
 
 

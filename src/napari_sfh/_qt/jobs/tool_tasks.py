@@ -160,7 +160,8 @@ def _check_levels(found: ContourMap, levels: NDArray[np.floating]) -> None:
         values = MapContours(CONTOURS[found.name], [], tuple(levels), found.unit, found.source)
         span = replace(values, levels=(float(finite.min()), float(finite.max())))
         raise SfhInputError(
-            f"contours: none of the levels lies in the map. Typed: {values.words}; the map: {span.words}"
+            f"contours: none of the levels lies in the map. Typed: {values.words}; "
+            f"lowest and highest value: {span.words}"
         )
 
 

@@ -105,7 +105,8 @@ class BandPlot:
         (color,) = self._colors.shade_all(list_view_colors(views[:1]))
         self._data.setData(x, y, brush=get_brush(color), pen=get_pen(color))
         self._errors.setData(x=x, y=y, height=2 * error, pen=get_pen(color))
-        self._model.setData(self._lg_pivot_aa, view.phot_model)
+        modelled = np.isfinite(view.phot_model)  # weights without histories have no model
+        self._model.setData(self._lg_pivot_aa[modelled], view.phot_model[modelled])
         wave, continuum = view.continuum()
         self._spectrum.setData(np.log10(wave), continuum)
         values = np.concatenate([y + error, y - error, view.phot_model, *(each.phot for each in views[1:])])

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_sfh._qt.plots.plot_items import add_action, copy_picture, copy_text, pg
+from napari_sfh._qt.plots.plot_items import add_action, copy_picture, copy_text, make_menu, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 
 #: Says what stands at a place (x, y) of a plot.
@@ -144,7 +144,7 @@ class PlotReader(QObject):
         if plot is None:
             return
         event.accept()
-        self.menu = QMenu()
+        self.menu = make_menu(self._widget)
         add_action(self.menu, "Copy the picture", partial(copy_picture, self._widget))
         add_action(self.menu, "Copy the numbers", partial(_copy_plot_numbers, plot))
         self.menu.popup(event.screenPos().toPoint())

@@ -76,9 +76,18 @@ class PanelViewBox(pg.ViewBox):
         if fill is None or event.button() != Qt.MouseButton.RightButton:
             return
         event.accept()
-        self.menu_shown = QMenu()
+        self.menu_shown = make_menu(self.getViewWidget())
         fill(self, self.menu_shown)
         self.menu_shown.popup(event.screenPos().toPoint())
+
+
+def make_menu(widget: QWidget | None) -> QMenu:
+    """A menu in the theme of the window that holds a widget: Qt gives a window's style sheet to its children alone."""
+    menu = QMenu()
+    window: Any = None if widget is None else widget.window()
+    if window is not None:
+        menu.setStyleSheet(window.styleSheet())
+    return menu
 
 
 def add_action(menu: QMenu, text: str, act: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_middle, shorten_words
-from napari_sfh.analysis.bin_view import BinView, choose_flux_range, format_flux_label
+from napari_sfh.analysis.bin_view import BinView, choose_flux_range, choose_residual_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
 from napari_sfh.analysis.maps import robust_limits
@@ -197,8 +197,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
                 residual = view.flux - model
                 curve.setData(wave, np.asarray(model))
                 difference.setData(wave, residual)
-                finite = np.abs(residual[np.isfinite(residual)])
-                size = max(size, 2.5 * float(np.percentile(finite, 95))) if finite.size else size
+                size = max(size, choose_residual_range(residual))
         if models:
             low, high = choose_flux_range(view.flux, np.asarray(models[0]))
             self.spectrum.setYRange(low, high, padding=0)

@@ -167,11 +167,22 @@ class Tool:
         else:
             self.host.attempt(act)
 
-    def check_field(self, read: Callable[[], object]) -> None:
-        """A field was left: what is wrong with it is told, and no longer once it is right."""
+    def check_field(self, read: Callable[[], object]) -> bool:
+        """A field was left: what is wrong with it is told, and no longer once it is right; whether it is."""
         if not self.host.attempt(read):
             self._told_wrong = True
-        elif self._told_wrong:
+            return False
+        self.tell_right()
+        return True
+
+    def tell_wrong(self, error: Exception) -> None:
+        """Work has found out what is wrong with a field."""
+        self._told_wrong = True
+        self.host.show_message(str(error), error=True)
+
+    def tell_right(self) -> None:
+        """What was told of a field is right now."""
+        if self._told_wrong:
             self._told_wrong = False
             self.host.forget_error()
 

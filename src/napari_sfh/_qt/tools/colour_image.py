@@ -160,7 +160,7 @@ class ColourImageTool(Tool):
         self._loading: ContourKey | None = None
         self._stale = False
         self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
-        self._tracer = LatestJob(self._traced, self._not_painted)
+        self._tracer = LatestJob(self._traced, self.tell_wrong)
         # A window that closes destroys the widgets without a word to Python.
         self.widget.destroyed.connect(partial(BackgroundJob.abandon, self._painter))
         self.widget.destroyed.connect(partial(LatestJob.abandon, self._tracer))
@@ -383,8 +383,9 @@ class ColourImageTool(Tool):
         if name == _NO_CONTOURS:
             self._take(None)
             self._remove("contours")
+            self.tell_right()
             return
-        if not self.host.attempt(lambda: parse_levels(self.form.typed_levels.value)):
+        if not self.check_field(lambda: parse_levels(self.form.typed_levels.value)):
             return
         key = (name, self.host.data.maps_path)
         if self._map is not None and self._map[0] == key:

@@ -16,7 +16,14 @@ from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import make_weak_hover
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.exports import TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
+from napari_sfh._qt.forms.run_forms import (
+    connect_whole_text,
+    fill_form,
+    make_form,
+    make_form_row,
+    narrow_combo_box,
+    read_form,
+)
 from napari_sfh._qt.jobs import cube_tasks
 from napari_sfh._qt.jobs.cube_tasks import ROLE, OpenedCube
 from napari_sfh._qt.jobs.latest import LatestJob
@@ -150,7 +157,7 @@ class CubeTool(Tool):
         form.statistic.changed.connect(self._read_apertures)
         form.radius.changed.connect(self._read_cursor)
         for edit in form.edits.values():
-            edit.changed.connect(self._typed)
+            connect_whole_text(edit, self._typed)
         host.data.redshift.changed.connect(self._redshift_typed)
 
     # -- acts --------------------------------------------------------------------------------------------------
@@ -471,7 +478,7 @@ class CubeTool(Tool):
     # -- images ------------------------------------------------------------------------------------------------
 
     def _typed(self, _: object = None) -> None:
-        if self.opened is not None and self.host.attempt(self._take_typed):
+        if self.opened is not None and self.check_field(self._take_typed):
             self._make_image()
 
     def _take_typed(self) -> None:

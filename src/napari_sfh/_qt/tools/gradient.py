@@ -29,7 +29,7 @@ from napari_sfh.analysis import gradients, tables
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
-from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.sky_coordinates import SkyGrid, parse_radec
 from napari_sfh.analysis.stellar_mass import parse_distance
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -113,7 +113,10 @@ class GradientForm:
 
     def __init__(self, distance: LineEdit) -> None:
         self.distance = distance
-        self.centre = LineEdit(label="Centre (°)", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
+        self.centre = LineEdit(
+            label="Centre",
+            tooltip="RA and Dec, ICRS: 24.174 15.783 in degrees, or 01:36:41.75 +15:47:01.2, 01h36m41.75s +15d47m01.2s",
+        )
         self.pa = _make_spin_box("PA (°)", -360, 360, 0, "Position angle of the major axis, from north through east")
         self.inclination = _make_spin_box(
             "Incl. (°)", 0, MAX_INCLINATION, 0, "Inclination; 0 = face-on; the disc is taken as thin"
@@ -169,15 +172,12 @@ class GradientForm:
         Raises
         ------
         SfhInputError
-            They are no numbers.
+            They are no coordinates.
         """
         try:
-            ra, dec = (float(v) for v in self.centre.value.replace(",", " ").split())
-        except ValueError:
-            raise SfhInputError(
-                f"centre: {self.centre.value!r} given; type RA and Dec in degrees, or press Guess"
-            ) from None
-        return ra, dec
+            return parse_radec(self.centre.value)
+        except SfhInputError as error:
+            raise SfhInputError(f"centre: {error}; or press Guess") from None
 
     def put(self, disc: Disc) -> None:
         """Show a disc; the distance field stays."""

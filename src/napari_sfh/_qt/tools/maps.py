@@ -272,8 +272,8 @@ class MapTool(Tool):
         self.form.ages_button.changed.connect(self._ages_pressed)
         host.export.distance.changed.connect(self._distance_typed)
         host.export.distance.native.editingFinished.connect(self._check_distance)
-        for field in (self.form.low, self.form.high):
-            field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
+        self.form.low.native.editingFinished.connect(make_weak_slot(self._low_typed))
+        self.form.high.native.editingFinished.connect(make_weak_slot(self._high_typed))
         self._watched: Any = None
 
     def shortcuts(self) -> dict[str, KeyAct]:
@@ -413,18 +413,33 @@ class MapTool(Tool):
         layer = self._watched
         return ("", "") if layer is None else tuple(f"{value:.4g}" for value in layer.contrast_limits)
 
-    def _limits_typed(self, _: Any = None) -> None:
-        self.check_field(self._take_limits)
-        self._tell_limits()
+    def _low_typed(self, _: Any = None) -> None:
+        self._limits_typed(self.form.high)
+
+    def _high_typed(self, _: Any = None) -> None:
+        self._limits_typed(self.form.low)
+
+    def _limits_typed(self, other: LineEdit) -> None:
+        """A limit was typed; one on the wrong side of the other waits while the keyboard is there."""
+        low, high = self._read_limits()
+        if not (low >= high and other.native.hasFocus()):
+            self.check_field(self._take_limits)
+            self._tell_limits()
+
+    def _read_limits(self) -> tuple[float, float]:
+        """The numbers in the fields; NaN where one is none."""
+        texts = str(self.form.low.value), str(self.form.high.value)
+        try:
+            low, high = (float(text.replace("−", "-").replace(",", ".")) for text in texts)
+        except ValueError:
+            return np.nan, np.nan
+        return low, high
 
     def _take_limits(self) -> None:
         texts = str(self.form.low.value), str(self.form.high.value)
         if self._watched is None or texts == self._format_limits():
             return
-        try:
-            low, high = (float(text.replace("−", "-").replace(",", ".")) for text in texts)
-        except ValueError:
-            low = high = np.nan
+        low, high = self._read_limits()
         if not (np.isfinite([low, high]).all() and low < high):
             raise SfhInputError(f"limits: {' to '.join(texts)} given; type two numbers, the lower first")
         self.host.stack.type_limits(low, high)

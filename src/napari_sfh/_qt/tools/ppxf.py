@@ -75,7 +75,7 @@ class PpxfTool(DockTool):
         self.plots, self.legend = HistoryPlots(self._colors, spectrum=True), HistoryLegend()
         self.kind = make_sfh_kind_choice(self._kind_changed)
         self.figure_button = make_save_button("Figure…", "SFHs, spectrum, numbers as PNG, PDF or SVG", self._ask_figure)
-        self.table_button = make_save_button("Table…", "Both SFHs as ECSV or FITS", self._ask_table)
+        self.table_button = make_save_button("Table…", "The SFHs as ECSV or FITS", self._ask_table)
         fields = [self.kind, self.figure_button, self.table_button]
         dock = ToolDock(self.host.viewer, [self.plots], self.legend, fields, _EMPTY)
         dock.seen.connect(self._show_selected)
@@ -118,14 +118,20 @@ class PpxfTool(DockTool):
             history_comparison.history_from_ppxf(self.fits[bin_id]),
         ]
 
+    def _list_answers(self, bin_id: int) -> list[BinHistory]:
+        """What the plots have of a bin: the network's answer, and pPXF's if it has fitted it."""
+        if bin_id in self.fits or not bin_id or not self.fits:
+            return self.compared_histories(bin_id)
+        return [history_comparison.history_from_network(self.need_result(), bin_id)]
+
     def save_figure(self, path: Path | str) -> None:
-        """Draw both answers for the shown bin as PNG, PDF or SVG."""
-        draw = partial(_draw_page, self.need_result(), self.shown, self.compared_histories(self.shown))
+        """Draw what is shown of the shown bin as PNG, PDF or SVG."""
+        draw = partial(_draw_page, self.need_result(), self.shown, self._list_answers(self.shown))
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
-        """Write both SFHs of the shown bin as ECSV."""
-        table = history_comparison.build_history_table(self.compared_histories(self.shown), self.shown)
+        """Write the SFHs that are shown of the shown bin as ECSV."""
+        table = history_comparison.build_history_table(self._list_answers(self.shown), self.shown)
         self.host.start(partial(tool_tasks.save_single_table, table=table, path=Path(path)), self.saved)
 
     # -- what is shown -----------------------------------------------------------------------------------------
@@ -148,15 +154,12 @@ class PpxfTool(DockTool):
         result = self.host.session.result
         if self.dock is None:
             return
-        if result is not None and bin_id in self.fits:
+        if result is not None and bin_id and self.fits:
             self.shown = bin_id
-            shown = self.compared_histories(bin_id)
+            shown = self._list_answers(bin_id)
+            missing = "" if bin_id in self.fits else ": pPXF has not fitted it yet (Alt+B)"
             self.plots.draw(shown, BinView.of(result, bin_id))
-            self.legend.show_histories(shown, f"<b>bin {bin_id}</b>", self._colors)
-        elif result is not None and bin_id and self.fits:
-            own = [history_comparison.history_from_network(result, bin_id)]
-            self.plots.draw(own, BinView.of(result, bin_id))
-            self.legend.show_histories(own, f"<b>bin {bin_id}</b>: pPXF has not fitted it yet (Alt+B)", self._colors)
+            self.legend.show_histories(shown, f"<b>bin {bin_id}</b>{missing}", self._colors)
         self.dock.fill(bool(self.shown), self.host.busy)
 
     @property
@@ -218,7 +221,8 @@ class PpxfTool(DockTool):
             self.open_dock()
             if state.get("kind") in self.kind.choices:
                 self.kind.value = state["kind"]
-            self._show(state["bin"] if state.get("bin") in self.fits else next(iter(self.fits)))
+            kept = state["bin"] if state.get("bin") in self.fits else next(iter(self.fits))
+            self._show(self.host.session.selected or kept)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise SfhInputError(f"{problems[0]}{more}")

@@ -148,7 +148,7 @@ class RegionTool(Tool):
 
     def open_dialog(self, _: object = None) -> None:
         """Ask for a DS9 file and show the mean SFH of its regions."""
-        path = show_file_dialog("r", caption="Open DS9 regions", filter=FILES)
+        path = show_file_dialog("r", caption="Open DS9 regions", filter=FILES, parent=self.widget.window())
         if path:
             self.host.attempt(partial(self.open, Path(str(path))))
 

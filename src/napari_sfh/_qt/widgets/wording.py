@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 
@@ -39,6 +40,31 @@ def shorten_words(text: str, most: int = 40) -> str:
     """
     head, tail = most // 4, most // 4 + 1 - most
     return " ".join(word if len(word) <= most else f"{word[:head]}…{word[tail:]}" for word in text.split(" "))
+
+
+def shorten_leading_path(sentence: str, most: int = 120) -> str:
+    """An error with the name of the file alone where it begins with a whole path, and is long.
+
+    Parameters
+    ----------
+    sentence : str
+        ``path: what is wrong; what to do``.
+    most : int
+        Letters up to which it is left as it is.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shorten_leading_path("/data/phangs/NGC0628_DATACUBE.fits: covers 4750-9300 AA; give its redshift", 60)
+    '…/NGC0628_DATACUBE.fits: covers 4750-9300 AA; give its redshift'
+    """
+    path, colon, rest = sentence.partition(": ")
+    name = re.split(r"[/\\]", path)[-1]
+    is_path = re.match(r"(?:[/\\~]|[A-Za-z]:[/\\])", path) is not None
+    return f"…/{name}{colon}{rest}" if colon and name and is_path and len(sentence) > most else sentence
 
 
 def shorten_middle(text: str, most: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cube_images import ERROR_KINDS, CubeImages, MaskPlace
 
@@ -55,8 +56,12 @@ def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
     """
     for beside, kind in _list_companions(path, _list_folder(path)):
         is_known = bool(images.masks) if kind == "mask" else images.error is not None
-        if not is_known:
+        if is_known:
+            continue
+        try:
             images = _add_file(images, beside, kind)
+        except SfhInputError as error:  # a damaged neighbour stops no cube
+            images = replace(images, notes=(*images.notes, f"{beside.name} is not used: {error}"))
     return images
 
 

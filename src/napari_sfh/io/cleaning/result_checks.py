@@ -137,6 +137,28 @@ def _check_spectra(result: Result) -> Iterator[str]:
     for name, values in prediction.quantiles.items():
         if values.shape[-1] != 5:
             yield f"Q_{name.upper()} has {values.shape[-1]} quantiles, not 5"
+    channels = {"SPECTRUM": data.flux, "SPECTRUM_ERR": data.error, "MODEL": result.model_flux}
+    for name, spectra in channels.items():
+        if spectra is not None and spectra.shape[1] != data.instrument.n_wave:
+            yield f"{name} has {spectra.shape[1]} channels, the instrument {data.instrument.n_wave}"
+    yield from _check_age_bins(result)
+
+
+def _check_age_bins(result: Result) -> Iterator[str]:
+    """Histories, their quantiles and priors, and the ages themselves belong to the same age bins."""
+    prediction = result.prediction
+    if prediction.mass_frac is None or prediction.age_edges_gyr is None:
+        return
+    edges, n_ages = prediction.age_edges_gyr, prediction.mass_frac.shape[1]
+    if len(edges) != n_ages + 1 or not np.all(np.diff(edges) > 0):
+        yield f"AGE_BINS has {len(edges) - 1} ages, or such as do not rise; MASS_FRAC has {n_ages}"
+    of_bins = {
+        f"Q_{name.upper()}": values.shape[1] for name, values in prediction.quantiles.items() if values.ndim == 3
+    }
+    of_bins |= {f"PRIOR of {name}": len(values) for name, values in result.prior.items() if values.ndim == 2}
+    yield from (
+        f"{name} has {found} age bins, MASS_FRAC {n_ages}" for name, found in of_bins.items() if found != n_ages
+    )
 
 
 def _check_numbers(result: Result) -> Iterator[str]:

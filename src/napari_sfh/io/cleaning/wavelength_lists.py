@@ -20,7 +20,7 @@ from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F64
 
 _NAME = re.compile(
-    r"^(LOG_?)?(AIR_?|VAC_?)?(WAVE|WAVELENGTHS?|LAMBDA|LAMDA|LAM|LOGLAM|LOGWAVE|WL|AWAV)(_?(AIR|VAC|AA))?$"
+    r"^(LOG_?)?(AIR_?|VAC_?)?(WAVE|WAVELENGTHS?|LAMBDA|LAMDA|LAM|LOGLAM|LOGWAVE|WL|AWAV|GRID_POINTS)(_?(AIR|VAC|AA))?$"
 )
 #: What spectrographs of galaxies observe, Angstrom: numbers that give something else have another unit.
 _OBSERVED_AA = (2000.0, 3e5)
@@ -34,7 +34,7 @@ class _List(NamedTuple):
     header: fits.Header
 
 
-def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> WavelengthAxis | None:
+def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path, ctype: str = "") -> WavelengthAxis | None:
     """Air wavelengths of ``n`` channels from a list in the file; None where there is none.
 
     Parameters
@@ -44,6 +44,8 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> Wavelengt
         Channels of the cube.
     path : Path
         For the message.
+    ctype : str
+        Of the header's axis: ``WAVE`` and ``AWAV`` say in which medium a list is whose name does not.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> Wavelengt
     if not (np.all(np.isfinite(wave)) and np.all(np.diff(wave) > 0)):
         raise SfhInputError(f"{path}: the numbers of {listed.name} are no rising wavelengths in {unit}; repair it")
     vacuum, medium = find_medium(listed.header, hdus[0].header, *(h.header for h in hdus if h.name in ("DATA", "FLUX")))
+    if re.match(r"A?WAV(E|$)(?![A-Z])", ctype.upper()):
+        vacuum, medium = not ctype.upper().startswith("A"), f"those of CTYPE {ctype!r}"
     said = re.search(r"AIR|VAC|AWAV", listed.name)
     if said:
         vacuum, medium = said.group() == "VAC", f"{'vacuum' if said.group() == 'VAC' else 'air'}, as its name says"
@@ -145,7 +149,7 @@ def convert_wavelengths(name: str, values: F64, unit: str, path: Path) -> tuple[
         No wavelengths of galaxies in any known unit.
     """
     bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", unit.strip(), flags=re.I)
-    logarithm = "LOG" in name.upper() or bare != unit.strip()
+    logarithm = bool(re.search(r"LOG|^LN(?!M)", name.upper())) or bare != unit.strip()
     factor = unit_conversion_factor(bare, u.AA) if bare else None
     made: list[tuple[F64, str]] = []
     if factor is not None and not logarithm:

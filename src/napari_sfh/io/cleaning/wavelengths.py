@@ -71,6 +71,19 @@ def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
     return True
 
 
+def has_wavelength_step(cards: HeaderCards, axis: int) -> bool:
+    """Whether a header tells the step of its wavelength axis, or names the table of its wavelengths.
+
+    Parameters
+    ----------
+    cards : HeaderCards
+    axis : int
+        FITS number of the axis.
+    """
+    steps = (cards.number(f"CD{axis}_{axis}"), cards.number(f"CDELT{axis}"))
+    return any(steps) or cards.text(f"CTYPE{axis}").upper().endswith("-TAB")
+
+
 def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
     """FITS number of the wavelength axis among axes of given ``lengths``.
 

@@ -26,7 +26,7 @@ from astropy.table import Column, MaskedColumn, Table
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.containers import is_compressed_stream
-from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, is_fits_name
+from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, is_fits_name, open_fits
 
 #: Rows that are read, estimated and written together.
 BLOCK_ROWS = 50_000
@@ -125,6 +125,8 @@ def _describe_damage(what: str, error: Exception) -> str:
 
 
 def _open_fits(path: Path) -> Catalogue:
+    with open_fits(path):  # a file that was cut off behind its table is no whole catalogue, either
+        pass
     with fits.open(path, memmap=True) as hdus:
         tables = [k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:

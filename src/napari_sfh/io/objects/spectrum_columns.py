@@ -28,7 +28,7 @@ from napari_sfh.types import F64, Bool
 Medium = Literal["auto", "air", "vacuum"]
 
 _WAVE_WORDS = ("loglam", "wave", "waves", "wavelength", "wavelengths", "lambda", "lam", "wl", "awav", "spectral",
-               "frequency", "freq", "energy")  # fmt: skip
+               "lnlam", "lnwave", "frequency", "freq", "energy")  # fmt: skip
 _FLUX_WORDS = ("flux", "fluxes", "flam", "flambda", "fnu", "intensity", "data", "sci", "spec", "spectrum", "counts")
 _SIGMA_WORDS = (
     "error",
@@ -46,14 +46,16 @@ _SIGMA_WORDS = (
 )
 _VARIANCE_WORDS = ("variance", "var", "stat")
 _IVAR_WORDS = ("ivar", "invvar")
+_SNR_WORDS = ("snr", "s/n", "sn", "s2n")
 _MASK_WORDS = ("mask", "andmask", "dq", "qual", "quality", "badpix", "bpm", "flags", "flag")
 #: Columns with one of these words hold no observed flux.
-_NO_FLUX = frozenset({*_SIGMA_WORDS, *_VARIANCE_WORDS, *_IVAR_WORDS, *_MASK_WORDS, "model", "sky", "continuum", "snr",
-                      "bestfit", "template"})  # fmt: skip
+_NO_FLUX = frozenset({*_SIGMA_WORDS, *_VARIANCE_WORDS, *_IVAR_WORDS, *_MASK_WORDS, *_SNR_WORDS, "model", "sky",
+                      "continuum", "bestfit", "template"})  # fmt: skip
 #: Columns that say which pixels are usable, and what they say in words.
 _GOOD_WORDS = ("good", "goodpix", "goodpixels", "valid", "usable", "isgood", "isvalid")
 _YES_NO = {"true": 1, "t": 1, "yes": 1, "y": 1, "1": 1, "false": 0, "f": 0, "no": 0, "n": 0, "0": 0}
 _MAGNITUDE_WORDS = frozenset({"mag", "mags", "magnitude", "magnitudes", "abmag", "magab"})
+_LOGARITHM_WORD = re.compile(r"(log|lg|ln)(10)?(f|flux|flam|flambda|fnu)?")
 _PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
 #: Names of wavelength times flux density, its words joined, and of what no calibration has touched.
 _TIMES_WAVELENGTH = re.compile(r"(?<![a-z])((lam|lambda|wave|l)_?f_?(lam|lambda|l)|nu_?f_?nu)(?![a-z])")
@@ -123,6 +125,10 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
     factor, note = _flux_factor(one, flux_name, wave, vacuum, path)
     flux = _numbers(one.columns[flux_name], path, flux_name) * factor
     variance = _read_variance(one, names, sigma_name, flux_name, factor, path)
+    snr_name = _pick(names, _SNR_WORDS)
+    if variance is None and snr_name:
+        variance = _read_signal_to_noise(one, snr_name, flux, path)
+        notes.append(f"errors follow from the ratio of signal to noise {snr_name}")
     bad, mask_notes = _read_mask(one, names, path)
     air = vacuum_to_air(wave) if vacuum else wave
     return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*notes, note, *mask_notes))))
@@ -201,6 +207,10 @@ def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Mediu
 def _flux_factor(one: SpectrumColumns, name: str, wave: F64, vacuum: bool, path: Path) -> tuple[F64 | float, str]:
     """What brings the flux to one per wavelength, and a note."""
     text = one.units.get(name, "")
+    if re.match(r"\s*(dex|log|lg|ln)", text, re.I) or any(map(_LOGARITHM_WORD.fullmatch, split_column_name(name))):
+        raise SfhInputError(
+            f"{path}: column {name} holds logarithms by its name or unit; a column of flux density is needed"
+        )
     if re.search(r"\bmag", text, re.I):
         raise SfhInputError(f"{path}: column {name} is in {text}; a flux density is needed")
     if text:
@@ -242,6 +252,13 @@ def _read_variance(
         with np.errstate(over="ignore"):
             return np.asarray((values**2 if power == 1 else values) * np.square(factor))
     return None
+
+
+def _read_signal_to_noise(one: SpectrumColumns, name: str, flux: F64, path: Path) -> F64:
+    """Variance in the unit of the converted flux from flux and S/N of each pixel, 0 where a pixel is missing."""
+    ratio = _numbers(one.columns[name], path, name)
+    sigma = np.divide(flux, ratio, out=np.zeros_like(flux), where=ratio != 0)
+    return np.asarray(np.where(sigma > 0, sigma, 0.0) ** 2)
 
 
 def _error_scale(one: SpectrumColumns, name: str, flux_name: str, power: int) -> float:
