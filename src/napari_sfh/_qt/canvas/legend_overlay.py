@@ -17,6 +17,7 @@ from napari.components._viewer_constants import CanvasPosition
 from napari.components.overlays import CanvasOverlay
 from pydantic import PrivateAttr
 from qtpy.QtWidgets import QApplication
+from vispy.scene import Grid, Node, ViewBox
 from vispy.scene.visuals import Image
 
 from napari_sfh._qt.canvas.layer_data import format_layer_title, get_layer_link
@@ -29,6 +30,8 @@ LEGEND_OVERLAY = "sfh_legend"
 BAR_STEPS = 64
 #: Width of the bar in pixels and points of the letters, of one map and of a cell of the grid.
 ONE_MAP, OF_FOUR = (170.0, 11.0), (120.0, 9.0)
+#: Cells are at least as large, as napari has it; new ones are smaller.
+LEAST_CELL_PX = 20
 #: Events of a layer that change its legend.
 _WATCHED = ("contrast_limits", "colormap", "gamma", "name")
 
@@ -122,7 +125,8 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
         return LegendStyle(bar, points, ink, (red, green, blue, 150), ratio)
 
     def _on_box_change(self) -> None:
-        """The background has another colour."""
+        """The background has another colour, or the legend has come into a view."""
+        lay_out_cells(self.node.parent)
         super()._on_box_change()
         content = self.overlay.find_content(self)
         if content is not None:
@@ -138,6 +142,17 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
         self.overlay.events.version.disconnect(self._on_contents_change)
         self.overlay.leave(self)
         super().close()
+
+
+def lay_out_cells(view: Node | None) -> None:
+    """Give a new view of a grid its size: vispy does that as it paints, the first picture was a few spaxels large.
+
+    Parameters
+    ----------
+    view : vispy.scene.Node, optional
+    """
+    if isinstance(view, ViewBox) and isinstance(view.parent, Grid) and min(view.rect.size) < LEAST_CELL_PX:
+        view.parent._update_child_widget_dim()
 
 
 class LayerLegends:
