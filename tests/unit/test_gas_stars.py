@@ -100,6 +100,7 @@ def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
     figure = draw_gas_page(result, lines)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0].startswith("3 bins: stars − gas")
+    assert not any("-" in title for title in titles[:2]), "a minus is one, as in all the window"
     assert titles[2].startswith("BPT")
     assert "4 of 4 bins" in titles[2]
     figure.savefig(tmp_path / "page.png")
