@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components.overlays import ScaleBarOverlay
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox
-from vispy.scene.visuals import Compound, Image
+from vispy.scene.visuals import Image
 from vispy.visuals.transforms import MatrixTransform, STTransform
 from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
+from napari_sfh._qt.canvas.selection_overlay import Outlines
+from napari_sfh._qt.canvas.sky_axes import SkyBar
 
 
 def find_layer(viewer: Any, role: str) -> Any:
@@ -104,7 +107,7 @@ def list_legends_and_outlines(viewer: Any) -> tuple[list[int], list[int]]:
     """Ids of the legends that can be seen, and of the outlines of bins, in the order of the views."""
     views = list_views(scene_canvas(viewer).scene)
     legends = [node for view in views for node in view.children if isinstance(node, Image)]
-    outlines = [node for view in views for node in view.scene.children if isinstance(node, Compound)]
+    outlines = [node for view in views for node in view.scene.children if isinstance(node, Outlines)]
     return [id(node) for node in legends if node.visible], [id(node) for node in outlines if node.visible]
 
 
@@ -198,11 +201,28 @@ def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: A
     view = canvas.visual_at(middle)
     place = view.transform
     assert isinstance(place, ViewPlace)
+    viewer.canvas.overlays.scale_bar.ticks = False
+    assert type(viewer.canvas.overlays.scale_bar) is SkyBar
     dock.release()
+    bar = viewer.canvas.overlays.scale_bar
+    assert (type(bar), bar.visible, bar.ticks) == (ScaleBarOverlay, True, False)
     assert type(view.transform) is STTransform
     assert np.array_equal(view.transform.translate, place.translate)
     assert "sfh_radec" not in viewer.canvas.overlays
     assert canvas.visual_at.__func__ is SceneCanvas.visual_at
+
+
+@pytest.mark.painted
+def test_another_map_has_the_canvas_painted_once(qtbot: Any, shown: Any) -> None:
+    """napari paints a second picture where an overlay has moved since the first: its scale bar always had."""
+    viewer, painted = shown.viewer, []
+    scene_canvas(viewer).events.draw.connect(painted.append)
+    for name in ("AGE_MW", "MH_LW"):
+        painted.clear()
+        shown.show_map(name)
+        QTest.qWait(600)
+    assert len(painted) == 1
+    scene_canvas(viewer).events.draw.disconnect(painted.append)
 
 
 @pytest.mark.parametrize("scale", [(1, 1, 1, 1), (2, 3, 4, 1)])

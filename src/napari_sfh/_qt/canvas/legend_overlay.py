@@ -93,11 +93,13 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
         return bool(self.overlay.visible) and self.overlay.find_content(self) is not None
 
     def _on_contents_change(self) -> None:
+        before = self.x_size, self.y_size
         content = self.overlay.find_content(self)
         if content is not None:
             self._draw(content)
         self._on_visible_change()
-        self.viewer.canvas.events._overlay_positions_changed()
+        if (self.x_size, self.y_size) != before:
+            self.viewer.canvas.events._overlay_positions_changed()
 
     def _draw(self, content: LegendContent) -> None:
         style = self._choose_style()

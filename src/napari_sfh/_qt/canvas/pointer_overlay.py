@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari._vispy.overlays.base import VispyCanvasOverlay
 from napari._vispy.overlays.text import VispyTextOverlay
 from napari._vispy.utils.visual import overlay_to_visual
 from napari.components.overlays import TextOverlay
@@ -22,8 +23,6 @@ from vispy.visuals.transforms import BaseTransform, ChainTransform, MatrixTransf
 
 #: Of napari's padding between overlays: what its own boxes reach beyond their text on both sides together.
 _PADDING = 0.8
-#: Width of the letters, of the one that napari works out: vispy's are wider with Qt 6, by 1.5 %.
-_WIDTH_SHARE = 1.03
 #: Of the box, where it has the colour of the canvas.
 _OPACITY = 0.8
 
@@ -32,10 +31,11 @@ class PointerText(TextOverlay):
     """Words about what is under the mouse."""
 
 
-class VispyPointerText(VispyTextOverlay):
-    """What draws a `PointerText`."""
+class StretchedBox(VispyCanvasOverlay):
+    """The box behind an overlay as one unit square that is stretched, without a shader for each size."""
 
-    overlay: PointerText
+    #: Width of what is drawn, of the one that napari works out.
+    width_share = 1.0
 
     def __init__(self, **kwargs: Any) -> None:
         self._stretch = STTransform()
@@ -43,16 +43,12 @@ class VispyPointerText(VispyTextOverlay):
         super().__init__(**kwargs)
 
     def _on_box_change(self) -> None:
-        """Stretch the box to the text."""
-        canvas = self.node.canvas
-        if canvas is not None:
-            find_views_by_place(canvas)
-            keep_products(canvas.scene)
+        """Stretch the box to its size."""
         if not self.overlay.box or not self._should_be_visible():
             self.box.parent = None
             return
         padding = np.asarray(self.viewer.canvas.overlay_tiling.padding) * _PADDING
-        width = self.x_size * _WIDTH_SHARE
+        width = self.x_size * self.width_share
         self._stretch.scale = width + padding[0], self.y_size + padding[1]
         self._stretch.translate = width / 2, self.y_size / 2
         ground = self.overlay.box_color
@@ -66,6 +62,21 @@ class VispyPointerText(VispyTextOverlay):
         chain = self.box.transform
         if not isinstance(chain, ChainTransform) or self.node.transform not in chain.transforms:
             self.box.transform = ChainTransform(self.node.transform, self._stretch)
+
+
+class VispyPointerText(StretchedBox, VispyTextOverlay):
+    """What draws a `PointerText`."""
+
+    overlay: PointerText
+    #: vispy's letters are wider with Qt 6, by 1.5 %.
+    width_share = 1.03
+
+    def _on_box_change(self) -> None:
+        canvas = self.node.canvas
+        if canvas is not None:
+            find_views_by_place(canvas)
+            keep_products(canvas.scene)
+        super()._on_box_change()
 
     def close(self) -> None:
         """Leave the canvas as vispy made it."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from napari._vispy.overlays.base import ViewerOverlayMixin, VispySceneOverlay
+from napari._vispy.utils.gl import BLENDING_MODES
 from napari._vispy.utils.qt_font import FontInfo
 from napari._vispy.utils.visual import overlay_to_visual
 from napari._vispy.visuals.text import Text
@@ -21,7 +22,9 @@ from napari.components.overlays import SceneOverlay
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 from vispy.color import ColorArray
-from vispy.scene.visuals import Compound, Line
+from vispy.gloo import VertexBuffer
+from vispy.scene.visuals import create_visual_node
+from vispy.visuals import Visual
 
 from napari_sfh._qt.canvas.scene_batch import OverlayPair
 from napari_sfh.analysis.regions import RegionTrace
@@ -33,6 +36,21 @@ LINE_PX, BORDER_PX = 2.0, 5.5
 NAME_POINTS, NAME_BORDER_PX = 10.0, 1.5
 #: Colours of the border, RGBA: beside bright lines, and beside lines whose relative luminance is below `DARK_LINE`.
 DARK_BORDER, BRIGHT_BORDER, DARK_LINE = (0.0, 0.0, 0.0, 1.0), (1.0, 1.0, 1.0, 1.0), 0.18
+_VERTEX = """
+attribute vec2 a_end;
+attribute vec4 a_color;
+attribute vec4 a_border;
+uniform float u_border;
+varying vec4 v_color;
+void main() {
+    v_color = mix(a_color, a_border, u_border);
+    gl_Position = $transform(vec4(a_end, 0.0, 1.0));
+}
+"""
+_FRAGMENT = """
+varying vec4 v_color;
+void main() { gl_FragColor = v_color; }
+"""
 #: Key of the overlay in ``viewer.scene.overlays``.
 SELECTION_OVERLAY = "sfh_selection"
 
@@ -142,30 +160,67 @@ class BinLines(SceneOverlay):
         self.version += 1
 
 
-class _BorderedLines(Compound):
-    """Coloured lines upon wider ones, and names upon shifted copies in the border's colour."""
+class OutlinesVisual(Visual):
+    """Coloured line pieces upon wider ones in the border's colour: one program, drawn twice."""
 
-    def __init__(self, font_info: FontInfo) -> None:
-        nothing = np.zeros((2, 3), np.float32)
-        self.border = Line(nothing, width=BORDER_PX, connect="segments", method="gl")
-        self.lines = Line(nothing, width=LINE_PX, connect="segments", method="gl")
-        self.words = Text(text="", font_size=NAME_POINTS, anchor_x="center", anchor_y="center", font_info=font_info)
-        super().__init__([self.border, self.lines, self.words])
+    def __init__(self) -> None:
+        self._ends, self._colors, self._borders = (VertexBuffer(np.zeros((2, n), np.float32)) for n in (2, 4, 4))
+        super().__init__(vcode=_VERTEX, fcode=_FRAGMENT)
+        self.shared_program["a_end"] = self._ends
+        self.shared_program["a_color"] = self._colors
+        self.shared_program["a_border"] = self._borders
+        self._draw_mode = "lines"
+        self.set_gl_state("translucent")
 
     def set_lines(self, vertices: NDArray[np.float32], colors: NDArray[np.float32]) -> None:
-        """Draw other pieces; there must be some."""
-        # vispy's x is the last axis.
-        ends = np.zeros((len(vertices), 3), np.float32)
-        ends[:, :2] = vertices[:, ::-1]
-        self.border.set_data(ends, color=choose_borders(colors))
-        self.lines.set_data(ends, color=colors)
+        """Draw other pieces; there must be some.
 
-    def set_names(self, names: Sequence[RegionName], arcsec_per_px: float) -> None:
+        Parameters
+        ----------
+        vertices : array (2n, 2)
+            Ends, (Dec, RA).
+        colors : array (2n, 4)
+            RGBA.
+        """
+        self._ends.set_data(np.ascontiguousarray(vertices[:, ::-1]))  # vispy's x is the last axis
+        self._colors.set_data(colors)
+        self._borders.set_data(choose_borders(colors))
+        self.update()
+
+    def _prepare_transforms(self, view: Any) -> None:
+        view.view_program.vert["transform"] = view.transforms.get_transform()
+
+    def _prepare_draw(self, view: Any) -> None:
+        """All is there."""
+
+    def draw(self) -> None:
+        """The borders, then the lines."""
+        for share, width in ((1.0, BORDER_PX), (0.0, LINE_PX)):
+            self.shared_program["u_border"] = share
+            self.update_gl_state(line_width=max(width * self.transforms.pixel_scale, 1.0), line_smooth=False)
+            super().draw()
+
+
+class Outlines(create_visual_node(OutlinesVisual)):  # type: ignore[misc]
+    """The same in a scene, and names upon shifted copies in the border's colour, which are made with the first one."""
+
+    def __init__(self, font_info: FontInfo) -> None:
+        super().__init__()
+        self.unfreeze()
+        self._font_info = font_info
+        self.words: Any = None
+        self.freeze()
+
+    def set_names(self, names: Sequence[RegionName], arcsec_per_px: float, gl_state: dict[str, Any]) -> None:
         """Write other names."""
         if not names:
-            if self.words.text != "":
+            if self.words is not None and self.words.text != "":
                 self.words.text = ""
             return
+        if self.words is None:
+            style = {"font_size": NAME_POINTS, "anchor_x": "center", "anchor_y": "center"}
+            self.words = Text(text="", font_info=self._font_info, parent=self, **style)
+            self.words.set_gl_state(**gl_state)
         colors = np.array([ColorArray(name.color).rgba[0] for name in names], np.float32)
         places = np.array([(*name.place[::-1], 0.0) for name in names])
         shifts = np.array([(x, y, 0.0) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y])
@@ -179,10 +234,10 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     """What draws a `BinLines` in one view of the canvas."""
 
     overlay: BinLines
-    node: _BorderedLines
+    node: Outlines
 
     def __init__(self, *, font_info: FontInfo, **kwargs: Any) -> None:
-        super().__init__(node=_BorderedLines(font_info), font_info=font_info, **kwargs)
+        super().__init__(node=Outlines(font_info), font_info=font_info, **kwargs)
         self.overlay.events.version.connect(self._on_lines_change)
         self.viewer.scene.camera.events.zoom.connect(self._write_names)
         self.viewer.layers.events.removing.connect(self._make_current)
@@ -216,7 +271,8 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         if not self._should_be_visible():
             return
         zoom = float(self.viewer.scene.camera.zoom)
-        self.node.set_names(self.overlay.names, 1 / zoom if zoom > 0 else 0.0)
+        gl_state = BLENDING_MODES[self.overlay.blending]
+        self.node.set_names(self.overlay.names, 1 / zoom if zoom > 0 else 0.0, gl_state)
 
     def reset(self) -> None:
         """Bring all in line with the model."""

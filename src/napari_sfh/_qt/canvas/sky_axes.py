@@ -1,6 +1,9 @@
 """RA and Dec along the edges of the canvas (ticks, or a grid), and a compass above the scale bar.
 
-An overlay in screen pixels, so that the numbers stay at the edges while the map is panned and zoomed.
+An overlay in screen pixels, so that the numbers stay at the edges while the map is panned and zoomed. The scale bar is
+napari's, without what makes a window slow: napari places the overlays anew after a picture whose words have changed,
+and paints a second one if one has moved. Its bar has always moved, by less than the numbers of the graphics card can
+tell; and the box behind it was a mesh that was made anew, with its shader, whenever another map was shown.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from typing import Any
 
 import numpy as np
 from napari._vispy.overlays.base import ViewerOverlayMixin, VispyCanvasOverlay
+from napari._vispy.overlays.scale_bar import VispyScaleBarOverlay
 from napari._vispy.utils.qt_font import FontInfo
 from napari._vispy.utils.visual import overlay_to_visual
 from napari._vispy.visuals.text import Text
-from napari.components.overlays import CanvasOverlay
+from napari.components.overlays import CanvasOverlay, ScaleBarOverlay
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 from qtpy.QtCore import QTimer
 from vispy.scene.visuals import Compound, Line
 
+from napari_sfh._qt.canvas.pointer_overlay import StretchedBox
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.sky_coordinates import SkyTick, list_sky_ticks
 
@@ -32,6 +37,8 @@ TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 6.5
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
 _COMPASS_PX, _LEGEND_PX, LETTER_PX = 110.0, 230.0, 7.0
+#: Key of napari's scale bar in ``viewer.canvas.overlays``; of its width, steps a pixel.
+_BAR, _STEPS_PX = "scale_bar", 1024
 #: From the right edge to the scale bar, and from there to the next number; pixels.
 BAR_GAP_PX = 45.0
 #: Shifts of the halo behind the words.
@@ -136,6 +143,41 @@ class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
         super().close()
 
 
+class SkyBar(ScaleBarOverlay):
+    """The scale bar."""
+
+    unit = ScaleBarOverlay.unit  # psygnal tells of properties of a model's own class alone
+
+
+class VispySkyBar(StretchedBox, VispyScaleBarOverlay):
+    """What draws a `SkyBar`."""
+
+    overlay: SkyBar
+
+    @property
+    def x_size(self) -> float:
+        """Width in pixels, in steps that single precision can tell at any place on a screen."""
+        return self._x_size
+
+    @x_size.setter
+    def x_size(self, width: float) -> None:
+        self._x_size = round(width * _STEPS_PX) / _STEPS_PX
+
+
+def replace_scale_bar(viewer: Any, kind: type[ScaleBarOverlay]) -> None:
+    """Give a viewer a scale bar of another kind, as visible, large and coloured as its own.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    kind : type
+        `SkyBar`, or napari's own.
+    """
+    overlays = viewer.canvas.overlays
+    before = overlays.pop(_BAR)  # one that is equal in all fields would not take its place
+    overlays[_BAR] = kind(**{name: getattr(before, name) for name in ScaleBarOverlay.model_fields})
+
+
 class SkyFrame:
     """The axes of one viewer, which follow its camera.
 
@@ -147,7 +189,8 @@ class SkyFrame:
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
-        overlay_to_visual[SkyAxes] = VispySkyAxes
+        overlay_to_visual[SkyAxes], overlay_to_visual[SkyBar] = VispySkyAxes, VispySkyBar
+        replace_scale_bar(viewer, SkyBar)
         self._viewer, self._session = viewer, session
         self._waits = False
         self.style = "ticks"
@@ -166,6 +209,7 @@ class SkyFrame:
             event.disconnect(self.touch)
         self.overlay.visible = False
         self._viewer.canvas.overlays.pop(AXES_OVERLAY, None)
+        replace_scale_bar(self._viewer, ScaleBarOverlay)
 
     def set_style(self, style: str) -> None:
         """Draw ticks, a grid or nothing (a key of `SKY_STYLES`)."""

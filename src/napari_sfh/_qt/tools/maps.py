@@ -89,7 +89,7 @@ ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
 #: Numbers of maps in words.
 _COUNTS = {2: "two", 3: "three", 4: "four"}
 #: Milliseconds after a map is painted at which its layer controls are made.
-CONTROLS_MS = 50
+CONTROLS_MS = 120
 
 
 class MapForm:
