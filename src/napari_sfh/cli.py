@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -345,14 +346,13 @@ def _run_and_save(
 ) -> None:
     """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
-    A Python of its own begins the run while this one loads PyTorch, then loads Matplotlib during the run and draws the
-    page, beside ``meanwhile``, which draws, too.
+    A Python of its own bins the galaxy while this one loads PyTorch, then loads Matplotlib during the run and draws the
+    page, beside ``meanwhile``.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from napari_sfh.jobs import report_progress
     from napari_sfh.processes.calls import run_in_process, start_process
-    from napari_sfh.processes.serving import load_modules
 
     with (
         print_progress(quiet) as progress,
@@ -374,12 +374,7 @@ def _run_and_save(
         child.load(_PAGE_MODULES)
         from napari_sfh.pipeline import run_pipeline
 
-        def finish_begin(*asked: Any) -> Any:
-            if meanwhile is not None:
-                load_modules(_PAGE_MODULES)  # the other process computes, and this one would wait
-            return child.finish(begun, "bins and spectra", *asked)
-
-        result = run_pipeline(config, progress, finish_begin=finish_begin)
+        result = run_pipeline(config, progress, finish_begin=partial(child.finish, begun, "bins"))
         report_progress(Progress("writing the result and its page", 0, 0), progress)
         drawn = pool.submit(run_in_process, render_result_page, (result, picture), "drawing the page", child=child)
         write_galaxy_result(result, config, output, inputs)

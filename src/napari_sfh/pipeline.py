@@ -13,9 +13,8 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled
 from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.jobs import ReportProgress
-from napari_sfh.stages.ahead import BeginOfRun
 from napari_sfh.stages.bands import run_on_bands
-from napari_sfh.stages.inputs import bin_galaxy, find_redshift, open_inputs
+from napari_sfh.stages.inputs import BinnedGalaxy, bin_galaxy, find_redshift, open_inputs
 from napari_sfh.stages.observation import prepare_observation
 from napari_sfh.stages.outcome import (
     GasFlags,
@@ -28,7 +27,7 @@ from napari_sfh.stages.outcome import (
 from napari_sfh.types import Result
 
 #: Gives what `start_run` has made elsewhere: waits for it with the run's progress and cancel.
-FinishBegin = Callable[[ReportProgress | None, threading.Event | None], BeginOfRun | None]
+FinishBegin = Callable[[ReportProgress | None, threading.Event | None], BinnedGalaxy | None]
 
 
 def run_pipeline(
@@ -77,14 +76,11 @@ def run_pipeline(
         return run_on_bands(config, progress, cancel)
     inputs = open_inputs(config, progress, cancel)
     with explain_refusal(inputs):
-        begin = None if finish_begin is None else finish_begin(progress, cancel)
-        if begin is None:
+        galaxy = None if finish_begin is None else finish_begin(progress, cancel)
+        if galaxy is None:
             redshift = find_redshift(inputs, progress, cancel)
             galaxy = bin_galaxy(inputs, redshift, progress, cancel)
-            prepared = prepare_observation(inputs, galaxy, progress, cancel)
-        else:
-            galaxy = begin.galaxy
-            prepared = prepare_observation(inputs, galaxy, progress, cancel, begin.spectra)
+        prepared = prepare_observation(inputs, galaxy, progress, cancel)
     predicted: PredictedBins | None = None
     try:
         predicted = predict_bins(inputs, prepared, progress, cancel)

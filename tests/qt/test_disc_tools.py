@@ -97,6 +97,10 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert FORMER in tool.words.text()
     tool.form.pa.value = 30.0
     assert FORMER not in tool.words.text()
+    kept, typed = tool.state(), tool.form.centre.value
+    tool.form.centre.value = "here"
+    assert tool.state() == kept, "a workspace has the disc of the map and the fit, not what is none"
+    tool.form.centre.value = typed
     centre = dock.session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
     drag(native, [screen_point(dock.viewer, centre), screen_point(dock.viewer, centre + np.array([0.5, 0.3]))])
     qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=120_000)

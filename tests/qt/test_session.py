@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -13,7 +14,7 @@ from napari_sfh._qt import session as session_module
 from napari_sfh._qt.jobs import region_means
 from napari_sfh._qt.plots.brush import BrushBox, BrushLink
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.bin_view import COLORS
+from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.types import Result
 
@@ -56,6 +57,22 @@ def test_a_bin_or_region_keeps_its_colour_while_others_come_and_go(session: Sess
     session.select(9)
     assert session.list_bin_colors() == {9: COLORS[1], **kept}, "what comes takes the first that is free"
     assert session.find_region_color("B") == COLORS[2]
+
+
+def test_a_workspace_keeps_the_colours(session: Session) -> None:
+    session.select(4)
+    session.toggle_pinned(4)
+    session.select(9)
+    session.toggle_compared(2)
+    colors = session.list_bin_colors()
+    assert list(colors) == [9, 4, 2]
+    assert colors != dict(zip(colors, map(choose_color, range(3)))), "the pinned one had the first colour before"
+    kept = json.loads(json.dumps(session.state()))
+    session.select(1)
+    session.toggle_pinned(4)
+    session.clear_compared()
+    session.restore(kept)
+    assert session.list_bin_colors() == colors
 
 
 def test_step_goes_around(session: Session) -> None:

@@ -291,7 +291,7 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     _rest(qtbot, opened)
     assert tool.layer.colormap.name == "RdBu_r"
     assert opened.tools.describe(3).startswith("LW age")
-    assert opened.tools.describe(3).endswith("-0.10 dex")
+    assert opened.tools.describe(3).endswith("−0.10 dex")
     low, high = tool.layer.contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)

@@ -163,7 +163,13 @@ def test_everything_comes_back_but_what_has_gone(
     rest(qtbot, other)
     assert not other.is_error, other.message.text()
     again, tools = other.files.capture(), other.tools
-    assert other.session.state() == {"selected": 6, "compared": [9], "pinned": [3], "plot_region": []}
+    assert other.session.state() == kept.session
+    assert {key: kept.session[key] for key in ("selected", "compared", "pinned")} == {
+        "selected": 6,
+        "compared": [9],
+        "pinned": [3],
+    }
+    assert not kept.session["plot_region"]
     assert tools["compare"].comparison.other.name == "other (other.fits)"
     assert tools["compare"].layer.name.startswith("MW [M/H]: test − other")
     assert not other.stack.find("map", "AGE_LW").visible

@@ -152,7 +152,7 @@ def test_a_run_whose_begin_was_made_elsewhere_is_the_same(part):
     for values in (lambda r: r.prediction.median("lg_age_lw"), lambda r: r.data.flux, lambda r: r.flag):
         np.testing.assert_array_equal(values(found), values(plain))
     assert found.settings == plain.settings
-    assert {"signal and noise", "spectra", "photometry"} <= {step.stage for step in told}
+    assert {"spectra", "photometry"} <= {step.stage for step in told}
 
 
 def test_what_is_no_use_or_too_much_to_begin_elsewhere_is_left_to_the_run(part, monkeypatch, tmp_path):

@@ -96,6 +96,11 @@ def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
     assert again.meta["lines"] == "test"
 
 
+def test_a_trend_has_a_minus_as_all_the_window():
+    x = np.arange(4.0)
+    assert gas_and_stars.format_trend(x, -x) == "4 bins: stars − gas −3.00, ρ −1.00"
+
+
 def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
     figure = draw_gas_page(result, lines)
     titles = [axes.get_title() for axes in figure.axes]

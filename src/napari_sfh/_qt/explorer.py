@@ -140,7 +140,7 @@ class Explorer(ExplorerFrame):
         settings.apply_settings(self)
         set_reader_preset()
         self._foreign = ForeignLayers(self)
-        # A thread that imports torch would hold up the first painting.
+        # What is loaded in a thread, PyTorch at last, would hold up the first painting.
         self._painted = QTimer(self)
         self._painted.setSingleShot(True)
         self._painted.setInterval(FIRST_PAINT_MS)

@@ -322,6 +322,7 @@ class Session:
             "compared": list(self.compared),
             "pinned": list(self.pinned),
             "plot_region": [int(row) for row in kept[0].rows] if kept else [],
+            "colors": [[key, place] for key, place in self._list_places().items()],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -333,6 +334,7 @@ class Session:
         )
         self.selected, self.pinned = selected, pinned
         self.compared = tuple(b for b in compared if b not in (selected, *pinned))
+        self._places = {key: int(place) for key, place in state.get("colors", [])}
         rows = np.array([row for row in state.get("plot_region", []) if 0 <= row < self.n_bins], dtype=np.intp)
         self.set_plot_region(rows)  # tells of all
 

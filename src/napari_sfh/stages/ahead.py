@@ -1,33 +1,23 @@
-"""The begin of a run that needs no network: a process of its own makes it while the command loads PyTorch."""
+"""The bins of a run, which need no network: a process of its own makes them while the command loads PyTorch."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.stages.inputs import BinnedGalaxy, bin_galaxy, open_galaxy_files
-from napari_sfh.stages.observation import SummedSpectra, sum_bin_spectra
 
 #: Cubes beyond so many bytes, and packed ones, are not opened twice: a run of them takes minutes.
 MOST_BYTES = 2**29
 
 
-@dataclass(frozen=True)
-class BeginOfRun:
-    """What a run has before its network is needed."""
-
-    galaxy: BinnedGalaxy
-    spectra: SummedSpectra
-
-
 def start_run(
     config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
-) -> BeginOfRun | None:
-    """Bin a galaxy and sum its bins' spectra.
+) -> BinnedGalaxy | None:
+    """Bin a galaxy.
 
     Parameters
     ----------
@@ -37,7 +27,7 @@ def start_run(
 
     Returns
     -------
-    BeginOfRun or None
+    BinnedGalaxy or None
         None where the run has to do it: its weights take bands, its redshift is to be measured, its cube is large, or
         not there.
 
@@ -57,5 +47,4 @@ def start_run(
     redshift = decisions.choose_redshift(config, inputs.cube, inputs.maps).value
     if redshift is None:
         return None
-    galaxy = bin_galaxy(inputs, redshift, progress, cancel)
-    return BeginOfRun(galaxy, sum_bin_spectra(inputs, galaxy, progress, cancel))
+    return bin_galaxy(inputs, redshift, progress, cancel)

@@ -89,7 +89,6 @@ def prepare_observation(
     galaxy: BinnedGalaxy,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-    bin_spectra: SummedSpectra | None = None,
 ) -> PreparedObservation:
     """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
 
@@ -100,8 +99,6 @@ def prepare_observation(
         From `bin_galaxy`.
     progress, cancel : optional
         See `jobs.report_progress`.
-    bin_spectra : SummedSpectra, optional
-        From `sum_bin_spectra`; they are summed here where they are not given.
 
     Returns
     -------
@@ -116,7 +113,7 @@ def prepare_observation(
     config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
     instrument = inputs.bundle.instrument
     grid = instrument.grid
-    cleaned = bin_spectra or sum_bin_spectra(inputs, galaxy, progress, cancel)
+    cleaned = sum_bin_spectra(inputs, galaxy, progress, cancel)
     summed = cleaned.spectra
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")

@@ -341,7 +341,8 @@ class ComparisonTool(DockTool):
         if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
-        return f"{self._difference_title} {value:+z.2f} {self._unit}" if np.isfinite(value) else "not compared"
+        told = f"{value:+z.2f}".replace("-", "−")
+        return f"{self._difference_title} {told} {self._unit}" if np.isfinite(value) else "not compared"
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""

@@ -199,7 +199,8 @@ class LineTool(DockTool):
         values = values[np.isfinite(values)]
         if name == "BPT" and values.size:
             return f"{layer.name}: {BPT_CLASSES[int(np.bincount(values.astype(int)).argmax())]}"
-        return f"{layer.name}: {np.median(values):.4g}" if values.size else f"{layer.name}: none"
+        told = f"{np.median(values):.4g}".replace("-", "−") if values.size else "none"
+        return f"{layer.name}: {told}"
 
     def on_busy(self, busy: bool) -> None:
         """Nothing is started while work runs."""

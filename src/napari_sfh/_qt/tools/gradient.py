@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -225,6 +226,7 @@ class GradientTool(DockTool):
         self.container = self.form.container
         self.found: dict[str, Gradient] = {}
         self._fitted_form: FormState = None
+        self._disc: dict[str, Any] = {}  # the form when it held a disc last
         self._layer: Any = None
         self._syncing = False
         self._reading = QTimer(self.widget)
@@ -321,6 +323,7 @@ class GradientTool(DockTool):
         if result is None:
             self.form.ellipse.value = False
         if result is None or not self._is_disc_on(result):
+            self._disc = {}
             with self.form.centre.changed.blocked():
                 self.form.centre.value = ""
         self.empty_dock()
@@ -416,6 +419,7 @@ class GradientTool(DockTool):
 
     def _tell_age(self, _: object = None) -> None:
         """Say whether what is shown is still what the form says."""
+        self._keep_disc()
         if self.dock is not None and self.found:
             self._tell()
 
@@ -505,9 +509,16 @@ class GradientTool(DockTool):
     # -- the end -----------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The form; whether it was fitted, and what is plotted."""
+        """The form, with the last disc where what is typed is none; whether it was fitted, and what is plotted."""
         quantity = "AGE_LW" if self.dock is None else self.quantity.value
-        return {**read_form(self.form), "fitted": bool(self.found), "quantity": quantity}
+        self._keep_disc()
+        return {**read_form(self.form), **self._disc, "fitted": bool(self.found), "quantity": quantity}
+
+    def _keep_disc(self) -> None:
+        """Keep what the form holds if it is a disc: the map and the fit are of the last one."""
+        with suppress(SfhInputError):
+            self.form.disc()
+            self._disc = read_form(self.form)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Fill the form; the ellipse follows, and what was fitted is fitted again: its seed is fixed."""

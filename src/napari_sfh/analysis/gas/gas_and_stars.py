@@ -197,7 +197,8 @@ def format_trend(x: F64, y: F64) -> str:
     pair = x[both], y[both]
     varies = all(np.ptp(values) > 0 for values in pair)
     rank = float(spearmanr(*pair).statistic) if varies else float("nan")
-    return f"{int(both.sum())} bins: stars − gas {np.median((y - x)[both]):+z.2f}, ρ {rank:z.2f}"
+    words = f"{int(both.sum())} bins: stars − gas {np.median((y - x)[both]):+z.2f}, ρ {rank:z.2f}"
+    return words.replace("-", "−")
 
 
 def trace_bpt_lines() -> tuple[tuple[F64, F64], tuple[F64, F64]]:
