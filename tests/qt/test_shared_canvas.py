@@ -18,7 +18,7 @@ from vispy.visuals.transforms import MatrixTransform, STTransform
 from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
-from napari_sfh._qt.canvas.legend_overlay import lay_out_cells
+from napari_sfh._qt.canvas.legend_overlay import set_cell_sizes
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
 from napari_sfh._qt.canvas.selection_overlay import Outlines
 from napari_sfh._qt.canvas.sky_axes import SkyBar
@@ -234,9 +234,9 @@ def test_new_cells_have_their_size_before_they_are_painted() -> None:
     grid = Widget(size=(400, 300)).add_grid()
     cells = [grid[row, column] for row in (0, 1) for column in (0, 1)]
     assert min(cells[3].rect.size) < 20
-    lay_out_cells(cells[3])
+    set_cell_sizes(cells[3])
     assert [cell.rect.size for cell in cells] == [pytest.approx((200, 150), rel=0.1)] * 4
-    lay_out_cells(None)
+    set_cell_sizes(None)
 
 
 @pytest.mark.parametrize("scale", [(1, 1, 1, 1), (2, 3, 4, 1)])

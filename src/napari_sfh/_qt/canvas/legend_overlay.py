@@ -126,7 +126,7 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
 
     def _on_box_change(self) -> None:
         """The background has another colour, or the legend has come into a view."""
-        lay_out_cells(self.node.parent)
+        set_cell_sizes(self.node.parent)
         super()._on_box_change()
         content = self.overlay.find_content(self)
         if content is not None:
@@ -144,7 +144,7 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
         super().close()
 
 
-def lay_out_cells(view: Node | None) -> None:
+def set_cell_sizes(view: Node | None) -> None:
     """Give a new view of a grid its size: vispy does that as it paints, the first picture was a few spaxels large.
 
     Parameters
