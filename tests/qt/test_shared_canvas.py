@@ -162,6 +162,21 @@ def test_the_window_is_painted_after_a_change_from_one_map_by_age_to_another(qtb
     shown.wait()
 
 
+@pytest.mark.painted
+def test_the_scale_bar_stays_where_it_is_when_another_map_is_shown(qtbot: Any, shown: Any) -> None:
+    """napari paints a second picture where an overlay has moved since the first: its bar always had, by rounding."""
+    view = list_views(scene_canvas(shown.viewer).scene)[0]
+    (bar,) = (node for node in view.children if type(node).__name__ == "ScaleBar")
+    moved: list[Any] = []
+    bar.transform.changed.connect(moved.append)
+    for name in ("AGE_MW", "MH_LW"):
+        shown.show_map(name)
+        QTest.qWait(400)
+    bar.transform.changed.disconnect(moved.append)
+    assert not moved
+    assert bar.transform.translate[0] > 0
+
+
 def climb_to_view(node: Any) -> Any:
     """The view that a visual is in."""
     while node is not None and not isinstance(node, ViewBox):
@@ -211,21 +226,6 @@ def test_a_canvas_is_left_as_it_was_made(qtbot: Any, make_viewer: Any, result: A
     assert np.array_equal(view.transform.translate, place.translate)
     assert "sfh_radec" not in viewer.canvas.overlays
     assert canvas.visual_at.__func__ is SceneCanvas.visual_at
-
-
-@pytest.mark.painted
-def test_the_scale_bar_stays_where_it_is_when_another_map_is_shown(qtbot: Any, shown: Any) -> None:
-    """napari paints a second picture where an overlay has moved since the first: its bar always had, by rounding."""
-    view = list_views(scene_canvas(shown.viewer).scene)[0]
-    (bar,) = (node for node in view.children if type(node).__name__ == "ScaleBar")
-    moved: list[Any] = []
-    bar.transform.changed.connect(moved.append)
-    for name in ("AGE_MW", "MH_LW"):
-        shown.show_map(name)
-        QTest.qWait(400)
-    bar.transform.changed.disconnect(moved.append)
-    assert not moved
-    assert bar.transform.translate[0] > 0
 
 
 def test_new_cells_have_their_size_before_they_are_painted() -> None:
