@@ -20,7 +20,8 @@ _GOALS_HEAD = """# Speed
 ## Goals
 
 Written by `python benchmarks/speed_goals.py`; the figures lie in [report/speed.json](../report/speed.json). Times
-are by the clock unless it says processor. Windows were painted by software GL on a virtual screen.
+are by the clock unless it says processor. Windows were painted by software GL on a virtual screen. The machines differ
+by more than two: the products of matrices a second say how fast each was at that hour.
 """
 _TRAINING = """
 ## What limits training
