@@ -95,6 +95,17 @@ def test_masses_need_a_window_near_v(clear_result):
     assert "MASS" in maps.list_result_maps(clear_result)
 
 
+def test_without_histories_there_is_no_error_of_a_rate(clear_result):
+    prediction = clear_result.prediction
+    means = {key: prediction.quantiles[key] for key in ("lg_age_lw", "mh_lw")}
+    bare = replace(prediction, light_frac=None, mass_frac=None, mh=None, quantiles=means)
+    found = maps.list_result_maps(replace(clear_result, prediction=bare))
+    assert {"AGE_LW", "AGE_LW_ERR", "MH_LW", "MH_LW_ERR"} < set(found)
+    assert not [name for name in found if name.startswith(("SFR", "MASS", "T50"))]
+    everything = maps.list_result_maps(clear_result)
+    assert {name.removesuffix("_ERR") for name in everything} <= set(everything)
+
+
 def test_a_constant_rate_is_found_over_any_time(clear_result):
     width = np.diff(AGE_EDGES_GYR)
     mass = np.broadcast_to(width / width.sum(), clear_result.prediction.mass_frac.shape).astype(np.float32)

@@ -419,6 +419,9 @@ def list_result_maps(result: Result) -> list[str]:
     for name, spec in MAPS.items():
         if no_spectrum and name in ("V", "SIGMA"):
             continue
+        value = name.removesuffix("_ERR")
+        if value != name and value in MAPS and value not in found:
+            continue  # an error of nothing
         try:
             spec.values(first)
         except (KeyError, SfhInputError):
