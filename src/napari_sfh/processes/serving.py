@@ -13,7 +13,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from napari_sfh.console import collect_seldom
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
@@ -70,13 +71,13 @@ def _read_calls(calls: queue.SimpleQueue[list[bytearray]], cancel: threading.Eve
     calls.put([])
 
 
-def _read_length(stream: BinaryIO) -> int:
+def _read_length(stream: BufferedReader) -> int:
     return int(LENGTH.unpack(_read_part(stream, LENGTH.size))[0])
 
 
-def _read_part(stream: BinaryIO, size: int) -> bytearray:
+def _read_part(stream: BufferedReader, size: int) -> bytearray:
     part = bytearray(size)
-    if stream.readinto(part) < size:  # type: ignore[attr-defined]
+    if stream.readinto(part) < size:
         raise EOFError
     return part
 
