@@ -2,6 +2,7 @@
 
 KCWI's ``*_vcubes.fits`` (variance) and ``*_mcubes.fits`` (mask) beside ``*_icubes.fits``; ``NAME_var.fits``,
 ``NAME_err.fits``, ``NAME_mask.fits`` and the like beside ``NAME.fits``, ``NAME_flux.fits`` or ``NAME_cube.fits``.
+Also: which files are made for or of an image of a galaxy, such as its PSF or a model, and are none themselves.
 """
 
 from __future__ import annotations
@@ -27,8 +28,37 @@ _WORDS = {
 _COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
 _KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
 _KCWI_KINDS = {"v": "variance", "m": "mask"}
+#: First or last words of the names of files that are made for or of an image, and what they are.
+_PRODUCTS = {
+    "a PSF": ("psf", "psfs", "epsf", "kernel"),
+    "a model": ("model", "models", "galfit", "bestfit", "fit"),
+    "residuals": ("residual", "residuals", "resid", "res", "unsharp", "subtracted"),
+    "a sky or background": ("sky", "bkg", "background", "bg"),
+    "a mask or segmentation": (
+        "mask", "masks", "starmask", "starmasks", "segm", "seg", "segmap", "segmentation", "dq", "flags", "flag", "badpix",
+        "bpm",
+    ),
+    "errors": ("err", "errs", "error", "errors", "sigma", "rms", "unc", "uncert", "noise", "var", "variance", "ivar"),
+    "weights or exposure times": (
+        "wht", "whts", "weight", "weights", "wgt", "ctx", "con", "exptime", "exptimes", "expmap", "exposure", "coverage",
+    ),
+    "signal to noise": ("snr", "sn", "s2n"),
+}  # fmt: skip
 #: Last words of the names of cubes that companions go without.
 _FLUX_WORDS = ("flux", "sci", "data", "cube", "signal")
+
+
+def name_derived_product(path: Path) -> str:
+    """What a file is, where its name says that it is made for or of an image of a galaxy; else nothing.
+
+    Examples
+    --------
+    >>> name_derived_product(Path("ngc0628_f555w_psf.fits"))
+    'a PSF'
+    """
+    words = [word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word]
+    ends = {words[0], words[-1]} if len(words) > 1 else set()
+    return next((what for what, names in _PRODUCTS.items() if ends & set(names)), "")
 
 
 def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
