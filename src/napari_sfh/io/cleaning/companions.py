@@ -35,12 +35,13 @@ _PRODUCTS = {
     "residuals": ("residual", "residuals", "resid", "res", "unsharp", "subtracted"),
     "a sky or background": ("sky", "bkg", "background", "bg"),
     "a mask or segmentation": (
-        "mask", "masks", "starmask", "starmasks", "segm", "seg", "segmap", "segmentation", "dq", "flags", "flag", "badpix",
-        "bpm",
+        "mask", "masks", "starmask", "starmasks", "segm", "seg", "segmap", "segmentation", "dq", "flags", "flag",
+        "badpix", "bpm",
     ),
     "errors": ("err", "errs", "error", "errors", "sigma", "rms", "unc", "uncert", "noise", "var", "variance", "ivar"),
     "weights or exposure times": (
-        "wht", "whts", "weight", "weights", "wgt", "ctx", "con", "exptime", "exptimes", "expmap", "exposure", "coverage",
+        "wht", "whts", "weight", "weights", "wgt", "ctx", "con", "exptime", "exptimes", "expmap", "exposure",
+        "coverage",
     ),
     "signal to noise": ("snr", "sn", "s2n"),
 }  # fmt: skip

@@ -2,8 +2,8 @@
 
 The data are the first two-dimensional HDU. Errors come from another HDU of the same shape, under the names that errors
 of cubes have (`cleaning.cube_images`), or from inverse variances in WHT. Without one, the noise is measured from the
-image's own small-scale scatter. Masks under the names of cubes' forbid pixels. BUNIT must be a flux density, in f_lambda or f_nu; ``ZP_AB`` or
-``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
+image's own small-scale scatter. Masks under the names of cubes' forbid pixels. BUNIT must be a flux density, in
+f_lambda or f_nu; ``ZP_AB`` or ``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
 """
 
 from __future__ import annotations
