@@ -24,6 +24,7 @@ _WORDS = {
     "err": "sigma", "error": "sigma", "errors": "sigma", "sigma": "sigma", "unc": "sigma", "uncert": "sigma",
     "rms": "sigma", "ivar": "inverse", "invvar": "inverse",
     "mask": "mask", "dq": "mask", "badpix": "mask", "bpm": "mask", "flags": "mask",
+    "goodpix": "good", "goodmask": "good",
 }  # fmt: skip
 _COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
 _KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
@@ -86,7 +87,7 @@ def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
         Of that file.
     """
     for beside, kind in _list_companions(path, _list_folder(path)):
-        is_known = bool(images.masks) if kind == "mask" else images.error is not None
+        is_known = bool(images.masks) if kind in ("mask", "good") else images.error is not None
         if is_known:
             continue
         try:
@@ -126,7 +127,9 @@ def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
     """The images with those of one file beside the cube's, or a note why it is not used."""
     with fits_access.open_fits(path) as hdus:
         fitting = {i: hdu for i, hdu in enumerate(hdus) if fits_access.image_shape(hdu) == images.shape}
-        named = [i for i, hdu in fitting.items() if hdu.name.upper() in ERROR_KINDS] if kind != "mask" else []
+        named = (
+            [i for i, hdu in fitting.items() if hdu.name.upper() in ERROR_KINDS] if kind not in ("mask", "good") else []
+        )
         if not any(len(fits_access.image_shape(hdu)) == 3 for hdu in hdus):
             return images  # maps of something else
         if len(fitting) != 1 and len(named) != 1:
@@ -134,9 +137,9 @@ def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
             return replace(images, notes=(*images.notes, f"{path.name} is not used: {shapes}"))
         index = next(iter(named or fitting))
         header: fits.Header = hdus[index].header.copy()
-        kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind != "mask" else kind
-    if kind == "mask":
-        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path),))
+        kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind not in ("mask", "good") else kind
+    if kind in ("mask", "good"):
+        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path, kind == "good"),))
     notes = (*images.notes, f"{path.name} beside the cube is used: errors ({kind})")
     return replace(
         images, error=index, error_name=path.name, error_kind=kind, error_path=path, error_header=header, notes=notes
