@@ -29,7 +29,7 @@ def add_object_parsers(commands: Subparsers) -> None:
         nargs="+",
         default=[],
         metavar="BAND=COLUMN",
-        help="also BAND=COLUMN:UNIT,ERROR_COLUMN; ALL=COLUMN for vectors",
+        help="also BAND=COLUMN:UNIT,ERROR; ALL=COLUMN: vectors",
     )
     estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
     estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
