@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from demo_galaxy import DemoGalaxy
 
 from napari_sfh import demo, pipeline
 from napari_sfh.batch import many_galaxies
@@ -35,9 +36,6 @@ from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.simulation import prepare_prior
-
-if TYPE_CHECKING:
-    from performance import DemoGalaxy
 
 #: What a part is called, and the functions that it is: their owner and name.
 Parts = Mapping[str, tuple[tuple[Any, str], ...]]
