@@ -347,7 +347,15 @@ def test_zeros_without_a_weight_map(tmp_path, name, make, missing):
 
 
 @pytest.mark.parametrize(
-    ("unit", "per_jansky"), [("Jy", 1.0), ("nJy", 1e9), ("10.0*nanoJansky", 1e8), ("mJy/pixel", 1e3)]
+    ("unit", "per_jansky"),
+    [
+        ("Jy", 1.0),
+        ("nJy", 1e9),
+        ("10.0*nanoJansky", 1e8),
+        ("mJy/pixel", 1e3),
+        ("nanomaggy", 1 / 3.631e-6),
+        ("1e-9 maggies", 1 / 3.631e-6),
+    ],
 )
 def test_flux_densities_per_frequency(tmp_path, unit, per_jansky):
     """f_lambda = f_nu c / lambda^2 at the pivot."""
