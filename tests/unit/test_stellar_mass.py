@@ -118,6 +118,20 @@ def test_a_constant_rate_is_found_over_any_time(clear_result):
         assert compute_young_share(mass, lookback) == pytest.approx(lookback / AGE_EDGES_GYR[-1], rel=1e-5)
 
 
+def test_no_time_before_the_universe_counts_for_a_rate(clear_result):
+    """All mass in the oldest bin, which ends at 17.8 Gyr: it formed in the 2.87 Gyr that there were."""
+    mass = np.zeros_like(clear_result.prediction.mass_frac)
+    mass[:, -1] = 1.0
+    old = replace(clear_result, prediction=replace(clear_result.prediction, mass_frac=mass))
+    rate = compute_mass_density(old) / ((UNIVERSE_GYR - 10.601) * 1e9)
+    for high in (12.0, 13.0, UNIVERSE_GYR, 17.8):
+        assert compute_sfr_density(old, high, 10.601) == pytest.approx(rate, rel=1e-5)
+        name = maps.name_ages_map("SFR", 10.601, high)
+        assert maps.add_ages_map(name)
+        assert maps.MAPS[name].values(old) == pytest.approx(np.log10(rate), abs=1e-4)
+    assert not compute_sfr_density(old, 20.0, 15.0).any()
+
+
 def _with_width(result, name, half):
     """A result whose 16 and 84 % of a quantity lie ``half`` from its median."""
     quantiles = dict(result.prediction.quantiles)

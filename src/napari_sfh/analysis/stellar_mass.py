@@ -6,9 +6,10 @@ the Sun gives the unit:
     L_V = 4 pi D^2 (1 + z) f_lambda W exp(tau_w) / L_lambda,sun(V),      M = L_V (M/L)_V
 
 where W = (lambda_w / 5477 AA)^1.8 = 0.975 is V over the window (stars of the templates: 0.96 young to 0.99 old), tau_w
-the dust at the window's middle lambda_w, 1.3 % thicker than in V, D is the luminosity distance and (M/L)_V the mass *formed* over the intrinsic V light, with the IMF of the
-templates (Kroupa for BC03-MILES): no mass that dying stars return is taken off. Per area the
-distance drops out, since a bin of solid angle Omega (steradian) covers Omega D^2 / (1 + z)^4:
+the dust at the window's middle lambda_w, 1.3 % thicker than in V, D is the luminosity distance and (M/L)_V the mass
+*formed* over the intrinsic V light, with the IMF of the templates (Kroupa for BC03-MILES): no mass that dying stars
+return is taken off. Per area the distance drops out, since a bin of solid angle Omega (steradian) covers
+Omega D^2 / (1 + z)^4:
 
     Sigma = 4 pi f_lambda (1 + z)^5 W exp(tau_w) (M/L)_V / (L_lambda,sun Omega)
 
@@ -250,7 +251,7 @@ def compute_kpc_per_arcsec(distance_mpc: float, redshift: float) -> float:
     return 1e3 * distance_mpc / ARCSEC_PER_RADIAN / (1 + redshift) ** 2
 
 
-def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
+def compute_sfr_density(result: Result, lookback_gyr: float, low_gyr: float = 0.0) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,).
 
     Parameters
@@ -258,9 +259,15 @@ def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     result : Result
         N bins, of weights for histories.
     lookback_gyr : float
+        Only as much of it counts as the histories reach back: no star formed before the Universe began.
+    low_gyr : float
+        Where the time ends, Gyr of lookback time; below ``lookback_gyr``.
     """
-    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr, find_age_edges(result))
-    return compute_mass_density(result) * share / (lookback_gyr * 1e9)
+    edges = find_age_edges(result)
+    share = compute_ages_share(result.prediction.history("mass_frac"), low_gyr, lookback_gyr, edges)
+    begin_gyr = float(limit_age_edges(edges)[-1])
+    span_gyr = (min(lookback_gyr, begin_gyr) if low_gyr < begin_gyr else lookback_gyr) - low_gyr
+    return compute_mass_density(result) * share / (span_gyr * 1e9)
 
 
 def compute_total_mass(
