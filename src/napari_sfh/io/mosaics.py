@@ -35,10 +35,11 @@ from napari_sfh.io.mosaic_header import (
     describe_odd_calibration,
     find_camera_name,
     find_filter_name,
+    find_mosaic_psf,
     find_other_optics,
+    is_seen_by_other_cameras,
     read_flux_calibration,
 )
-from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
 from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.types import F32, Cube, Mosaic, measure_pixel_arcsec
 
@@ -326,15 +327,18 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     ('F555W', 'UVIS')
     """
     path = Path(path)
-    bands = (instrument or load_instrument()).band_names
-    if band is not None and band.upper() not in bands:
+    own = instrument or load_instrument()
+    bands = own.band_names
+    asked = None if band is None else next((b for b in own.bands if b.name.upper() == band.upper()), None)
+    if band is not None and asked is None:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
     science, merged, shape, wcs, notes, inside, error, error_name, mask = _read_mosaic_layout(path)
-    name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
+    any_camera = asked is not None and is_seen_by_other_cameras(asked)
+    name = find_filter_name(merged, path, None if asked is None else asked.name, bands, any_camera)
+    camera = find_camera_name(merged, path, any_camera)
     trained = SUBSTITUTE_FILTERS.get(name, name)
-    if band is not None and trained != band.upper():
-        raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    own = instrument or load_instrument()
+    if asked is not None and trained != asked.name:
+        raise SfhInputError(f"{path}: given as {asked.name} but its filter is {name}; name the right file or band")
     pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
     scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
     # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
@@ -355,6 +359,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         None if mask is None else ImageReader(path, mask, 2),
     )
     _check_mask(reader, path)
+    fwhm, psf_note = find_mosaic_psf(merged, camera, scale.photplam_aa, measure_pixel_arcsec(wcs))
     return Mosaic(
         path=path,
         band=trained,
@@ -365,10 +370,11 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, measure_pixel_arcsec(wcs)),
+        psf_fwhm_arcsec=fwhm,
         weight_path=weight_path,
         notes=(
             *notes,
+            *filter(None, (psf_note,)),
             *describe_odd_calibration(scale, camera, name, pivot_aa, find_other_optics(merged)),
             *fits_access.check_data_sums(path),
             *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
@@ -378,8 +384,9 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
 
 def _describe_substitute(band: str, found: str, instrument: Instrument | None) -> str:
     """A note where a filter (name and camera) is another than the band's own; empty where it is the same."""
-    curve = next(b.curve for b in (instrument or load_instrument()).bands if b.name == band)
-    if " " not in curve or curve == found:
+    own_band = next(b for b in (instrument or load_instrument()).bands if b.name == band)
+    curve = own_band.curve
+    if " " not in curve or curve == found or is_seen_by_other_cameras(own_band):
         return ""
     found, own = (" ".join(reversed(words.split(" ", 1))) for words in (found, curve))
     return f"{found} stands in for {own}"
