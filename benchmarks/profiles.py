@@ -53,7 +53,11 @@ RUN_PARTS: Parts = {
     "files looked for": ((demo, "make_demo_config"),),
     "files opened": ((pipeline, "open_inputs"), (pipeline, "find_redshift")),
     "bins": ((pipeline, "bin_galaxy"),),
-    "spectra, kinematics, bands": ((pipeline, "prepare_observation"),),
+    "spectra, kinematics, bands": (
+        (pipeline, "prepare_spectra"),
+        (pipeline, "measure_photometry"),
+        (pipeline, "join_observation"),
+    ),
     "prediction": ((pipeline, "predict_bins"),),
     "gas lines": ((pipeline, "flag_other_gas"),),
     "result file": ((many_galaxies, "write_galaxy_result"),),
