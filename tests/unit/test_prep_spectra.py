@@ -167,7 +167,6 @@ def test_each_weight_is_that_of_the_gaussian(sigma_kms):
     np.testing.assert_array_equal(given.toarray(), found.toarray())
 
 
-
 def test_norm_is_the_observed_mean_in_cgs():
     rest = shift_to_rest_frame(white(level=100.0), MUSE_HST.grid, 0.0, 0.0, 60.0)
     assert rest.norm_cgs[0] == pytest.approx(1e-18, rel=1e-6)

@@ -177,9 +177,7 @@ def _find_excess_and_added_kms(
     return float(np.sqrt(max(-lacking, 0.0))), float(added)
 
 
-def resampling_matrix(
-    wave_aa: F64, centre_aa: F64, sigma_aa: F64, channel_aa: F64 | None = None
-) -> sparse.csr_array:
+def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64, channel_aa: F64 | None = None) -> sparse.csr_array:
     """The operator (W, n) that takes a spectrum on ``wave_aa`` (n,) to other wavelengths and broadens it.
 
     Parameters
