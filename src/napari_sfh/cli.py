@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
 from napari_sfh.console import (
+    drop_teardown,
     list_option_names,
     make_stderr_logger,
     print_progress,
     resolve_home,
     run_command,
-    drop_teardown,
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals, write_atomically

@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -242,7 +243,7 @@ def _kernel(offset: F64, sigma: F64, reach: int) -> F64:
     np.exp(-a * offset**2, out=out[reach])
     up, once, twice = np.exp(2.0 * a * offset), np.exp(-a), np.exp(-2.0 * a)
     for factor, rows in ((once * up, out[reach:]), (once / up, out[reach::-1])):
-        for last, here in zip(rows, rows[1:]):
+        for last, here in pairwise(rows):
             np.multiply(last, factor, out=here)
             factor *= twice
     narrow = sigma < SAMPLED_FROM_PIX
