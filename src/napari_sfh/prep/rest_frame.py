@@ -41,7 +41,7 @@ from __future__ import annotations
 import threading
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -288,7 +288,7 @@ def _resample(
     """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed."""
     measured = spectra.good[row]
     flux, variance, good = fill_short_gaps(spectra.flux[row], spectra.variance[row], measured, peaks)
-    seen = [np.ones(good.size), flux, variance * channel_aa]
+    seen: list[NDArray[Any]] = [np.ones(good.size), flux, variance * channel_aa]
     if not measured.all():
         seen += [good, measured]
     columns = np.column_stack(seen)
