@@ -297,12 +297,11 @@ class ColourImageTool(Tool):
         self.host.show_message(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+U hides it.")
 
     def _put_mosaics(self, result: Result, levels: list[U8]) -> None:
-        """A layer right below the bins."""
+        """A layer below bins and maps."""
         if self.field is None:
             return
         self._remove("composite")
         grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
-        layers, bottom = self.host.viewer.layers, self.host.stack.find("bins")
         layer = Image(
             levels,
             name=f"HST {' '.join(self.field.bands)}",
@@ -313,8 +312,7 @@ class ColourImageTool(Tool):
             **grid.transform(),
         )
         layer.events.visible.connect(self._fade)
-        with keep_selection(layers):
-            layers.insert(len(layers) if bottom is None else layers.index(bottom), layer)
+        self.host.stack.insert(layer)
 
     def _look_changed(self, _: object = None) -> None:
         if self.field is not None:
