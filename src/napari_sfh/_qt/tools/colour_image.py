@@ -490,7 +490,7 @@ class ColourImageTool(Tool):
     # -- the host's calls --------------------------------------------------------------------------------------
 
     def on_result(self, result: Result | None) -> None:
-        """What was shown of another galaxy goes; of another run of this one the mosaics stay, and contours are drawn anew."""
+        """Mosaics and contours of another galaxy go; of another run the mosaics stay, the contours are drawn anew."""
         if result is self._result:
             return
         before, self._result = self._result, result
