@@ -12,13 +12,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.console import (
+    drop_teardown,
+    list_option_names,
+    make_stderr_logger,
+    print_progress,
+    resolve_home,
+    run_command,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals, write_atomically
 
@@ -40,13 +46,20 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status.
+
+    Without ``argv`` it is that of this process, which shall end with it (`console.drop_teardown`).
+    """
+    end_with = drop_teardown() if argv is None else None
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    return run_command(
+    status = run_command(
         lambda: options.command(options), "napari-sfh", "no result was left half-written", options.option_names
     )
+    if end_with is not None:
+        end_with(status)
+    return status
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -346,8 +359,8 @@ def _run_and_save(
 ) -> None:
     """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
-    A Python of its own bins the galaxy while this one loads PyTorch, then loads Matplotlib during the run and draws the
-    page, beside ``meanwhile``.
+    A Python of its own makes what needs no network while this one loads PyTorch (`RunAhead`), then loads Matplotlib
+    and draws the page, beside ``meanwhile``.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -364,17 +377,17 @@ def _run_and_save(
         from napari_sfh.batch.result_files import render_result_page, write_galaxy_result
         from napari_sfh.decisions import drop_told_notes
         from napari_sfh.io.outputs import summary_page_path
-        from napari_sfh.stages.ahead import start_run
+        from napari_sfh.stages.ahead import RunAhead
         from napari_sfh.types import Progress
 
         _check_writable(output)
         check_run_outputs(config, output)
         inputs, picture = describe_input_files(config), summary_page_path(output)
-        begun = child.begin(start_run, (config,), follow=True)
+        ahead = RunAhead(child, config)
         child.load(_PAGE_MODULES)
         from napari_sfh.pipeline import run_pipeline
 
-        result = run_pipeline(config, progress, finish_begin=partial(child.finish, begun, "bins"))
+        result = run_pipeline(config, progress, ahead=ahead)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
         drawn = pool.submit(run_in_process, render_result_page, (result, picture), "drawing the page", child=child)
         write_galaxy_result(result, config, output, inputs)
