@@ -33,7 +33,12 @@ def keep_corners(layer: Any) -> None:
         target = reference()
         if target is None:
             return
-        view = scale_factor, corner_pixels_displayed.tobytes(), tuple(shape_threshold), tuple(target._slice_input.displayed)
+        view = (
+            scale_factor,
+            corner_pixels_displayed.tobytes(),
+            tuple(shape_threshold),
+            tuple(target._slice_input.displayed),
+        )
         extent = target.extent  # napari keeps it until place or data change
         if view != known[0] or extent is not known[1]:
             find_corners(target, scale_factor, corner_pixels_displayed, shape_threshold)

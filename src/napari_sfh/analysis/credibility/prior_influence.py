@@ -20,9 +20,7 @@ from napari_sfh.types import F32, Bool, Floats, Prediction, Result
 PRIOR_SHARE_LIMIT = 0.8
 
 
-def measure_prior_share(
-    prediction: Prediction, prior: Mapping[str, Floats], name: str, rows: Any = slice(None)
-) -> F32:
+def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], name: str, rows: Any = slice(None)) -> F32:
     """Width of the posterior over that of the prior.
 
     Parameters
