@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QWidget
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView, list_view_colors
 
-
 #: Where so many times the width of its letters, and so many pixels, have room, a legend has.
 _FITS_SURELY, _MARGIN_PX = 1.5, 40
 
