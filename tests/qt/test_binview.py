@@ -223,3 +223,19 @@ def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> 
 def test_no_bins_no_page(result: Result) -> None:
     with pytest.raises(SfhInputError, match="click one on the map"):
         pages.draw_bins_page(result, [])
+
+
+def test_centres_of_bins_are_those_of_their_pixels(result: Result) -> None:
+    bins = result.bins
+    for i in (0, 3, bins.n_bins - 1):
+        place = [float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0)]
+        np.testing.assert_array_equal(result.centres_deg[i], place)
+    moved = replace(result, bins=replace(bins, x=bins.x + 1))
+    assert (moved.centres_deg != result.centres_deg).any(axis=1).all()
+
+
+def test_widths_of_some_bins_are_those_of_all(result: Result) -> None:
+    prediction = result.prediction
+    for name in ("lg_age_lw", "mass_frac"):
+        assert (prediction.half_width(name, 3) == prediction.half_width(name)[3]).all()
+    np.testing.assert_array_equal(prediction.half_width("ebv", [1, 4]), prediction.half_width("ebv")[[1, 4]])
