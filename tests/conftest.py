@@ -48,6 +48,21 @@ def plain_fits_settings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def tiny_numbers_are_compared() -> Iterator[None]:
+    """`pytest.approx` allows 1e-12 whatever ``rel`` says, more than any flux in cgs units: those by ``rel`` alone."""
+    scalar = type(pytest.approx(1.0))
+    tolerance = scalar.tolerance
+
+    def compare_tiny(approx: Any) -> Any:
+        tiny = approx.abs is None and isinstance(approx.expected, float) and 0 < abs(approx.expected) < 1e-12
+        return abs(approx.expected) * (approx.rel or 1e-6) if tiny else tolerance.fget(approx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scalar, "tolerance", property(compare_tiny))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def small_summary_pages() -> Iterator[None]:
     """The page that every run leaves beside its result takes longer than the run: half of that is its layout and size.
 
