@@ -26,7 +26,7 @@ from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.flow_row import wrap_row
-from napari_sfh._qt.widgets.small_widgets import apply_layouts
+from napari_sfh._qt.widgets.small_widgets import apply_layouts, set_tip
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
 from napari_sfh.types import Result
@@ -123,13 +123,13 @@ class PropertyTable(QScrollArea):
                 head.setText(f'<span style="color:{colors[k]}">■</span>&nbsp;{name}')
         told = [{number.label: number for number in view.numbers} for view in shown]
         for head, numbers in zip(self._heads, told):
-            head.setToolTip(f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
+            set_tip(head, f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
         for row, label in enumerate(self._labels):
             used = row < len(rows)
             label.setVisible(used)
             if used:
                 label.setText(rows[row])
-                label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
+                set_tip(label, next((each[rows[row]].tip for each in told if rows[row] in each), ""))
             for k, value in enumerate(self._values[row]):
                 value.setVisible(used and k < len(shown))
                 value.setWordWrap(not several)
@@ -137,7 +137,7 @@ class PropertyTable(QScrollArea):
                     number = told[k].get(rows[row])
                     text, tip = ("", "") if number is None else (number.text, number.tip)
                     value.show_text(_shorten(rows[row], text, brief, len(shown)) if several else text)
-                    value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
+                    set_tip(value, f"{text}\n{tip}".strip() if several else tip)
         self.fit_width()
         self._settle.start(0)  # labels that are new have their letters in the next turn
 
@@ -381,7 +381,7 @@ class BinPanel(QWidget):
             button.enabled = bool(views)
         self.legend.show_bins(views, session.pinned, session.describe_excess(), self._palette)
         self._top.find_place(self.contentsRect().width())
-        self.legend.setToolTip(f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
+        set_tip(self.legend, f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
         if views:
             self.plots.draw(views)
             if not views[0].has_history:

@@ -17,6 +17,7 @@ most up to the line of cube against mosaic, which is too steep.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress, measure_pix
 MIN_FILTER_SHARE: float = 0.8
 #: Every so many channels are read of the continuum; of emission lines, which are as narrow, each one.
 _STRIDE = 6
+_READ_AT_ONCE = 16
 _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
 _MAX_SHIFT_ARCSEC = 3.0
 #: Spaxels of both images that a comparison needs.
@@ -169,17 +171,27 @@ def _synthetic_image(
     curve = curve[channels] * stand_for
     total, weight, noise = (np.zeros(cube.shape[1:]) for _ in range(3))
     step = max(1, choose_block_length(cube) // 8)
-    for k, c in enumerate(channels):
+    for k, (flux, variance, good) in enumerate(_read_channels(cube, channels)):
         if k % step == 0:
             report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
-        flux, variance, good = cube.read(int(c), int(c) + 1)
-        total += np.where(good[0], flux[0], 0.0) * curve[k]
+        total += np.where(good, flux, 0.0) * curve[k]
         if variance is not None:
-            noise += np.where(good[0], variance[0], 0.0) * curve[k] ** 2
-        weight += good[0] * curve[k]
+            noise += np.where(good, variance, 0.0) * curve[k] ** 2
+        weight += good * curve[k]
     enough = weight > 0.5 * curve.sum()
     seen = np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
     return seen, np.divide(noise, weight**2, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale**2
+
+
+def _read_channels(cube: Cube, channels: NDArray[np.intp]) -> Iterator[tuple[F32, F32 | None, Bool]]:
+    """Images (ny, nx) of single channels, of which some neighbours at a time are read: each reading has its price."""
+    breaks = np.flatnonzero(np.diff(channels) != 1) + 1
+    most = min(_READ_AT_ONCE, choose_block_length(cube))
+    for run in np.split(channels, breaks):
+        for part in np.split(run, range(most, run.size, most)):
+            flux, variance, good = cube.read(int(part[0]), int(part[-1]) + 1)
+            for k in range(part.size):
+                yield flux[k], None if variance is None else variance[k], good[k]
 
 
 def _fit_alignment(
