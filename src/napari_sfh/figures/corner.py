@@ -15,7 +15,7 @@ from napari_sfh.types import Result
 LEVELS: tuple[float, float] = (1 - float(np.exp(-0.5)), 1 - float(np.exp(-2.0)))
 
 #: Size of letters in points; a window shows five panels of 2 inches at half of their size.
-LETTERS = 14
+CORNER_POINTS = 14
 
 
 def draw_corner_page(
@@ -49,8 +49,8 @@ def draw_corner_page(
         quantiles=(0.16, 0.5, 0.84),
         levels=LEVELS,
         show_titles=True,
-        title_kwargs={"fontsize": LETTERS, "color": color},
-        label_kwargs={"fontsize": LETTERS, "color": color},
+        title_kwargs={"fontsize": CORNER_POINTS, "color": color},
+        label_kwargs={"fontsize": CORNER_POINTS, "color": color},
         labelpad=0.12,
         title_fmt=".2f",
         bins=30,
@@ -65,8 +65,8 @@ def draw_corner_page(
     figure.subplots_adjust(left=1.25 / figure.get_figwidth(), bottom=1.25 / figure.get_figheight())
     figure.subplots_adjust(right=1 - 0.3 / figure.get_figwidth(), top=1 - 0.75 / figure.get_figheight())
     for axes in figure.axes:
-        axes.set_title(axes.get_title().replace(" = ", "\n"), fontsize=LETTERS, color=color, pad=10)
-        axes.tick_params(labelsize=LETTERS - 2, colors=color)
+        axes.set_title(axes.get_title().replace(" = ", "\n"), fontsize=CORNER_POINTS, color=color, pad=10)
+        axes.tick_params(labelsize=CORNER_POINTS - 2, colors=color)
         axes.set_facecolor(faint)
         for spine in axes.spines.values():
             spine.set_color(color)
@@ -76,7 +76,7 @@ def draw_corner_page(
         "\n".join(filter(None, (f"{source}, {draws.name}", f"weights {model}", f"{len(values)} draws", draws.note))),
         ha="right",
         va="top",
-        size=LETTERS,
+        size=CORNER_POINTS,
         color=color,
     )
     return figure
