@@ -21,9 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when they are used, which is after the bins
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -280,8 +279,8 @@ def _jackknife_errors(x: F64, y: F64, keep: Bool) -> F64:
 
 def _remove_large_scale_light(image: F64, used: Bool) -> F64:
     """Image without its large-scale light, 0 where not used."""
-    weight = gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
-    smooth = gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
+    weight = scipy.ndimage.gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
+    smooth = scipy.ndimage.gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
     detail = np.where(used, image - smooth, 0.0)
     # One star must not decide alone.
     limit = 10.0 * float(np.median(np.abs(detail[used]))) + 1e-12
@@ -290,9 +289,9 @@ def _remove_large_scale_light(image: F64, used: Bool) -> F64:
 
 def _correlate_offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
     """Shift (dy, dx) in whole pixels that takes ``reference`` to ``moved``, by the peak of their cross-correlation."""
-    shape = [fft.next_fast_len(n + reach, real=True) for n in reference.shape]
-    product = np.conj(fft.rfft2(reference, shape)) * fft.rfft2(moved, shape)
-    correlation = np.roll(fft.irfft2(product, shape), (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    shape = [scipy.fft.next_fast_len(n + reach, real=True) for n in reference.shape]
+    product = np.conj(scipy.fft.rfft2(reference, shape)) * scipy.fft.rfft2(moved, shape)
+    correlation = np.roll(scipy.fft.irfft2(product, shape), (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     iy, ix = np.unravel_index(np.argmax(correlation), correlation.shape)
     return int(iy) - reach, int(ix) - reach
 
@@ -304,8 +303,8 @@ def _refine_offset(
     dy, dx, slope, zero = float(start[0]), float(start[1]), 1.0, 0.0
     keep = used.copy()
     for step in range(_ITERATIONS):
-        moved = shift(reference, (dy, dx), order=3, mode="nearest")
-        inside = used & (shift(used.astype(np.float64), (dy, dx), order=1, cval=0.0) > 0.999)
+        moved = scipy.ndimage.shift(reference, (dy, dx), order=3, mode="nearest")
+        inside = used & (scipy.ndimage.shift(used.astype(np.float64), (dy, dx), order=1, cval=0.0) > 0.999)
         gradient = np.gradient(moved)
         design = np.stack([moved, np.ones_like(moved), gradient[0], gradient[1]], axis=-1)
         keep = inside & keep if step else inside
@@ -316,6 +315,6 @@ def _refine_offset(
         residual = image - design @ np.array([slope, zero, along_y, along_x])
         scatter = SIGMA_PER_MAD * float(np.median(np.abs(residual[inside])))
         keep = np.abs(residual) <= max(_CLIP * scatter, 1e-9)
-    moved = shift(reference, (dy, dx), order=3, mode="nearest")
+    moved = scipy.ndimage.shift(reference, (dy, dx), order=3, mode="nearest")
     keep &= inside
     return dy, dx, float(slope), float(zero), moved, keep
