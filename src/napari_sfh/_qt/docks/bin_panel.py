@@ -25,7 +25,7 @@ from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.widgets.flow_row import wrap_row
+from napari_sfh._qt.widgets.flow_row import place_row
 from napari_sfh._qt.widgets.small_widgets import apply_layouts, set_tip
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
@@ -298,7 +298,7 @@ class BinPanel(QWidget):
             labels=True,
         )
         row.margins = (0, 0, 0, 0)
-        wrap_row(row.native)
+        place_row(row.native)
         return row
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:

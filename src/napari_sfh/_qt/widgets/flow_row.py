@@ -82,7 +82,7 @@ class FlowLayout(QLayout):
         return y + line
 
 
-def wrap_row(row: QWidget) -> None:
+def place_row(row: QWidget) -> None:
     """Let the widgets of a row, which a layout holds beside each other, go on below where it is narrow.
 
     Parameters
