@@ -29,22 +29,20 @@ import bench_catalogue
 import numpy as np
 import profiles
 import torch
+from demo_galaxy import DemoGalaxy
 from machine import describe_measurement, make_plain_environment
 from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
 from napari_sfh import demo
 from napari_sfh.arrays import keep_freed_memory
-from napari_sfh.io.cubes import read_cube
-from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.model import encoding, layers, posterior
-from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values
 from napari_sfh.model.networks import build_network
 from napari_sfh.pipeline import run_pipeline
-from napari_sfh.prep import binning, spectra
+from napari_sfh.prep import spectra
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.kinematics.stellar_kinematics import fit_ppxf_kinematics
@@ -132,32 +130,6 @@ class Switched:
             self.work()
         finally:
             setattr(self.module, self.name, kept)
-
-
-class DemoGalaxy:
-    """Cube, bins, spectra and bands of the bundled mock galaxy."""
-
-    def __init__(self) -> None:
-        self.files = find_galaxy_files(demo.find_demo_folder())
-        self.cube = read_cube(self.files.cube)
-        self.redshift = float(self.cube.redshift or 0.0)
-        self.bundle = load_bundle()
-        self.grid = self.bundle.instrument.grid
-        self.spaxels = binning.measure_signal_noise(self.cube, self.redshift, self.grid.norm_window_aa)
-        self.bins = binning.bin_spaxels(self.spaxels, 35.0)
-        channels = spectra.find_channel_range(self.cube, self.redshift, self.grid)
-        self.spectra = spectra.extract_bin_spectra(self.cube, self.bins, channels, self.spaxels.signal)
-        self.result = run_pipeline(demo.make_demo_config("cpu"))
-
-    def some_spectra(self, n: int) -> spectra.BinSpectra:
-        """The first n bins, or all of them again and again."""
-        rows = np.arange(n) % self.spectra.n_bins
-        s = self.spectra
-        return replace(s, flux=s.flux[rows], variance=s.variance[rows], good=s.good[rows])
-
-    def some_bins(self, n: int):
-        """As `some_spectra`, as the network takes them."""
-        return self.result.data.select(np.arange(n) % self.result.bins.n_bins)
 
 
 def compare_training(galaxy: DemoGalaxy) -> list[Comparison]:

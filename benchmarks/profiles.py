@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
+from demo_galaxy import DemoGalaxy
 
 from napari_sfh import demo, pipeline
 from napari_sfh.batch import many_galaxies
@@ -36,9 +37,6 @@ from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.simulation import prepare_prior
 
-if TYPE_CHECKING:
-    from performance import DemoGalaxy
-
 #: What a part is called, and the functions that it is: their owner and name.
 Parts = Mapping[str, tuple[tuple[Any, str], ...]]
 #: Objects of the training set whose batches are profiled.
@@ -55,7 +53,11 @@ RUN_PARTS: Parts = {
     "files looked for": ((demo, "make_demo_config"),),
     "files opened": ((pipeline, "open_inputs"), (pipeline, "find_redshift")),
     "bins": ((pipeline, "bin_galaxy"),),
-    "spectra, kinematics, bands": ((pipeline, "prepare_observation"),),
+    "spectra, kinematics, bands": (
+        (pipeline, "prepare_spectra"),
+        (pipeline, "measure_photometry"),
+        (pipeline, "join_observation"),
+    ),
     "prediction": ((pipeline, "predict_bins"),),
     "gas lines": ((pipeline, "flag_other_gas"),),
     "result file": ((many_galaxies, "write_galaxy_result"),),

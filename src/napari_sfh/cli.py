@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -346,8 +345,8 @@ def _run_and_save(
 ) -> None:
     """Run, write the result file and its page, say what was written and what was not ``said`` of the files before.
 
-    A Python of its own bins the galaxy while this one loads PyTorch, then loads Matplotlib during the run and draws the
-    page, beside ``meanwhile``.
+    A Python of its own makes what needs no network while this one loads PyTorch (`RunAhead`), then loads Matplotlib
+    and draws the page, beside ``meanwhile``.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -364,17 +363,17 @@ def _run_and_save(
         from napari_sfh.batch.result_files import render_result_page, write_galaxy_result
         from napari_sfh.decisions import drop_told_notes
         from napari_sfh.io.outputs import summary_page_path
-        from napari_sfh.stages.ahead import start_run
+        from napari_sfh.stages.ahead import RunAhead
         from napari_sfh.types import Progress
 
         _check_writable(output)
         check_run_outputs(config, output)
         inputs, picture = describe_input_files(config), summary_page_path(output)
-        begun = child.begin(start_run, (config,), follow=True)
+        ahead = RunAhead(child, config)
         child.load(_PAGE_MODULES)
         from napari_sfh.pipeline import run_pipeline
 
-        result = run_pipeline(config, progress, finish_begin=partial(child.finish, begun, "bins"))
+        result = run_pipeline(config, progress, ahead=ahead)
         report_progress(Progress("writing the result and its page", 0, 0), progress)
         drawn = pool.submit(run_in_process, render_result_page, (result, picture), "drawing the page", child=child)
         write_galaxy_result(result, config, output, inputs)

@@ -35,6 +35,7 @@ from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
 from napari_sfh.io.objects.spectra_1d import SingleSpectrum, read_single_spectra
 from napari_sfh.io.objects.spectrum_columns import Medium
+from napari_sfh.io.objects.vector_columns import match_catalogue_columns
 from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
@@ -245,8 +246,10 @@ def _estimate_catalogues(
     catalogues = [open_catalogue(path) for path in config.inputs]
     if len({c.names for c in catalogues}) > 1:
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
-    bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
-    notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
+    matched = [match_catalogue_columns(c, bundle.instrument.band_names, config.columns) for c in catalogues]
+    bands = [columns for columns, _ in matched]
+    notes = [*(note for c in catalogues for note in c.notes), *(note for _, more in matched for note in more)]
+    notes += [*_describe_missing_bands(bundle.instrument, bands[0])]
     notes += [*_describe_assumed_errors(bands[0]), *_describe_assumed_redshift(config, catalogues[0].names)]
     notes += _describe_renamed_columns(bundle, catalogues[0].names)
     tally = _Tally()

@@ -25,7 +25,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM", help="a catalogue, or spectra")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
     estimate.add_argument(
-        "--columns", nargs="+", default=[], metavar="BAND=COLUMN", help="also BAND=COLUMN:UNIT,ERROR_COLUMN"
+        "--columns", nargs="+", default=[], metavar="BAND=COLUMN", help="also BAND=COLUMN:UNIT,ERROR; ALL=VECTORS"
     )
     estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
     estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")

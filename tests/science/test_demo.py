@@ -1,7 +1,6 @@
 """The main job on the bundled mock galaxy: files in, result file out, and the truth found again."""
 
 import importlib.util
-import pickle
 import shutil
 import threading
 import time
@@ -18,15 +17,16 @@ from napari_sfh.analysis.comparison import map_comparison
 from napari_sfh.cli import main
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
-from napari_sfh.errors import Cancelled
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.results import read_result
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.preflight import plan as preflight
 from napari_sfh.prep import binning
+from napari_sfh.processes.calls import start_process
 from napari_sfh.stages import ahead, inputs
-from napari_sfh.stages.ahead import start_run
+from napari_sfh.stages.ahead import RunAhead, start_run
 from napari_sfh.training.mock.archive_layouts import dress_mock_galaxy
 from napari_sfh.types import Flag, Progress
 
@@ -143,16 +143,50 @@ def test_a_redshift_that_no_file_tells_is_measured_from_the_brightest_spaxels(pa
     assert told[-1].stage.startswith(f"redshift {found:.5f} +- ")
 
 
-def test_a_run_whose_begin_was_made_elsewhere_is_the_same(part):
-    config = configure_run(part, ebv_mw=0.05, device="cpu", draws=50)
-    plain, told = run_pipeline(config), []
-    found = run_pipeline(
-        config, told.append, finish_begin=lambda *asked: pickle.loads(pickle.dumps(start_run(config, *asked)))
-    )
-    for values in (lambda r: r.prediction.median("lg_age_lw"), lambda r: r.data.flux, lambda r: r.flag):
+@pytest.fixture
+def child():
+    with start_process(["napari_sfh.stages.ahead"]) as python:
+        yield python
+
+
+def _assert_same_run(found, plain):
+    for values in (
+        lambda r: r.prediction.median("lg_age_lw"),
+        lambda r: r.data.flux,
+        lambda r: r.data.phot,
+        lambda r: r.flag,
+    ):
         np.testing.assert_array_equal(values(found), values(plain))
     assert found.settings == plain.settings
+
+
+def test_a_run_of_which_a_process_made_a_part_is_the_same_and_so_is_one_whose_process_was_killed(part, child):
+    config, told, alone = configure_run(part, ebv_mw=0.05, device="cpu", draws=50), [], []
+    plain = run_pipeline(config)
+    _assert_same_run(run_pipeline(config, told.append, ahead=RunAhead(child, config)), plain)
+    assert child.process.poll() is None
     assert {"spectra", "photometry"} <= {step.stage for step in told}
+
+    def kill(step):
+        alone.append(step.stage)
+        if "rest frame" in step.stage:
+            child.process.kill()
+
+    _assert_same_run(run_pipeline(config, kill, ahead=RunAhead(child, config)), plain)
+    assert child.process.poll() is not None
+    alone.clear()
+    _assert_same_run(run_pipeline(config, lambda step: alone.append(step.stage), ahead=RunAhead(child, config)), plain)
+    assert {"signal and noise", "spectra", "photometry"} <= set(alone)
+
+
+def test_a_refusal_by_the_process_says_what_was_assumed_of_the_cube(part, child):
+    config = replace(configure_run(part, device="cpu"), target_snr=1000.0, binning="vorbin")
+    with pytest.raises(SfhInputError, match="target_snr") as here:
+        run_pipeline(config)
+    with pytest.raises(SfhInputError, match="target_snr") as there:
+        run_pipeline(config, ahead=RunAhead(child, config))
+    assert str(there.value) == str(here.value)
+    assert getattr(there.value, "__notes__", []) == getattr(here.value, "__notes__", [])
 
 
 def test_what_is_no_use_or_too_much_to_begin_elsewhere_is_left_to_the_run(part, monkeypatch, tmp_path):

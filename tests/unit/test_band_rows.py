@@ -88,6 +88,29 @@ def test_images_in_two_units_agree(tmp_path):
     np.testing.assert_allclose(images.error, 1e-18, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "stored"), [("UNCERT", 1e-18), ("E_DATA", 1e-18), ("VARI", 1e-36), ("INVVAR", 1e36), ("WHT", 1e36)]
+)
+def test_errors_and_masks_have_the_names_that_those_of_cubes_have(tmp_path, name, stored):
+    path = write_image(tmp_path / "a.fits", 1e-17, error=stored)
+    with fits.open(path, mode="update") as hdus:
+        hdus["ERR"].name = name
+        mask = np.zeros((6, 8), np.uint8)
+        mask[2, 3] = 4
+        hdus.append(fits.ImageHDU(mask, name="DQ"))
+    images = read_band_images({"A": path}, {"A": 5000.0})
+    assert np.argwhere(np.isnan(images.flux)).tolist() == [[0, 2, 3]]
+    assert np.nanmedian(images.error) == pytest.approx(1e-18, rel=1e-4)
+
+
+def test_a_mask_that_forbids_all_of_an_image_is_refused(tmp_path):
+    path = write_image(tmp_path / "a.fits", 1e-17, error=1e-18)
+    with fits.open(path, mode="update") as hdus:
+        hdus.append(fits.ImageHDU(np.ones((6, 8), np.uint8), name="MASK"))
+    with pytest.raises(SfhInputError, match="mask"):
+        read_band_images({"A": path}, {"A": 5000.0})
+
+
 def test_other_grids_units_and_bands_are_refused(tmp_path):
     pivots = {"A": 5000.0, "B": 5000.0}
     first = write_image(tmp_path / "a.fits", 1.0)

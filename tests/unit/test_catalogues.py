@@ -14,6 +14,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.objects.columns import match_band_columns
 from napari_sfh.io.objects.photometry import read_band_photometry
+from napari_sfh.io.objects.vector_columns import match_catalogue_columns
 from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.types import Flag
 
@@ -391,3 +392,73 @@ def test_columns_without_a_name_and_damage_are_told_in_a_line(tmp_path):
     (tmp_path / "latin.csv").write_bytes("ID,mag_J0390\né,20.5\n".encode("latin-1"))
     with pytest.raises(SfhInputError, match="save it as UTF-8"):
         open_catalogue(tmp_path / "latin.csv")
+
+
+ORDER = ("J0410", "J0390", "J0400")
+
+
+def vector_table(*columns, **cards):
+    """Four objects in three bands, whose fluxes are 1, 2, 3 uJy in J0390, J0400, J0410; HDUs with the table first."""
+    flux = np.tile([3.0, 1.0, 2.0], (4, 1))
+    made = fits.BinTableHDU.from_columns(
+        [fits.Column("ID", "J", array=np.arange(4)), fits.Column("FLUX_AUTO", "3D", "uJy", array=flux), *columns]
+    )
+    made.header.update(cards)
+    return made
+
+
+VECTOR_NAMES = {
+    "a card": lambda: [vector_table(FILTERS=",".join(ORDER))],
+    "numbered cards": lambda: [vector_table(**{f"BAND{k}": name for k, name in enumerate(ORDER, 1)})],
+    "a column": lambda: [vector_table(fits.Column("NAMES", "24A", dim="(8,3)", array=np.array([ORDER] * 4)))],
+    "a column of texts": lambda: [vector_table(fits.Column("NAMES", "24A", array=[" ".join(ORDER)] * 4))],
+    "a table": lambda: [
+        vector_table(),
+        fits.BinTableHDU.from_columns([fits.Column("filter", "8A", array=np.array(ORDER))], name="FILTERS"),
+    ],
+}
+
+
+@pytest.mark.parametrize("where", VECTOR_NAMES)
+def test_vectors_have_the_order_that_the_file_states(tmp_path, where):
+    fits.HDUList([fits.PrimaryHDU(), *VECTOR_NAMES[where]()]).writeto(tmp_path / "c.fits")
+    catalogue = open_catalogue(tmp_path / "c.fits")
+    bands = ("J0390", "J0400", "J0410")
+    columns, (note,) = match_catalogue_columns(catalogue, bands)
+    assert "1 J0410" in note
+    (block,) = catalogue.read_blocks()
+    flux = read_band_photometry(block, columns, bands, np.full(3, 4000.0)).flux
+    np.testing.assert_allclose(flux / flux[:, :1], np.tile([1.0, 2.0, 3.0], (4, 1)))
+
+
+@pytest.mark.parametrize(("n_bands", "words"), [(3, "as many as"), (4, "FILTERS"), (2, "FILTERS")])
+def test_vectors_without_names_are_taken_in_order_where_they_are_as_many(tmp_path, n_bands, words):
+    vector_table().writeto(tmp_path / "c.fits")
+    bands = ("J0390", "J0400", "J0410", "J0420")[:n_bands]
+    catalogue = open_catalogue(tmp_path / "c.fits")
+    if n_bands == 3:
+        columns, notes = match_catalogue_columns(catalogue, bands)
+        assert [columns[band].index for band in bands] == [0, 1, 2]
+        assert words in notes[0]
+        return
+    with pytest.raises(SfhInputError, match=words):
+        match_catalogue_columns(catalogue, bands)
+
+
+def test_names_of_another_number_of_bands_are_refused(tmp_path):
+    vector_table(FILTERS="J0390,J0400").writeto(tmp_path / "c.fits")
+    with pytest.raises(SfhInputError, match="2 bands"):
+        match_catalogue_columns(open_catalogue(tmp_path / "c.fits"), ("J0390", "J0400", "J0410"))
+
+
+def test_a_vector_is_chosen_with_its_relative_errors(tmp_path):
+    more = [
+        fits.Column("FLUX_APER", "3D", "uJy", array=np.ones((4, 3))),
+        fits.Column("FLUX_RELERR_APER", "3D", array=np.full((4, 3), 0.1)),
+    ]
+    vector_table(*more, FILTERS=",".join(ORDER)).writeto(tmp_path / "c.fits")
+    catalogue, bands = open_catalogue(tmp_path / "c.fits"), ("J0390", "J0400", "J0410")
+    columns, _ = match_catalogue_columns(catalogue, bands, {"ALL": "FLUX_APER"})
+    (block,) = catalogue.read_blocks()
+    seen = read_band_photometry(block, columns, bands, np.full(3, 4000.0))
+    np.testing.assert_allclose(seen.error, 0.1 * seen.flux)

@@ -7,9 +7,16 @@ import pytest
 from astropy.io import fits
 from io_mocks import UVIS, image_header, write_mosaic
 from muse_hst import BANDS
+from scipy.ndimage import gaussian_filter
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.mosaics import is_camera_substitute, list_weight_map_names, measure_pixel_scatter, read_mosaic
+from napari_sfh.io.mosaics import (
+    is_camera_substitute,
+    list_weight_map_names,
+    measure_noise_correlation,
+    measure_pixel_scatter,
+    read_mosaic,
+)
 
 NY, NX = 60, 80
 MAST = "hlsp_phangs-hst_hst_wfc3-uvis_ngc628mosaic_f275w_v1_exp-drc-sci.fits"
@@ -189,6 +196,44 @@ def test_scatter_of_noise_and_of_a_parabola():
     assert np.isnan(measure_pixel_scatter(np.full((9, 9), np.nan)))
 
 
+def drizzled_noise(side: int, sigma: float) -> np.ndarray:
+    """Noise of eight exposures at random places, each pixel spread over the four that it meets: drizzle, pixfrac 1."""
+    rng = np.random.default_rng(8)
+    out = np.zeros((side, side))
+    for _ in range(8):
+        a, b = rng.random(2)
+        one = rng.normal(0, sigma * np.sqrt(8), (side + 1, side + 1))
+        out += (1 - a) * ((1 - b) * one[:-1, :-1] + b * one[:-1, 1:]) + a * ((1 - b) * one[1:, :-1] + b * one[1:, 1:])
+    return out / 8
+
+
+@pytest.mark.parametrize("weight", [None, 100.0])
+def test_errors_from_scatter_are_those_of_sums_of_correlated_pixels(tmp_path, weight):
+    """Drizzle leaves two thirds of the noise in the scatter of pixels; what many of them sum up to has all of it."""
+    side = 480
+    data = drizzled_noise(side, 0.01)
+    mosaic = read_mosaic(write_mosaic(tmp_path / MAST, data, None if weight is None else np.full(data.shape, weight)))
+    _, error = mosaic.read(slice(0, side), slice(0, side))
+    assert data.std() < 0.0075
+    assert np.median(error) == pytest.approx(0.01, rel=0.06)
+    sums = data.reshape(24, 20, 24, 20).sum((1, 3))
+    assert 20 * np.median(error) == pytest.approx(sums.std(), rel=0.1)
+    assert any("neighbours are correlated" in note for note in mosaic.notes)
+
+
+def test_white_noise_is_not_correlated(tmp_path):
+    white = np.random.default_rng(1).normal(0, 1.0, (400, 400))
+    assert measure_noise_correlation(white) == pytest.approx(1.0, abs=0.05)
+    assert measure_noise_correlation(np.full((9, 9), np.nan)) == 1.0
+    few = read_mosaic(write_mosaic(tmp_path / "few_f275w.fits", white[:60, :80]))
+    assert not any("correlated" in note for note in few.notes)
+    # Light that is smooth on a few pixels looks correlated: no drop of drizzle makes more than 1.5 of it.
+    smooth = gaussian_filter(np.random.default_rng(2).normal(0, 1.0, (480, 480)), 3.0)
+    mosaic = read_mosaic(write_mosaic(tmp_path / MAST, smooth))
+    _, error = mosaic.read(slice(0, 480), slice(0, 480))
+    assert error[0, 0] == pytest.approx(1.51 * measure_pixel_scatter(smooth), rel=0.1)
+
+
 def test_sci_and_wht_in_one_file(tmp_path):
     header = image_header(NY, NX)
     data = noise()
@@ -302,7 +347,15 @@ def test_zeros_without_a_weight_map(tmp_path, name, make, missing):
 
 
 @pytest.mark.parametrize(
-    ("unit", "per_jansky"), [("Jy", 1.0), ("nJy", 1e9), ("10.0*nanoJansky", 1e8), ("mJy/pixel", 1e3)]
+    ("unit", "per_jansky"),
+    [
+        ("Jy", 1.0),
+        ("nJy", 1e9),
+        ("10.0*nanoJansky", 1e8),
+        ("mJy/pixel", 1e3),
+        ("nanomaggy", 1 / 3.631e-6),
+        ("1e-9 maggies", 1 / 3.631e-6),
+    ],
 )
 def test_flux_densities_per_frequency(tmp_path, unit, per_jansky):
     """f_lambda = f_nu c / lambda^2 at the pivot."""

@@ -264,3 +264,23 @@ def test_hidden_files_and_links_to_what_is_there_are_left_out(tmp_path):
     assert found.cube is not None
     assert found.cube.resolve() == tmp_path / "NGC0628_DATACUBE.fits"
     assert not any("not a readable FITS" in problem or "several cubes" in problem for problem in found.problems)
+
+
+@pytest.mark.parametrize("end", ["psf", "model", "residual", "bkg", "segm", "rms", "exptime", "drc_err", "starmask"])
+def test_what_is_made_of_an_image_is_none(tmp_path, end):
+    """Its name begins before that of the image, and its header is a copy."""
+    write_cube(tmp_path / COPT)
+    write_mosaic(tmp_path / "b_f555w_exp_drc_sci.fits", image(), WEIGHT, FILTER="F555W")
+    write_mosaic(tmp_path / f"a_f555w_{end}.fits", 0.5 * image(), None, FILTER="F555W")
+    found = find_galaxy_files(tmp_path)
+    assert {band: path.name for band, path in found.mosaics.items()} == {"F555W": "b_f555w_exp_drc_sci.fits"}
+    assert any(f"a_f555w_{end}.fits" in p and "not used" in p for p in found.problems)
+
+
+def test_cubes_made_of_the_cube_come_after_it(tmp_path):
+    write_cube(tmp_path / "b_cube.fits")
+    write_cube(tmp_path / "a_model.fits")
+    found = find_galaxy_files(tmp_path)
+    assert found.cube.name == "b_cube.fits"
+    (tmp_path / "b_cube.fits").unlink()
+    assert find_galaxy_files(tmp_path).cube.name == "a_model.fits"

@@ -339,3 +339,32 @@ def test_a_flux_that_no_telescope_sees_is_told(tmp_path: Path) -> None:
 def test_a_flux_in_a_beam_is_no_flux_in_a_spaxel(tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="Jy/beam"):
         read_cube(write_cube(tmp_path / "c.fits", BUNIT="Jy/beam"))
+
+
+@pytest.mark.parametrize(("name", "bright", "usable"), [
+    ("MASK", True, None), ("DQ", True, None), ("MASK", False, "bright"), ("BADPIX", True, "faint"),
+    ("GOODPIX", True, "bright"),
+])  # fmt: skip
+def test_a_mask_of_the_galaxy_asks_what_it_means(name: str, bright: bool, usable: str | None, tmp_path: Path) -> None:
+    """Ones on the bright half, or on the faint one: a mask of the galaxy, or of what is usable? Names settle it."""
+    flux = flux_values()
+    above = flux.mean(0) > np.median(flux.mean(0))
+    path = write_cube(tmp_path / "c.fits")
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU((above if bright else ~above).astype(np.uint8), name=name))
+    if usable is None:
+        with pytest.raises(SfhInputError, match=f"{name} forbids the bright .*GOODPIX.*BADPIX"):
+            read_cube(path)
+        return
+    good = read_cube(path).read(0, N)[2]
+    np.testing.assert_array_equal(good, np.broadcast_to(above if usable == "bright" else ~above, good.shape))
+
+
+@pytest.mark.parametrize(("cards", "words"), [
+    ({"SPECSYS": "TOPOCENT", "BARYCORR": -21.5}, ("TOPOCENT", "BARYCORR = -21.5 is not applied")),
+    ({"SPECSYS": "CMBDIPOL"}, ("370 km/s",)), ({"SPECSYS": "BARYCENT", "VELOSYS": 12e3}, ()), ({}, ()),
+])  # fmt: skip
+def test_wavelengths_of_another_frame_are_told(cards: dict[str, Any], words: tuple[str, ...], tmp_path: Path) -> None:
+    notes = [note for note in read_cube(write_cube(tmp_path / "c.fits", **cards)).notes if "SPECSYS" in note]
+    assert bool(notes) == bool(words)
+    assert all(word in notes[0] for word in words)

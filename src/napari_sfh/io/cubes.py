@@ -20,7 +20,12 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
-from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, find_coordinate_header
+from napari_sfh.io.cleaning.cards import (
+    HeaderCards,
+    describe_duplicate_cards,
+    describe_velocity_frame,
+    find_coordinate_header,
+)
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.companions import add_companion_images
 from napari_sfh.io.cleaning.containers import is_compressed_stream
@@ -102,7 +107,7 @@ def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
         notes = [*_redshift_notes(merged), *_compare_redshift_cards(header, hdus[0].header), inherited, *axis.notes]
         notes += [*sky_notes, unit.note, unit_note, factor_note]
         notes += [*describe_duplicate_cards(header), *map(_unused_note, images.unused), *images.notes]
-        notes += _compare_error_axes(hdus, images)
+        notes += [*_compare_error_axes(hdus, images), *describe_velocity_frame(merged)]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)

@@ -18,7 +18,7 @@ from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_heade
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import dap, fits_access, ngist
-from napari_sfh.io.cleaning.companions import find_main_cubes
+from napari_sfh.io.cleaning.companions import find_main_cubes, name_derived_product
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.mosaic_header import find_filter_words
@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "cube": "integral-field cube",
     "mosaic": "HST image",
     "weight": "weight map of an HST image",
+    "derived": "made of an image, none of the galaxy itself",
     "maps": "DAP MAPS file",
     "result": "napari-sfh result",
     "ngist": "nGIST/GIST result table",
@@ -92,6 +93,8 @@ def identify_file(path: str | Path, header: BundleHeader | None = None) -> FileI
     try:
         with fits_access.open_fits(path) as hdus:
             kind = _classify_file(hdus, path)
+        if kind == "derived":
+            return FileInfo(kind, path, problems=(_describe_derived(path),))
         if kind not in _DESCRIBERS:
             return FileInfo(kind, path, usable=kind != "unknown")
         return _DESCRIBERS[kind](path, header or read_bundle_header())
@@ -112,8 +115,9 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
         return "ngist"
     images = [h for h in hdus if fits_access.image_shape(h)]
     axes = {len(fits_access.image_shape(h)) for h in images}
+    derived = bool(name_derived_product(path))
     if _holds_jwst_image(hdus):
-        return "mosaic"
+        return "derived" if derived else "mosaic"
     if 3 in axes:
         return "cube"
     if 2 in axes:
@@ -121,8 +125,14 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
             return "weight"
         header = fits_access.merge_headers(hdus[0].header, *(h.header for h in images))
         is_hst = fits_access.get_number_card(header, "PHOTFLAM") is not None or find_filter_words(header)
-        return "mosaic" if is_hst or _HST_NAME.search(name) else "image"
+        if not is_hst and not _HST_NAME.search(name):
+            return "image"
+        return "derived" if derived else "mosaic"
     return "unknown"
+
+
+def _describe_derived(path: Path) -> str:
+    return f"{name_derived_product(path)} by its name: not used; if it is the galaxy's image, give it with `photometry`"
 
 
 def _holds_jwst_image(hdus: fits.HDUList) -> bool:
@@ -132,6 +142,8 @@ def _holds_jwst_image(hdus: fits.HDUList) -> bool:
     return science is not None and len(fits_access.image_shape(science)) == 2 and camera in ("NIRCAM", "NIRISS", "MIRI")
 
 
+#: Files made of an image that are told.
+_MAX_TOLD = 4
 _HST_NAME = re.compile(r"(?:^|[_\-])f\d{3}[wlmx]+(?:[_\-]|$)")
 
 
@@ -277,6 +289,7 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     # Errors and masks of a cube are no cubes.
     infos = [identify_file(p, header) for p in files if not find_main_cubes(p, files)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
+    derived = [f"{i.path.name}: {p}" for i in infos if i.kind == "derived" for p in i.problems]
     if header.instrument.spectrum is None:
         images = _find_band_images([i.path for i in infos], header.instrument.band_names)
         if images and not any(i.kind == "cube" for i in infos):
@@ -294,7 +307,7 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, header.instrument.band_names, problems)
     maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
-    problems += list_missing_files(mosaics, maps, header.instrument)
+    problems += [*derived[:_MAX_TOLD], *list_missing_files(mosaics, maps, header.instrument)]
     problems += [f"{cube.path.name}: {p}" for p in cube.problems]
     by_path = {i.path: i for i in infos}
     described = tuple(by_path[path] for path in (cube.path, *mosaics.values(), maps) if path is not None)
@@ -305,7 +318,7 @@ def _find_band_images(paths: list[Path], bands: Sequence[str]) -> dict[str, Path
     """Images whose FILTER, or else whose name, tells one of the bands; the first by name."""
     found: dict[str, Path] = {}
     names = {band.upper(): band for band in bands}
-    for path in paths:
+    for path in (p for p in paths if not name_derived_product(p)):
         with suppress(SfhInputError), fits_access.open_fits(path) as hdus:
             images = [h for h in hdus if len(fits_access.image_shape(h)) == 2]
             if images:
@@ -398,16 +411,22 @@ def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> Fi
     if not cubes:
         why = f" ({'; '.join(problems[:3])})" if problems else ""
         raise SfhInputError(f"{folder}: no usable integral-field cube{why}; give `cube` FILE")
-    names = {_normalise_galaxy_name(c.details["galaxy"]) for c in cubes}
+    derived = {c.path: name_derived_product(c.path) for c in cubes}
+    names = {_normalise_galaxy_name(c.details["galaxy"]) for c in cubes if not derived[c.path]}
     if len(names) > 1:
         found = ", ".join(c.path.name for c in cubes)
         raise SfhInputError(
             f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give `cube` FILE"
         )
-    chosen = min(cubes, key=lambda c: (_resolution_variant(c.path) in ("", "native"), *_rank_path(c.path)))
+    chosen = min(
+        cubes,
+        key=lambda c: (bool(derived[c.path]), _resolution_variant(c.path) in ("", "native"), *_rank_path(c.path)),
+    )
     if len(cubes) > 1:
         name, others = _tell_apart(chosen, cubes)
         why = "homogenised to one PSF" if _resolution_variant(chosen.path) not in ("", "native") else "first by name"
+        if not derived[chosen.path] and (by_name := sorted(set(filter(None, derived.values())))):
+            why += f"; others are {', '.join(by_name)} by their names"
         problems.append(f"several cubes: {name} is used ({why}), not {others}; choose with `cube`")
     return chosen
 

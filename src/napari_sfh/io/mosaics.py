@@ -3,8 +3,11 @@
 Flux density: f_lambda = data x ``PHOTFLAM`` (erg/s/cm2/AA per count rate); ``PHOTFNU`` is not used, it can be 0 for
 ACS. Errors: 1/sqrt(weight), weight 0 = bad pixel. Drizzle also writes weights that are exposure times; such a map says
 only where the image is deep, so it is scaled to the image's own pixel-to-pixel scatter, and the photon noise of the
-source is added. Drizzle correlates neighbouring pixels (Fruchter & Hook 2002, PASP 114, 144, section 7), so the
-scatter is measured between pixels four apart, where the correlation has died away.
+source is added. Drizzle correlates neighbouring pixels, so that their scatter is smaller than the noise of the many
+that a bin sums up: by R = r / (1 - 1 / (3 r)), r being the size of the drop in pixels of the image (1.5 where they are
+equal; Fruchter & Hook 2002, PASP 114, 144, section 7). The scatter is measured between pixels four apart, where the
+correlation has died away, and multiplied by the R that scatters of nearer ones show, up to that of such a drop. Weight
+maps that are inverse variances hold the whole noise already.
 """
 
 from __future__ import annotations
@@ -38,13 +41,15 @@ from napari_sfh.io.mosaic_header import (
     find_other_optics,
     read_flux_calibration,
 )
-from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
+from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm, find_detector
 from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.types import F32, Cube, Mosaic, measure_pixel_arcsec
 
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
 _MAX_ERROR_OVER_SCATTER = 4.0
+#: R below which pixels count as independent, and pixels by which it is known to 0.06 (1 sigma): fewer do not tell it.
+_LEAST_CORRELATION, _TELLING_PIXELS = 1.2, 50_000
 #: Share of an image's zeros that lie among zeros where an area was not observed.
 _CONNECTED = 0.3
 #: Images that are no science image by their names.
@@ -96,6 +101,7 @@ class _Noise(NamedTuple):
     scatter: float  # in stored units
     level: float
     scale: float  # factor on 1/sqrt(weight)
+    correlation: float  # noise of the sum of many pixels over that of independent ones with this scatter
     is_zero: bool  # all pixels looked at, or no numbers
 
 
@@ -112,6 +118,7 @@ class CutoutReader:
     error_kind: str = "weight"  # what `weight` holds: weight (inverse variance), sigma, variance
     error_name: str = ""  # of the image that holds sigma or variance
     mask: ImageReader | None = None  # nonzero = bad
+    most_correlation: float = 1.0  # see `compute_drizzle_correlation`
 
     @cached_property
     def _fills(self) -> list[float]:
@@ -145,11 +152,20 @@ class CutoutReader:
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
         is_zero = not any(bool(np.any(np.isfinite(data) & (data != 0))) for data in raw)
         if self.weight is None:
-            return _Noise(scatter, level, 1.0, is_zero)
+            return _Noise(scatter, level, 1.0, self._find_correlation(sample), is_zero)
         used = np.concatenate(weights)
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
         relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
-        return _Noise(scatter, level, float(scatter / implied) if relative else 1.0, is_zero)
+        correlation = self._find_correlation(sample) if relative else 1.0
+        scale = float(correlation * scatter / implied) if relative else 1.0
+        return _Noise(scatter, level, scale, correlation, is_zero)
+
+    def _find_correlation(self, sample: F32) -> float:
+        """`measure_noise_correlation`, at most that of drizzle; 1 where too few pixels tell it."""
+        if np.count_nonzero(np.isfinite(sample)) < _TELLING_PIXELS:
+            return 1.0
+        found = min(measure_noise_correlation(sample), self.most_correlation)
+        return found if found > _LEAST_CORRELATION else 1.0
 
     @cached_property
     def _zero_is_missing(self) -> bool:
@@ -205,6 +221,11 @@ class CutoutReader:
         return tuple(self._fills) if self._noise else ()
 
     @property
+    def correlation(self) -> float:
+        """Factor on the scatter of the pixels for that of sums of many, where errors rest on it."""
+        return self._noise.correlation
+
+    @property
     def weight_is_relative(self) -> bool:
         """Whether the weight map had to be scaled to the image's scatter."""
         return self.weight is not None and self._noise.scale != 1.0
@@ -212,10 +233,10 @@ class CutoutReader:
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
         data = to_native_float32(self.image[ysl, xsl])
-        scatter, level, scale, _ = self._noise
+        scatter, level, scale, correlation, _ = self._noise
         if self.weight is None:
             bad = data == 0 if self._zero_is_missing else np.zeros(data.shape, dtype=bool)
-            error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
+            error: F32 = np.full(data.shape, correlation * scatter * self.factor, dtype=np.float32)
         else:
             weight = self._weights((ysl, xsl))
             bad = ~(weight > 0) | ~(weight < np.inf)
@@ -253,6 +274,46 @@ def measure_pixel_scatter(image: NDArray[np.floating]) -> float:
     d = image[:, : -2 * step] - 2 * image[:, step:-step] + image[:, 2 * step :]
     d = d[np.isfinite(d)]
     return measure_nmad(d) / float(np.sqrt(6.0))
+
+
+def measure_noise_correlation(image: NDArray[np.floating]) -> float:
+    """Noise of the sum of many pixels over that of as many independent ones with the same scatter.
+
+    Second differences of pixels s apart have the variance sigma^2 (6 - 8 rho(s) + 2 rho(2 s)), which gives the
+    correlations rho(1) to rho(3) along the rows; from four pixels on there is none. Columns count as alike.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+        NaN = not to be used.
+
+    Returns
+    -------
+    float
+        1 + 2 sum rho, at least 1; 1 where there is nothing to measure.
+    """
+    variance = {}
+    for step in (1, 2, 3, 4):
+        d = image[:, : -2 * step] - 2 * image[:, step:-step] + image[:, 2 * step :]
+        variance[step] = measure_nmad(d[np.isfinite(d)]) ** 2
+    if not variance[4] > 0:
+        return 1.0
+    rho = {4: 0.0, 6: 0.0}
+    for step in (3, 2, 1):
+        rho[step] = (6.0 + 2.0 * rho[2 * step] - 6.0 * variance[step] / variance[4]) / 8.0
+    return max(1.0, 1.0 + 2.0 * (rho[1] + rho[2] + rho[3]))
+
+
+def compute_drizzle_correlation(drop_over_pixel: float) -> float:
+    """R of Fruchter & Hook (2002, PASP 114, 144, equations 9 and 10), of a drop of so many pixels' size.
+
+    Examples
+    --------
+    >>> round(compute_drizzle_correlation(1.0), 2), round(compute_drizzle_correlation(0.5), 2)
+    (1.5, 1.2)
+    """
+    r = drop_over_pixel
+    return r / (1.0 - 1.0 / (3.0 * r)) if r >= 1.0 else 1.0 / (1.0 - r / 3.0)
 
 
 class _MosaicLayout(NamedTuple):
@@ -325,8 +386,8 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     >>> mosaic.band, mosaic.camera
     ('F555W', 'UVIS')
     """
-    path = Path(path)
-    bands = (instrument or load_instrument()).band_names
+    path, own = Path(path), instrument or load_instrument()
+    bands = own.band_names
     if band is not None and band.upper() not in bands:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
     science, merged, shape, wcs, notes, inside, error, error_name, mask = _read_mosaic_layout(path)
@@ -334,8 +395,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    own = instrument or load_instrument()
-    pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
+    pivot_aa = float(own.pivot_aa[bands.index(trained)])
     scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
     # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
     whole = camera == "NIRCAM" and error is not None
@@ -353,6 +413,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         kind,
         error_name,
         None if mask is None else ImageReader(path, mask, 2),
+        compute_drizzle_correlation(find_detector(camera, scale.photplam_aa).pixel_arcsec / measure_pixel_arcsec(wcs)),
     )
     _check_mask(reader, path)
     return Mosaic(
@@ -405,10 +466,13 @@ def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tupl
         notes.append(f"its mask is used (0 = usable): {reader.measure_masked_share():.1%} of the pixels left out")
     if reader.fill_values:
         notes.append(f"missing: fill values ({', '.join(f'{v:g}' for v in reader.fill_values)})")
+    correlated = f", times {reader.correlation:.2g} as neighbours are correlated" if reader.correlation > 1 else ""
     if reader.weight is None:
-        notes.append("no weight map: errors are estimated from the image's own pixel-to-pixel scatter")
+        notes.append(f"no weight map: errors are estimated from the image's own pixel-to-pixel scatter{correlated}")
     elif reader.weight_is_relative:
-        notes.append("the weight map is no inverse variance: scaled to the image's own pixel-to-pixel scatter")
+        notes.append(
+            f"the weight map is no inverse variance: scaled to the image's own pixel-to-pixel scatter{correlated}"
+        )
     return (*notes, substitute) if substitute else tuple(notes)
 
 

@@ -74,6 +74,25 @@ def diffraction_fwhm(obscuration: float) -> float:
     return 2.0 / np.pi * low
 
 
+def find_detector(camera: str, wave_aa: float) -> HstDetector:
+    """The detector of a camera at a wavelength in Angstrom.
+
+    Parameters
+    ----------
+    camera : str
+        A key of `DETECTORS`.
+    wave_aa : float
+
+    Raises
+    ------
+    SfhInputError
+        The camera is unknown.
+    """
+    if camera not in DETECTORS:
+        raise SfhInputError(f"camera {camera!r} has no PSF here; one of {', '.join(DETECTORS)}")
+    return DETECTORS["NIRCAM long" if camera == "NIRCAM" and wave_aa > _NIRCAM_SPLIT_AA else camera]
+
+
 def compute_hst_psf_fwhm(camera: str, wave_aa: float, pixel_arcsec: float) -> float:
     """FWHM in arcsec of a point source.
 
@@ -91,9 +110,7 @@ def compute_hst_psf_fwhm(camera: str, wave_aa: float, pixel_arcsec: float) -> fl
     SfhInputError
         The camera is unknown.
     """
-    if camera not in DETECTORS:
-        raise SfhInputError(f"camera {camera!r} has no PSF here; one of {', '.join(DETECTORS)}")
-    detector = DETECTORS["NIRCAM long" if camera == "NIRCAM" and wave_aa > _NIRCAM_SPLIT_AA else camera]
+    detector = find_detector(camera, wave_aa)
     core = diffraction_fwhm(detector.obscuration) * wave_aa * 1e-10 / detector.mirror_m * ARCSEC_PER_RADIAN
     waves, sides, corners = np.array(detector.diffusion).T
     spread = float(np.interp(wave_aa, waves, 2.0 * (sides + 2.0 * corners))) * detector.pixel_arcsec**2

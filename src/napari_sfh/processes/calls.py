@@ -25,6 +25,10 @@ from napari_sfh.types import Progress
 T = TypeVar("T")
 
 
+class ProcessEnded(ComputeError):
+    """The process of a call ended before its value came: it was killed."""
+
+
 class ChildPython:
     """A Python of its own that answers calls, one after the other.
 
@@ -108,8 +112,10 @@ class ChildPython:
 
         Raises
         ------
+        ProcessEnded
+            The process was killed.
         ComputeError
-            The process was killed, or the function raised an error that is none of ours.
+            The function raised an error that is none of ours.
         Exception
             Of the function, if it is a `SfhInputError`, `ComputeError` or `Cancelled`.
         """
@@ -122,7 +128,7 @@ class ChildPython:
             status = self.process.wait()
             self._said.seek(0)
             last = (self._said.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
-            raise ComputeError(
+            raise ProcessEnded(
                 f"{stage}: its process ended with status {status} ({last}); try again with less else in memory"
             ) from None
         self._idle = True
@@ -216,7 +222,7 @@ def run_in_process(
     progress, cancel : optional
         See `report_progress`.
     child : ChildPython, optional
-        Of `start_process`; it can be called again.
+        Of `start_process`; it can be called again. Another one does the call where it has ended.
 
     Returns
     -------
@@ -230,14 +236,15 @@ def run_in_process(
     Exception
         Of the function, if it is a `SfhInputError` or `ComputeError`.
     """
-    python = child or ChildPython(yields=True)
+    stands_by = child is not None and child.process.poll() is None
+    python = child if child and stands_by else ChildPython(yields=child is None)
     ended = False
     try:
         call = python.begin(function, args)
         value: T = run_in_background(lambda: python.wait(call, stage), stage, progress, cancel)
         ended = True
     finally:
-        if child is None or not ended:
+        if not (stands_by and ended):
             python.end()
     return value
 

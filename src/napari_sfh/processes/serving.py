@@ -34,7 +34,9 @@ def serve_process_calls(modules: Sequence[str]) -> None:
     modules : sequence of str
         Loaded first; `YIELD` among them says that it yields to others.
     """
-    answers = os.fdopen(os.dup(1), "wb")
+    said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    writer = threading.Thread(target=_write_answers, args=(os.dup(1), said), daemon=True)
+    writer.start()
     os.dup2(2, 1)
     if YIELD in modules and hasattr(os, "nice"):
         os.nice(5)
@@ -43,13 +45,22 @@ def serve_process_calls(modules: Sequence[str]) -> None:
     threading.Thread(target=_read_calls, args=(calls, cancel), daemon=True).start()
 
     def send(message: object) -> None:
-        pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+        said.put(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     _, failure = _attempt(partial(load_modules, [module for module in modules if module != YIELD]))
-    with suppress(BrokenPipeError), answers:  # nobody may ask for the answer any more
-        while parts := calls.get():
-            _answer_call(parts, failure, send, cancel)
+    while parts := calls.get():
+        _answer_call(parts, failure, send, cancel)
+    said.put(None)
+    writer.join()
+
+
+def _write_answers(stream: int, said: queue.SimpleQueue[bytes | None]) -> None:
+    """Write what is said; who asked may read it later than the next call is done, and a pipe holds little."""
+    with suppress(BrokenPipeError), os.fdopen(stream, "wb", buffering=0) as answers:  # nobody may ask any more
+        while (message := said.get()) is not None:
+            rest = memoryview(message)
+            while rest:
+                rest = rest[answers.write(rest) :]
 
 
 def load_modules(modules: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ over the bands.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,8 @@ def _open_images(
         report_progress(Progress("reading the images", 0, len(config.photometry)), progress, cancel)
         pivots = {f.name: f.pivot_aa for f in filters}
         images = read_band_images(decisions.match_band_names(config.photometry, pivots), pivots)
+        if config.redshift is None:
+            images = replace(images, notes=(*images.notes, "no redshift was given: taken at rest; give `redshift`"))
         return images, config.redshift or 0.0, given
     cube = read_cube(config.cube, config.hdu)
     maps = None if config.maps is None else read_maps(config.maps)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,6 +16,7 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader
 from napari_sfh.instruments.coverage import check_rest_range
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
@@ -66,14 +69,32 @@ def _open_files(config: RunConfig) -> RunInputs:
     from napari_sfh.model.bundle import load_bundle
 
     bundle = load_bundle(config.model)
-    instrument = bundle.instrument
-    images = decisions.match_band_names(config.photometry, instrument.band_names)
+    images = decisions.match_band_names(config.photometry, bundle.instrument.band_names)
     opened = open_galaxy_files(config, bundle)
+    return replace(opened, mosaics=open_mosaics(config, images, bundle.instrument))
+
+
+def open_mosaics(config: RunConfig, images: Mapping[str, Path], instrument: Instrument) -> dict[str, Mosaic]:
+    """Open the mosaics of a run.
+
+    Parameters
+    ----------
+    config : RunConfig
+    images : mapping of str to Path
+        By the instrument's bands, see `decisions.match_band_names`.
+    instrument : Instrument
+        Of the weights.
+
+    Raises
+    ------
+    SfhInputError
+        A file cannot be used.
+    """
     mosaics = {band: read_mosaic(path, band, instrument) for band, path in images.items()}
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
         mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
-    return replace(opened, mosaics=mosaics)
+    return mosaics
 
 
 def open_galaxy_files(config: RunConfig, bundle: Bundle | BundleHeader) -> RunInputs:
@@ -171,3 +192,20 @@ def bin_galaxy(
         lambda: binning.bin_spaxels(spaxels, config.target_snr, method, given, cancel), stage, progress, cancel
     )
     return BinnedGalaxy(redshift, spaxels, bins)
+
+
+def list_cube_notes(inputs: RunInputs) -> tuple[str, ...]:
+    """What was assumed of the cube, and left out of the channels that were read so far."""
+    return (*inputs.cube.notes, *inputs.cube.describe_missing())
+
+
+@contextmanager
+def explain_refusal(inputs: RunInputs) -> Iterator[None]:
+    """Add to an error what was assumed of the cube and left out of it so far: it may be the cause."""
+    try:
+        yield
+    except SfhInputError as error:
+        for note in list_cube_notes(inputs):
+            if note not in str(error):
+                error.add_note(note)
+        raise

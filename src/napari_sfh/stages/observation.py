@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from napari_sfh import decisions
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.mosaics import is_camera_substitute
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
+from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
@@ -52,6 +54,14 @@ class SummedSpectra:
     sky: tuple[str, ...]  # ... of residuals of the night sky
 
 
+class PreparedSpectra(NamedTuple):
+    """Spectra of the bins at rest, and how their stars move."""
+
+    rest: rest_frame.RestSpectra
+    motion: stellar_kinematics.StellarKinematics
+    notes: tuple[str, ...]
+
+
 def sum_bin_spectra(
     inputs: RunInputs,
     galaxy: BinnedGalaxy,
@@ -84,13 +94,14 @@ def sum_bin_spectra(
     return SummedSpectra(summed, checks, (*spike_notes, *channel_notes), tuple(sky_notes))
 
 
-def prepare_observation(
+def prepare_spectra(
     inputs: RunInputs,
     galaxy: BinnedGalaxy,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> PreparedObservation:
-    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+    summed: SummedSpectra | None = None,
+) -> PreparedSpectra:
+    """Spectra and kinematics of the bins as the network sees them, corrected for the Milky Way.
 
     Parameters
     ----------
@@ -99,48 +110,122 @@ def prepare_observation(
         From `bin_galaxy`.
     progress, cancel : optional
         See `jobs.report_progress`.
+    summed : SummedSpectra, optional
+        From `sum_bin_spectra`, where that was made before.
+
+    Returns
+    -------
+    PreparedSpectra
+
+    Raises
+    ------
+    SfhInputError
+        Kinematics cannot be measured as asked for.
+    """
+    basis, grid, redshift = inputs.bundle.basis, inputs.bundle.instrument.grid, galaxy.redshift
+    cleaned = summed or sum_bin_spectra(inputs, galaxy, progress, cancel)
+    spectra = cleaned.spectra
+    motion = _measure_kinematics(inputs, galaxy, spectra, progress, cancel)
+    given = decisions.choose_kinematics(inputs.config) not in ("fast", "ppxf")
+    stars = check_against_templates(spectra, basis, redshift, motion.v_kms, given, inputs.cube.path)
+    if given:
+        stars += check_given_kinematics(spectra, basis, grid, redshift, motion)
+    notes = (*cleaned.checks, *stars, *cleaned.cleaned, *_given_bins_notes(inputs, galaxy), *cleaned.sky)
+    rest = run_in_background(
+        lambda: rest_frame.shift_to_rest_frame(spectra, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
+        f"rest frame and {grid.sigma_kms:g} km/s",
+        progress,
+        cancel,
+    )
+    return PreparedSpectra(rest, motion, notes)
+
+
+def measure_photometry(
+    inputs: RunInputs,
+    galaxy: BinnedGalaxy,
+    filters: Sequence[Filter],
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> BandPhotometry:
+    """Photometry of the bins, corrected for the Milky Way; of the weights, it needs the header alone.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    filters : sequence of Filter
+        Curves of the instrument's bands (of the weights).
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    BandPhotometry
+
+    Raises
+    ------
+    SfhInputError
+        A mosaic does not belong to the cube.
+    """
+    config, instrument = inputs.config, inputs.bundle.instrument
+    used = decisions.choose_used_bands(inputs.mosaics, galaxy.redshift, instrument.redshift_max)
+    if used.note:
+        report_progress(Progress(used.note, 0, 0), progress, cancel)
+        return BandPhotometry({}, (used.note,))
+    psf = choose_cube_psf(inputs.cube, instrument.grid.norm_window_aa, config.psf_fwhm_arcsec)
+    measured = bands.measure_bands(
+        inputs.mosaics,
+        inputs.cube,
+        galaxy.bins,
+        psf,
+        filters,
+        config.ebv_mw or 0.0,
+        config.align,
+        config.subtract_sky,
+        galaxy.redshift,
+        progress,
+        cancel,
+    )
+    if not (psf.assumed and inputs.mosaics):
+        return measured
+    return BandPhotometry(measured.flux, (decisions.describe_assumed_psf(psf), *measured.notes))
+
+
+def join_observation(
+    inputs: RunInputs, galaxy: BinnedGalaxy, prepared: PreparedSpectra, photometry: BandPhotometry
+) -> PreparedObservation:
+    """Spectra and photometry of the bins as one.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    prepared : PreparedSpectra
+        From `prepare_spectra`.
+    photometry : BandPhotometry
+        From `measure_photometry`.
 
     Returns
     -------
     PreparedObservation
         The `Observation` of N bins, and notes for the user.
-
-    Raises
-    ------
-    SfhInputError
-        Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
     """
-    config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
-    instrument = inputs.bundle.instrument
-    grid = instrument.grid
-    cleaned = sum_bin_spectra(inputs, galaxy, progress, cancel)
-    summed = cleaned.spectra
-    motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
-    given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
-    stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
-    if given:
-        stars += check_given_kinematics(summed, inputs.bundle.basis, grid, redshift, motion)
-    notes = (*cleaned.checks, *stars, *cleaned.cleaned, *_given_bins_notes(inputs, galaxy), *cleaned.sky)
-    rest = run_in_background(
-        lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
-        f"rest frame and {grid.sigma_kms:g} km/s",
-        progress,
-        cancel,
-    )
-    photometry = _measure_photometry(inputs, galaxy, progress, cancel)
+    instrument, (rest, motion, notes) = inputs.bundle.instrument, prepared
     substitutes = [band for band in photometry.flux if is_camera_substitute(inputs.mosaics[band], instrument)]
     data = make_observation(
         rest,
         photometry.flux,
-        bins,
+        galaxy.bins,
         instrument,
         motion.v_kms,
         motion.sigma_kms,
-        redshift,
+        galaxy.redshift,
         ~motion.measured,
         other_camera=substitutes,
     )
-    if config.mask_lines:
+    if inputs.config.mask_lines:
         data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
     notes = (*notes, *describe_excess(rest, instrument), *photometry.notes)
     return PreparedObservation(data, (*notes, *_describe_sparse_bands(data, photometry.flux)))
@@ -176,33 +261,6 @@ def _measure_kinematics(
     fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
     data = make_log_spectra(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid)
     return fit(data, progress, cancel)
-
-
-def _measure_photometry(
-    inputs: RunInputs, galaxy: BinnedGalaxy, progress: ReportProgress | None, cancel: threading.Event | None
-) -> BandPhotometry:
-    config, instrument = inputs.config, inputs.bundle.instrument
-    used = decisions.choose_used_bands(inputs.mosaics, galaxy.redshift, instrument.redshift_max)
-    if used.note:
-        report_progress(Progress(used.note, 0, 0), progress, cancel)
-        return BandPhotometry({}, (used.note,))
-    psf = choose_cube_psf(inputs.cube, instrument.grid.norm_window_aa, config.psf_fwhm_arcsec)
-    measured = bands.measure_bands(
-        inputs.mosaics,
-        inputs.cube,
-        galaxy.bins,
-        psf,
-        inputs.bundle.filters,
-        config.ebv_mw or 0.0,
-        config.align,
-        config.subtract_sky,
-        galaxy.redshift,
-        progress,
-        cancel,
-    )
-    if not (psf.assumed and inputs.mosaics):
-        return measured
-    return BandPhotometry(measured.flux, (decisions.describe_assumed_psf(psf), *measured.notes))
 
 
 def _describe_sparse_bands(data: Observation, measured: Collection[str]) -> tuple[str, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +16,7 @@ from napari_sfh.analysis.credibility.prediction_flags import (
     describe_frequent_flags,
 )
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
-from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.errors import Cancelled
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
@@ -26,7 +24,7 @@ from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep.cross_checks import compare_redshifts
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.stages.inputs import BinnedGalaxy, RunInputs
+from napari_sfh.stages.inputs import BinnedGalaxy, RunInputs, list_cube_notes
 from napari_sfh.stages.observation import PreparedObservation
 from napari_sfh.types import (
     F32,
@@ -73,7 +71,7 @@ def predict_bins(
     ----------
     inputs : RunInputs
     prepared : PreparedObservation
-        From `prepare_observation`.
+        From `join_observation`.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -201,23 +199,7 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
     config, cube, maps = inputs.config, inputs.cube, inputs.maps
     unset = () if config.ebv_mw is not None else (decisions.NO_FOREGROUND,)
     known = {"the settings": config.redshift, "MAPS": maps.redshift if maps else None, "the header": cube.redshift}
-    return (*unset, *compare_redshifts(known), *_cube_notes(inputs), *_mosaic_notes(inputs))
-
-
-def _cube_notes(inputs: RunInputs) -> tuple[str, ...]:
-    return (*inputs.cube.notes, *inputs.cube.describe_missing())
-
-
-@contextmanager
-def explain_refusal(inputs: RunInputs) -> Iterator[None]:
-    """Add to an error what was assumed of the cube and left out of it so far: it may be the cause."""
-    try:
-        yield
-    except SfhInputError as error:
-        for note in _cube_notes(inputs):
-            if note not in str(error):
-                error.add_note(note)
-        raise
+    return (*unset, *compare_redshifts(known), *list_cube_notes(inputs), *_mosaic_notes(inputs))
 
 
 def _mosaic_notes(inputs: RunInputs) -> tuple[str, ...]:

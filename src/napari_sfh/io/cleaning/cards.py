@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ _COORDINATES = re.compile(
     r"^(WCSAXES|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC|PV|PS)\d_\d+|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|RESTWAV|"
     r"RESTFRQ|DC-FLAG|BUNIT)$"
 )
+
+
+#: Frames of SPECSYS (Greisen et al. 2006, A&A 446, 747), and how far off the Sun's velocity they are at most, km/s.
+_FRAMES_KMS = {"TOPOCENT": 30, "LSRK": 20, "LSRD": 17, "GALACTOC": 240, "LOCALGRP": 320, "CMBDIPOL": 370}
+#: Cards of the Earth's motion.
+_EARTHS_MOTION = re.compile(r"(BARY|HELIO?)[ _]?(CORR?|VEL|RV|V)\b|\bBERV\b|\bV(HELIO|BARY|CORR)\b|\bVELOSYS\b", re.I)
 
 
 class HeaderCards:
@@ -150,3 +157,30 @@ def _hdu_name(header: fits.Header) -> str:
         return str(header.get("EXTNAME") or ("PRIMARY" if "SIMPLE" in header else "without EXTNAME"))
     except Exception:
         return "without EXTNAME"
+
+
+def describe_velocity_frame(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is said of wavelengths that are not those seen from the Sun or the barycentre, by SPECSYS.
+
+    Nothing is corrected: whether cards such as BARYCORR were applied, and their sign, differ from pipeline to pipeline.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards of the spectral axis, the primary HDU's below them.
+    """
+    frame = str(header.get("SPECSYS", "")).strip().upper()
+    if frame not in _FRAMES_KMS:
+        return ()
+    cards = [
+        f"{key} = {value:g}" for key, value in header.items() if _EARTHS_MOTION.search(str(key)) and _is_number(value)
+    ]
+    corrected = f" ({', '.join(cards[:2])} is not applied)" if cards else ""
+    return (
+        f"SPECSYS {frame}: wavelengths are up to {_FRAMES_KMS[frame]:g} km/s from those seen from the Sun{corrected}; "
+        "a velocity or `redshift` from another source must be of the same frame",
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value != 0

@@ -2,6 +2,7 @@
 
 KCWI's ``*_vcubes.fits`` (variance) and ``*_mcubes.fits`` (mask) beside ``*_icubes.fits``; ``NAME_var.fits``,
 ``NAME_err.fits``, ``NAME_mask.fits`` and the like beside ``NAME.fits``, ``NAME_flux.fits`` or ``NAME_cube.fits``.
+Also: which files are made for or of an image of a galaxy, such as its PSF or a model, and are none themselves.
 """
 
 from __future__ import annotations
@@ -23,12 +24,43 @@ _WORDS = {
     "err": "sigma", "error": "sigma", "errors": "sigma", "sigma": "sigma", "unc": "sigma", "uncert": "sigma",
     "rms": "sigma", "ivar": "inverse", "invvar": "inverse",
     "mask": "mask", "dq": "mask", "badpix": "mask", "bpm": "mask", "flags": "mask",
+    "goodpix": "good", "goodmask": "good",
 }  # fmt: skip
 _COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
 _KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
 _KCWI_KINDS = {"v": "variance", "m": "mask"}
+#: First or last words of the names of files that are made for or of an image, and what they are.
+_PRODUCTS = {
+    "a PSF": ("psf", "psfs", "epsf", "kernel"),
+    "a model": ("model", "models", "galfit", "bestfit", "fit"),
+    "residuals": ("residual", "residuals", "resid", "res", "unsharp", "subtracted"),
+    "a sky or background": ("sky", "bkg", "background", "bg"),
+    "a mask or segmentation": (
+        "mask", "masks", "starmask", "starmasks", "segm", "seg", "segmap", "segmentation", "dq", "flags", "flag",
+        "badpix", "bpm",
+    ),
+    "errors": ("err", "errs", "error", "errors", "sigma", "rms", "unc", "uncert", "noise", "var", "variance", "ivar"),
+    "weights or exposure times": (
+        "wht", "whts", "weight", "weights", "wgt", "ctx", "con", "exptime", "exptimes", "expmap", "exposure",
+        "coverage",
+    ),
+    "signal to noise": ("snr", "sn", "s2n"),
+}  # fmt: skip
 #: Last words of the names of cubes that companions go without.
 _FLUX_WORDS = ("flux", "sci", "data", "cube", "signal")
+
+
+def name_derived_product(path: Path) -> str:
+    """What a file is, where its name says that it is made for or of an image of a galaxy; else nothing.
+
+    Examples
+    --------
+    >>> name_derived_product(Path("ngc0628_f555w_psf.fits"))
+    'a PSF'
+    """
+    words = [word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word]
+    ends = {words[0], words[-1]} if len(words) > 1 else set()
+    return next((what for what, names in _PRODUCTS.items() if ends & set(names)), "")
 
 
 def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
@@ -55,7 +87,7 @@ def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
         Of that file.
     """
     for beside, kind in _list_companions(path, _list_folder(path)):
-        is_known = bool(images.masks) if kind == "mask" else images.error is not None
+        is_known = bool(images.masks) if kind in ("mask", "good") else images.error is not None
         if is_known:
             continue
         try:
@@ -95,7 +127,9 @@ def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
     """The images with those of one file beside the cube's, or a note why it is not used."""
     with fits_access.open_fits(path) as hdus:
         fitting = {i: hdu for i, hdu in enumerate(hdus) if fits_access.image_shape(hdu) == images.shape}
-        named = [i for i, hdu in fitting.items() if hdu.name.upper() in ERROR_KINDS] if kind != "mask" else []
+        named = (
+            [i for i, hdu in fitting.items() if hdu.name.upper() in ERROR_KINDS] if kind not in ("mask", "good") else []
+        )
         if not any(len(fits_access.image_shape(hdu)) == 3 for hdu in hdus):
             return images  # maps of something else
         if len(fitting) != 1 and len(named) != 1:
@@ -103,9 +137,9 @@ def _add_file(images: CubeImages, path: Path, kind: str) -> CubeImages:
             return replace(images, notes=(*images.notes, f"{path.name} is not used: {shapes}"))
         index = next(iter(named or fitting))
         header: fits.Header = hdus[index].header.copy()
-        kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind != "mask" else kind
-    if kind == "mask":
-        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path),))
+        kind = ERROR_KINDS.get(hdus[index].name.upper(), kind) if kind not in ("mask", "good") else kind
+    if kind in ("mask", "good"):
+        return replace(images, masks=(MaskPlace(index, f"{path.name} beside the cube", path, kind == "good"),))
     notes = (*images.notes, f"{path.name} beside the cube is used: errors ({kind})")
     return replace(
         images, error=index, error_name=path.name, error_kind=kind, error_path=path, error_header=header, notes=notes

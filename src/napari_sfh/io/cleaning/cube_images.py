@@ -31,6 +31,9 @@ ERROR_KINDS = {
 }  # fmt: skip
 MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG", "MSK", "PIXMASK", "BADPIXELS",
               "BAD_PIXEL", "BAD_PIXELS", "BAD_PIXEL_MASK", "DATAQUALITY")  # fmt: skip
+#: Names of masks whose usable pixels are not 0, and of those that say that theirs are.
+GOOD_NAMES = ("GOODPIX", "GOODPIXELS", "GOOD_PIXELS", "GOODMASK", "GOOD_MASK", "GOOD", "USABLE", "VALID")
+BAD_NAMES = ("BADPIX", "BPM", "BADPIXELS", "BAD_PIXEL", "BAD_PIXELS", "BAD_PIXEL_MASK")
 #: Words of names that say nothing beside one of those.
 _FILLERS = frozenset({*DATA_NAMES, "SPEC", "SPECTRUM"})
 #: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
@@ -49,6 +52,7 @@ class MaskPlace(NamedTuple):
     hdu: int
     name: str
     path: Path | None = None  # None: the cube's file
+    marks_usable: bool = False  # its usable pixels are not 0, others are
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,11 @@ def find_cube_images(hdus: fits.HDUList, path: Path, chosen: str | None = None) 
     own = _find_companions(cubes, names, data, others if chosen is None else [i for i in cubes if _is_flux(cubes[i])])
     by_name = {names[i]: i for i in reversed(own)}
     index, error, kind = _find_errors({i: cubes[i] for i in (data, *own)}, names, by_name, data)
-    masks = tuple(MaskPlace(by_name[name], name) for name in MASK_NAMES if name in by_name)
+    masks = tuple(
+        MaskPlace(by_name[name], name, marks_usable=name in GOOD_NAMES)
+        for name in (*MASK_NAMES, *GOOD_NAMES)
+        if name in by_name
+    )
     flat_masks = _find_flat_masks(hdus, (n, ny, nx), [mask.name for mask in masks])
     for i, name in (*([] if index is None else [(index, error)]), *(mask[:2] for mask in masks)):
         if fits_access.image_shape(cubes[i]) != (n, ny, nx):
@@ -141,7 +149,7 @@ def _find_flux(cubes: dict[int, Any], names: dict[int, str]) -> int | None:
     data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
     if data is not None:
         return data
-    taken = (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    taken = (*ERROR_KINDS, *MASK_NAMES, *GOOD_NAMES, *_OTHER_NAMES)
     other = [i for i, name in names.items() if name not in taken]
     return next((i for i in other if "CTYPE3" in cubes[i].header), None) or max(
         other, key=lambda i: math.prod(fits_access.image_shape(cubes[i])), default=None
@@ -175,7 +183,7 @@ def _name_for_choice(cubes: dict[int, Any], i: int) -> str:
 def _is_flux(hdu: Any) -> bool:
     """Whether an image may be a galaxy: it is no error or mask by its name, and has the unit of a flux."""
     text = HeaderCards(hdu.header, Path()).text("BUNIT")
-    named = _name_image(hdu) in (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    named = _name_image(hdu) in (*ERROR_KINDS, *MASK_NAMES, *GOOD_NAMES, *_OTHER_NAMES)
     return not named and bool(text) and unit_conversion_factor(text, FLAM) is not None
 
 
@@ -222,7 +230,11 @@ def _find_flat_masks(hdus: fits.HDUList, shape: tuple[int, int, int], known: lis
     named = {
         _name_image(hdu): i for i, hdu in enumerate(hdus) if fits_access.image_shape(hdu) in (shape[:1], shape[1:])
     }
-    return tuple(MaskPlace(named[name], name) for name in MASK_NAMES if name in named and name not in known)
+    return tuple(
+        MaskPlace(named[name], name, marks_usable=name in GOOD_NAMES)
+        for name in (*MASK_NAMES, *GOOD_NAMES)
+        if name in named and name not in known
+    )
 
 
 def _describe_flat_images(
@@ -233,7 +245,9 @@ def _describe_flat_images(
     return tuple(
         f"{name} has the shape {found}, not the cube's {shape}, and is not used: write it in the cube's shape"
         for i, (name, found) in flat.items()
-        if len(found) in (1, 2) and MaskPlace(i, name) not in used and (name in ERROR_KINDS or name in MASK_NAMES)
+        if len(found) in (1, 2)
+        and i not in {mask.hdu for mask in used}
+        and (name in ERROR_KINDS or name in (*MASK_NAMES, *GOOD_NAMES))
     )
 
 
@@ -247,7 +261,7 @@ def _find_errors(
             utype = re.sub(r"[^A-Z]", "", HeaderCards(cubes[index].header, Path()).text("UTYPE").upper())
             return index, name, _UTYPES.get(utype, kind)
     for i, hdu in cubes.items():
-        unknown = i != data and names[i] not in (*DATA_NAMES, *MASK_NAMES, *_OTHER_NAMES)
+        unknown = i != data and names[i] not in (*DATA_NAMES, *MASK_NAMES, *GOOD_NAMES, *_OTHER_NAMES)
         same = fits_access.image_shape(hdu) == fits_access.image_shape(cubes[data])
         text = HeaderCards(hdu.header, Path()).text("BUNIT")
         if unknown and same and text and unit_conversion_factor(text, FLAM**2) is not None:
@@ -258,7 +272,7 @@ def _find_errors(
 def _name_image(hdu: Any) -> str:
     """What an image is: its class, but STAT with the class of the data has a copied header (some MUSE cubes)."""
     name, by_class = _plain_name(hdu.name), _name_by_class(hdu)
-    copied = by_class == "DATA" and name in (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    copied = by_class == "DATA" and name in (*ERROR_KINDS, *MASK_NAMES, *GOOD_NAMES, *_OTHER_NAMES)
     return name if copied else by_class or name
 
 

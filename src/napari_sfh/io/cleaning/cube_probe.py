@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.cleaning.cube_images import CubeImages, MaskPlace
+from napari_sfh.io.cleaning.cube_images import BAD_NAMES, CubeImages, MaskPlace
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import (
     ABSURD_FLAM,
@@ -20,7 +20,6 @@ from napari_sfh.io.cleaning.missing import (
     MAX_MASKED,
     find_fill_values,
     find_forbidding_bits,
-    mark_masked,
 )
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
 from napari_sfh.io.fits_access import (
@@ -43,6 +42,9 @@ _ROUNDING_SHARE = 0.45
 _OWN_UNITS = (1e-23, 1e-12)
 #: Share of the light that a mask leaves out from which on this is told.
 _MUCH_LIGHT = 0.3
+#: Share of the spaxels that a mask of a star does not reach, and of pairs whose forbidden spaxel is the brighter one.
+_FAIR_PART, _BRIGHTER = 0.05, 0.9
+_RENAME = "name the extension GOODPIX where 1 = usable"
 #: Channels that are looked at.
 _PROBED = 12
 #: Observed wavelengths (AA) that the notch filter of MUSE's laser blocks, by instrument mode (MUSE User Manual).
@@ -255,34 +257,55 @@ def _open_mask(
         axes = image_shape(hdus[index])
         flat = None if len(axes) == 3 else np.array(hdus[index].data).reshape(axes)
     if flat is None:
-        return MaskImage(ImageReader(path, index, 3), name, bits, survey)
+        return MaskImage(ImageReader(path, index, 3), name, bits, survey, mask.marks_usable)
     spread = flat[:, None, None] if flat.ndim == 1 else flat[None]
-    return MaskImage(np.broadcast_to(spread, shape), name, bits, survey)
+    return MaskImage(np.broadcast_to(spread, shape), name, bits, survey, mask.marks_usable)
 
 
 def _check_masks(
     masks: tuple[MaskImage, ...], shape: tuple[int, int, int], sample: NDArray[Any], path: Path
 ) -> tuple[tuple[MaskImage, ...], list[str]]:
-    """Refuse a mask that forbids nearly all observed pixels: its meaning is another one."""
+    """Refuse a mask that forbids nearly all observed pixels, or the bright ones: its meaning may be another one."""
     channels = _probed_channels(shape)
     flux = np.where(np.isfinite(sample[: len(channels)]), sample[: len(channels)], 0)
     seen = flux != 0
     notes = []
     for mask in masks:
-        values = np.stack([mask.reader[k : k + 1][0] for k in channels])
-        forbidden = mark_masked(values, mask.bits)
+        forbidden = np.concatenate([mask.mark_forbidden(k, k + 1) for k in channels])
         share = float(forbidden[seen].mean()) if seen.any() else 0.0
         if share > MAX_MASKED:
             raise SfhInputError(
                 f"{path}: {mask.name} forbids {100 * share:.3g} % of the observed pixels; usable ones must be 0: "
-                f"invert it, or remove the extension {mask.name}"
+                f"invert it, {_RENAME}, or remove the extension {mask.name}"
             )
         meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"
+        meaning = "other than 0 = usable" if mask.marks_usable else meaning
         left = _find_share_of_light(flux, forbidden)
+        says_itself = mask.marks_usable or mask.survey or mask.name in BAD_NAMES or "badpix" in mask.name
+        if left > _MUCH_LIGHT and not says_itself and _are_bright(flux, forbidden):
+            raise SfhInputError(
+                f"{path}: {mask.name} forbids the bright spaxels ({left:.0%} of the light) and leaves the faint ones: "
+                f"does it mark the galaxy? If so, invert it, or {_RENAME}; if the galaxy is to be left out, "
+                "name it BADPIX"
+            )
         if left > _MUCH_LIGHT:
             meaning += f"; it leaves out {left:.0%} of the light: if that is the galaxy, invert it"
         notes.append(f"{mask.name} is used ({meaning})" if left > _MUCH_LIGHT or mask.name != "DQ" else "")
     return masks, notes
+
+
+def _are_bright(flux: NDArray[Any], forbidden: NDArray[np.bool_]) -> bool:
+    """Whether the spaxels that are forbidden are a fair part of the field, and nearly all brighter than the others.
+
+    A mask of a star or a nucleus is smaller, one of the sky or of the field's edge holds the faint spaxels.
+    """
+    light, masked = flux.astype(np.float64).mean(axis=0).ravel(), forbidden.mean(axis=0).ravel() > 0.5
+    light, masked = light[(flux != 0).any(axis=0).ravel()], masked[(flux != 0).any(axis=0).ravel()]
+    if not _FAIR_PART < masked.mean() < 1 - _FAIR_PART:
+        return False
+    ranks = np.argsort(np.argsort(light)) + 1.0
+    n, m = int(masked.sum()), int((~masked).sum())
+    return float((ranks[masked].sum() - n * (n + 1) / 2) / (n * m)) > _BRIGHTER
 
 
 def _find_share_of_light(flux: NDArray[Any], chosen: NDArray[np.bool_]) -> float:

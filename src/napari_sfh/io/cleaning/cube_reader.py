@@ -84,6 +84,14 @@ class MaskImage:
     name: str
     bits: int | None  # None: any
     survey: str = ""
+    marks_usable: bool = False  # pixels other than 0 are the usable ones
+
+    def mark_forbidden(self, lo: int, hi: int) -> Bool:
+        """True where channels lo..hi-1, as stored, are not to be used; NaN never is."""
+        values = self.reader[lo:hi]
+        if not self.marks_usable:
+            return mark_masked(values, self.bits)
+        return np.asarray((values == 0) | (values != values))
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,7 @@ class SlabReader:
                 usable &= ~filled
             self._take_out(lo, good, ~usable, f"{self.variance.name} not positive, not finite or a fill value")
         for mask in self.masks:
-            forbidden = mark_masked(mask.reader[lo : lo + len(flux)], mask.bits)
+            forbidden = mask.mark_forbidden(lo, lo + len(flux))
             meaning = f" (bits of {mask.survey})" if mask.survey else ""
             self._take_out(lo, good, forbidden, f"{mask.name}{meaning}")
         for first, last, why in self.bad_channels:

@@ -17,6 +17,8 @@ from astropy import units as u
 FLAM: u.UnitBase = u.erg / u.s / u.cm**2 / u.AA
 #: Flux density per frequency.
 FNU: u.UnitBase = u.erg / u.s / u.cm**2 / u.Hz
+#: The AB flux of magnitude 0 (Finkbeiner et al. 2004, AJ 128, 2577).
+_MAGGY: u.UnitBase = u.Unit(3631.0 * u.Jy)
 #: Spellings (in lower case) of words that astropy does not know, or knows as something else (``A`` = ampere).
 UNIT_WORDS: Mapping[str, str] = {
     # wavelengths
@@ -36,6 +38,8 @@ UNIT_WORDS: Mapping[str, str] = {
     "deg": "deg", "degs": "deg", "degree": "deg", "degrees": "deg", "arcsecs": "arcsec", "asec": "arcsec",
     "arcseconds": "arcsec", "arcsecond": "arcsec", "arcmins": "arcmin", "radian": "rad", "radians": "rad",
     "steradian": "sr", "ster": "sr", "sr": "sr",
+    "nanomaggies": "nmgy", "nanomaggy": "nmgy", "nmgys": "nmgy", "nmaggy": "nmgy", "nmaggies": "nmgy",
+    "maggies": "mgy", "maggy": "mgy",
     # detectors
     "e": "electron", "electrons": "electron", "elec": "electron", "count": "count", "counts": "count", "cts": "count",
     "ct": "count", "dn": "count", "dns": "count", "adu": "count", "cps": "count/s", "eps": "electron/s",
@@ -164,4 +168,13 @@ def _parse_unit(text: str) -> u.UnitBase | None:
             unit = u.Unit(text)
         except (ValueError, TypeError, ZeroDivisionError, OverflowError, RecursionError):
             return None
-    return unit if isinstance(unit, u.UnitBase) else None
+    return _resolve_maggies(unit) if isinstance(unit, u.UnitBase) else None
+
+
+def _resolve_maggies(unit: u.UnitBase) -> u.UnitBase:
+    """A unit with maggies, the AB fluxes of magnitude 0 (nanomaggies of SDSS and the Legacy Surveys), in janskys."""
+    plain = unit.decompose()
+    if u.mgy not in plain.bases:
+        return unit
+    power = plain.powers[plain.bases.index(u.mgy)]
+    return plain / u.mgy**power * _MAGGY**power

@@ -1,9 +1,9 @@
 """Band images of a survey on one grid: flux density per pixel, with errors from the file or from the image itself.
 
-The data are the first two-dimensional HDU. Errors come from another HDU of the same shape: 1 sigma from ERR, ERROR,
-SIGMA, RMS or STD, variances from VAR, VARIANCE or STAT, inverse variances from IVAR or WHT. Without one, the noise is
-measured from the image's own small-scale scatter. BUNIT must be a flux density, in f_lambda or f_nu; ``ZP_AB`` or
-``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
+The data are the first two-dimensional HDU. Errors come from another HDU of the same shape, under the names that errors
+of cubes have (`cleaning.cube_images`), or from inverse variances in WHT. Without one, the noise is measured from the
+image's own small-scale scatter. Masks under the names of cubes' forbid pixels. BUNIT must be a flux density, in
+f_lambda or f_nu; ``ZP_AB`` or ``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.cube_images import ERROR_KINDS, MASK_NAMES
+from napari_sfh.io.cleaning.missing import MAX_MASKED, find_fill_values, mark_masked
 from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
 from napari_sfh.io.fits_access import (
     find_galaxy_name,
@@ -31,9 +33,9 @@ from napari_sfh.io.fits_access import (
 from napari_sfh.io.mosaics import measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO
 from napari_sfh.physics.wavelength import C_AA_S
-from napari_sfh.types import F32
+from napari_sfh.types import F32, F64, Bool
 
-_ERRORS, _VARIANCES, _INVERSES = ("ERR", "ERROR", "SIGMA", "RMS", "STD"), ("VAR", "VARIANCE", "STAT"), ("IVAR", "WHT")
+_ERROR_KINDS = {**ERROR_KINDS, "WHT": "inverse"}
 _SAME_GRID_PX = 0.1
 
 
@@ -86,7 +88,11 @@ def _read_image(path: Path, pivot_aa: float) -> tuple[F32, F32, WCS, dict[str, A
             raise SfhInputError(f"{path}: no two-dimensional image; a cube is given by `cube`")
         headers = merge_headers(hdus[0].header, hdus[number].header)
         factor = _flux_factor(headers, path, pivot_aa)
-        data = np.asarray(hdus[number].data, np.float64)
+        data = np.array(hdus[number].data, np.float64)
+        forbidden = _find_forbidden(hdus, data)
+        if forbidden.mean() > MAX_MASKED:
+            raise SfhInputError(f"{path}: its mask forbids {forbidden.mean():.0%} of the pixels; usable ones must be 0")
+        data[forbidden] = np.nan
         sigma = _find_errors(hdus, number, data.shape)
         wcs = read_celestial_wcs(hdus[number].header, path)
     note = ""
@@ -100,20 +106,29 @@ def _read_image(path: Path, pivot_aa: float) -> tuple[F32, F32, WCS, dict[str, A
     return flux, error, wcs, headers, note
 
 
-def _find_errors(hdus: fits.HDUList, number: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+def _find_errors(hdus: fits.HDUList, number: int, shape: tuple[int, ...]) -> F64 | None:
     """1 sigma errors from another HDU of the same shape."""
-    for k, hdu in enumerate(hdus):
-        if k == number or image_shape(hdu) != shape:
-            continue
-        values, name = np.asarray(hdu.data, np.float64), hdu.name.upper()
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if name in _ERRORS:
-                return values
-            if name in _VARIANCES:
-                return np.sqrt(values)
-            if name in _INVERSES:
-                return np.where(values > 0, 1.0 / np.sqrt(np.maximum(values, 0.0)), np.nan)
-    return None
+    kinds = {
+        _ERROR_KINDS.get(hdu.name.upper(), ""): k
+        for k, hdu in reversed(list(enumerate(hdus)))
+        if k != number and image_shape(hdu) == shape
+    }
+    kind = next((kind for kind in ("sigma", "variance", "inverse") if kind in kinds), "")
+    if not kind:
+        return None
+    values = np.asarray(hdus[kinds[kind]].data, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sigma = values if kind == "sigma" else values ** (0.5 if kind == "variance" else -0.5)
+    return np.asarray(np.where(values > 0, sigma, np.nan))
+
+
+def _find_forbidden(hdus: fits.HDUList, data: F64) -> Bool:
+    """Pixels that a mask of the file forbids or that hold a fill value."""
+    bad = np.isin(data, find_fill_values(data))
+    for hdu in hdus:
+        if hdu.name.upper() in MASK_NAMES and image_shape(hdu) == data.shape:
+            bad |= mark_masked(np.asarray(hdu.data), None)
+    return bad
 
 
 def _flux_factor(headers: Mapping[str, Any], path: Path, pivot_aa: float) -> float:

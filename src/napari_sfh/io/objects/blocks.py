@@ -12,8 +12,8 @@ import gzip
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -52,6 +52,10 @@ class Catalogue:
         None where only reading tells.
     notes : tuple of str
         What was left out.
+    widths : mapping of str to int
+        Numbers a row of the columns that hold vectors.
+    name_lists : mapping of str to tuple of str
+        Where the file lists words that may name the numbers of vectors, and the words.
     """
 
     path: Path
@@ -60,6 +64,8 @@ class Catalogue:
     n_rows: int | None
     notes: tuple[str, ...]
     _blocks: Callable[[int], Iterator[Table]]
+    widths: Mapping[str, int] = field(default_factory=dict)
+    name_lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def read_blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Table]:
         """Tables of at most ``rows`` rows, in order, with the columns' units."""
@@ -139,6 +145,8 @@ def _open_fits(path: Path) -> Catalogue:
         variable = [c.name for c in columns if "P" in str(c.format) or "Q" in str(c.format)]
         names = tuple(c.name for c in columns if c.name not in variable)
         units = {c.name: c.unit for c in columns}
+        widths = {name: size[0] for name in names if len(size := columns.dtype[name].shape) == 1 and size[0] > 1}
+        lists = _list_header_words(hdus[number].header) | _list_table_words(hdus, number, names)
 
     def blocks(rows: int) -> Iterator[Table]:
         for start in range(0, n, rows):
@@ -151,7 +159,42 @@ def _open_fits(path: Path) -> Catalogue:
 
     dropped = f"columns of variable length are left out: {', '.join(variable)}" if variable else ""
     notes = tuple(filter(None, (chosen if len(tables) > 1 else "", dropped)))
-    return Catalogue(path, "fits", names, n, notes, blocks)
+    return Catalogue(path, "fits", names, n, notes, blocks, widths, lists)
+
+
+def _list_header_words(header: fits.Header) -> dict[str, tuple[str, ...]]:
+    """Cards that hold several words, and numbered cards that hold one each (``BAND1``, ``BAND2`` ...)."""
+    found: dict[str, tuple[str, ...]] = {}
+    numbered: dict[str, dict[int, str]] = {}
+    for card in header.cards:
+        if not isinstance(card.value, str) or card.keyword.startswith(("TTYPE", "TFORM", "TUNIT", "TDIM", "TDISP")):
+            continue
+        if len(words := tuple(re.split(r"[^\w.-]+", card.value.strip(" []()'\"")))) > 1:
+            found[f"the card {card.keyword}"] = words
+        if (parts := re.fullmatch(r"(.*?)_?(\d+)", card.keyword)) and parts[1]:
+            numbered.setdefault(parts[1], {})[int(parts[2])] = card.value.strip()
+    for key, words_of in numbered.items():
+        found[f"the cards {key}n"] = tuple(words_of[k] for k in sorted(words_of))
+    return found
+
+
+def _list_table_words(hdus: fits.HDUList, number: int, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Columns of text: of the table the words of its first row, where the first rows agree; of others their rows."""
+    found = {}
+    for k, hdu in enumerate(hdus):
+        if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU) or int(hdu.header["NAXIS2"]) == 0:
+            continue
+        for name in names if k == number else hdu.columns.names:
+            if hdu.columns.dtype[name].base.kind not in "SU" or (k != number and int(hdu.header["NAXIS2"]) > 1000):
+                continue
+            if k != number:
+                found[f"{name} of the table {hdu.name or k}"] = tuple(str(v).strip() for v in hdu.data[name])
+                continue
+            first, *more = [tuple(str(w).strip() for w in np.ravel(row)) for row in hdu.data[name][:100]]
+            words = tuple(filter(None, re.split(r"[^\w.-]+", first[0]))) if len(first) == 1 else first
+            if len(words) > 1 and all(row == first for row in more):
+                found[f"the column {name}"] = words
+    return found
 
 
 def _plain_column(values: Any, unit: str | None) -> Column:
@@ -269,7 +312,8 @@ def _open_votable(path: Path) -> Catalogue:
         for start in range(0, len(whole), rows):
             yield _drop_masks(whole[start : start + rows])
 
-    return Catalogue(path, "votable", tuple(whole.colnames), len(whole), (), blocks)
+    widths = {name: whole[name].shape[1] for name in whole.colnames if whole[name].ndim == 2}
+    return Catalogue(path, "votable", tuple(whole.colnames), len(whole), (), blocks, widths)
 
 
 def _drop_masks(table: Table) -> Table:

@@ -3,9 +3,9 @@
 A column belongs to a band when the band's name stands in its own between separators, as in ``J0390``, ``mag_J0390``,
 ``FLUX_AUTO_J0390`` or ``F_J0390_err``; case does not matter. Words about it decide what the column is: ``err``,
 ``e``, ``sigma``, ``unc`` or ``rms`` an error, ``var`` a variance, ``ivar`` an inverse variance, ``snr`` or ``sn`` a
-ratio of signal to noise (which are taken where there is no error), ``l`` or ``limit`` an upper-limit sign, ``mag`` or
-``m`` an AB magnitude,
-anything else a flux. Of several columns of one band the one with the fewest words is taken, fluxes before magnitudes;
+ratio of signal to noise, ``relerr`` a relative error (which are taken where there is no error), ``l`` or ``limit`` an
+upper-limit sign, ``mag`` or ``m`` an AB magnitude, anything else a flux.
+Of several columns of one band the one with the fewest words is taken, fluxes before magnitudes;
 two that are equal are refused.
 """
 
@@ -21,13 +21,14 @@ _ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", 
 #: Words for what errors follow from, and what that is, best first.
 ERROR_SOURCES = {
     "ivar": "inverse variance", "invvar": "inverse variance", "var": "variance", "variance": "variance",
-    "snr": "S/N", "sn": "S/N", "s2n": "S/N",
+    "snr": "S/N", "sn": "S/N", "s2n": "S/N", "relerr": "relative error",
 }  # fmt: skip
 #: Magnitudes of another zero point than AB, as names and units spell them.
 MAGNITUDE_SYSTEMS = frozenset({"vega", "vegamag", "magvega", "vegamags", "stmag", "magst"})
 _LIMIT_WORDS = frozenset({"l", "limit", "lim", "upper"})
 _MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr", *MAGNITUDE_SYSTEMS})
 _OTHER_WORDS = frozenset({"flag", "flags", "mask", *ERROR_SOURCES, "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
+_VALUE_WORDS = _MAGNITUDE_WORDS | {"flux", "fluxes", "fnu", "flam", "flambda", "f"}
 _UNIT_WORDS = {"ujy": "uJy", "mjy": "mJy", "njy": "nJy", "jy": "Jy", "nanomaggy": "nmgy", "nmgy": "nmgy"}
 
 
@@ -47,6 +48,7 @@ class BandColumns:
     error_unit: str = ""
     system: str = ""
     error_kind: str = ""  # empty: 1 sigma; else a value of `ERROR_SOURCES`
+    index: int | None = None  # of the band in vectors; None: the columns have one number a row
 
 
 def split_column_name(name: str) -> list[str]:
@@ -97,6 +99,53 @@ def match_band_columns(
     return found
 
 
+def holds_band_columns(names: Sequence[str], bands: Sequence[str]) -> bool:
+    """Whether the name of any column holds that of a band.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of columns.
+    bands : sequence of str
+        Of the instrument.
+    """
+    words = [split_column_name(name) for name in names]
+    return any(_words_about(own, split_column_name(band)) is not None for own in words for band in bands)
+
+
+def find_flux_column(names: Sequence[str], band: str, given: str | None, source: str) -> BandColumns:
+    """The column of fluxes or magnitudes among columns that name no band, with its errors.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of columns.
+    band : str
+        What messages call them.
+    given : str or None
+        ``COLUMN[:UNIT][,ERROR[:UNIT]]`` of the user.
+    source : str
+        Of the columns, for messages.
+
+    Raises
+    ------
+    SfhInputError
+        None, or several that are equally good.
+    """
+    if given is not None:
+        return _read_given(band, given, names, source)
+    words = {name: frozenset(split_column_name(name)) for name in names}
+    values = {
+        n: w for n, w in words.items() if w & _VALUE_WORDS and not w & (_ERROR_WORDS | _LIMIT_WORDS | _OTHER_WORDS)
+    }
+    if not values:
+        raise SfhInputError(
+            f"{source}: no column of any band, and none of vectors named FLUX or MAG among {', '.join(names[:8])}; "
+            f"name them with `columns` BAND=COLUMN, or {band}=COLUMN"
+        )
+    return _join_columns(band, _choose_value(band, values, source), names, ())
+
+
 def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
     """The columns whose names hold the band's."""
     own = split_column_name(band)
@@ -107,6 +156,12 @@ def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
     value = _choose_value(band, values, source)
     kind = values[value]
     limits = [n for n, w in about.items() if w & _LIMIT_WORDS and not w & _ERROR_WORDS and _agrees(w, kind)]
+    return _join_columns(band, value, names, limits)
+
+
+def _join_columns(band: str, value: str, names: Sequence[str], limits: Sequence[str]) -> BandColumns:
+    """A column of values with its errors and what its name says of it."""
+    kind = frozenset(split_column_name(value)) - frozenset(split_column_name(band))
     units = [_UNIT_WORDS[w] for w in kind if w in _UNIT_WORDS]
     error = _find_error(value, names)
     return BandColumns(

@@ -89,8 +89,8 @@ def read_band_photometry(
 
 def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tuple[F64, F64, Bool, Bool]:
     """f_lambda, error, usable, and whether it is an upper limit, (N,) each."""
-    value = _read_numbers(table, c.value, source)
-    stored = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
+    value = _read_numbers(table, c.value, source, c.index)
+    stored = _read_numbers(table, c.error, source, c.index) if c.error else np.full(len(value), np.nan)
     unit = _unit_of(table, c, source)
     sigma = _convert_errors(stored, value, c.error_kind, unit is None)
     limited = _limit_signs(table, c.limit)
@@ -121,8 +121,9 @@ def _convert_errors(stored: F64, value: F64, kind: str, magnitudes: bool) -> F64
     if not kind:
         return stored
     with np.errstate(all="ignore"):
-        if kind == "S/N":
-            sigma = np.full(value.shape, 2.5 / np.log(10)) / stored if magnitudes else value / stored
+        if kind in ("S/N", "relative error"):
+            share = 1 / stored if kind == "S/N" else stored
+            sigma = share * 2.5 / np.log(10) if magnitudes else np.abs(value) * share
         else:
             sigma = stored**0.5 if kind == "variance" else stored**-0.5
     return np.where(np.isfinite(sigma) & (sigma > 0), sigma, np.nan)
@@ -140,8 +141,9 @@ def _find_flux_fills(value: F64, sigma: F64) -> Bool:
     return sentinel | (np.abs(value) >= _FLUX_FILL)
 
 
-def _read_numbers(table: Table, name: str, source: str) -> F64:
-    column = table[name]
+def _read_numbers(table: Table, name: str, source: str, index: int | None = None) -> F64:
+    """A column (n,), of vectors one of their numbers."""
+    column = table[name] if index is None else table[name][:, index]
     if column.dtype.kind in "SU":  # numbers as text: nothing written is no number
         text = np.char.strip(np.ma.filled(column, "").astype(str))
         column = np.where(text == "", "nan", text)
@@ -248,7 +250,7 @@ def _scale_of_errors(
 
 def _find_unit_of_sigma(stated: str, kind: str) -> str:
     """The unit that 1 sigma has where a variance or its inverse has the ``stated`` one; that of the values: empty."""
-    if kind == "S/N":
+    if kind in ("S/N", "relative error"):
         return ""
     unit = _parse_unit(stated) if kind and stated else None
     if isinstance(unit, u.UnitBase) and not isinstance(unit, u.UnrecognizedUnit):

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
+from napari_sfh.io.cleaning.cards import describe_velocity_frame
 from napari_sfh.io.cleaning.containers import find_container
 from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
@@ -191,7 +192,8 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
 def _from_columns(one: SpectrumColumns, path: Path, medium: Medium) -> SingleSpectrum:
     seen = read_spectrum_columns(one, path, medium)
     redshift, told = _find_redshift(one.header)
-    notes = seen.notes if redshift is None or not told else (*seen.notes, told)
+    notes = (*seen.notes, *describe_velocity_frame(one.header))
+    notes = notes if redshift is None or not told else (*notes, told)
     name = f"{path.stem}{one.suffix}"
     return _make(path, seen.wave_aa, seen.flux, seen.variance, redshift, None, seen.bad, notes, name, told)
 
