@@ -1,8 +1,8 @@
 """One spectrum per bin: summed over the spaxels in one pass through the cube.
 
 The cube is read in blocks of channels (`cube_blocks`) and each channel is multiplied by the sparse bin matrix in
-float32; memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the instrument's
-range, the velocities and the broadening kernel can reach.
+float32; memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the
+instrument's range, the velocities and the broadening kernel can reach.
 
 Bad pixels: where some spaxels of a bin are bad in a channel, the sum is divided by the share of the bin's light (in the
 normalisation window) that the good ones hold; where that is below one half the channel is bad. Spaxels count as
