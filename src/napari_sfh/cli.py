@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import FILE_SETTINGS, OPTIONS, SETTINGS, name_settings
-from napari_sfh.console import list_option_names, make_stderr_logger, print_progress, resolve_home, run_command
+from napari_sfh.console import (
+    drop_teardown,
+    list_option_names,
+    make_stderr_logger,
+    print_progress,
+    resolve_home,
+    run_command,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals, write_atomically
 
@@ -39,13 +46,20 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status.
+
+    Without ``argv`` it is that of this process, which shall end with it (`console.drop_teardown`).
+    """
+    end_with = drop_teardown() if argv is None else None
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
-    return run_command(
+    status = run_command(
         lambda: options.command(options), "napari-sfh", "no result was left half-written", options.option_names
     )
+    if end_with is not None:
+        end_with(status)
+    return status
 
 
 def build_command_parser() -> argparse.ArgumentParser:

@@ -52,6 +52,19 @@ def test_other_bins_count_by_their_spaxels(result: Result) -> None:
     np.testing.assert_allclose(found.errors["lg_age_lw"][5:7], 1 / np.sqrt(n_columns))
 
 
+def test_errors_are_those_of_the_bins_that_know_the_mean(result):
+    """Every fourth column without a number: the mean is that of the three others, and so is its error."""
+    nx = result.bins.bin_id.shape[1]
+    columns = np.broadcast_to(np.arange(1, nx + 1, dtype=np.int32), result.bins.bin_id.shape)
+    unknown = np.where(np.arange(nx) % 4 == 0, np.nan, 1.0)
+    found = compare_results(result, _answer(result, columns, unknown, None, errors={"lg_age_lw": 0.1 * unknown}))
+    x = np.nonzero(result.bins.bin_id == 6)[1]
+    known = np.unique(x[x % 4 > 0], return_counts=True)[1]
+    expected = 0.1 * np.sqrt((known**2).sum()) / known.sum()
+    assert found.means["lg_age_lw"][5] == pytest.approx(1.0)
+    assert found.errors["lg_age_lw"][5] == pytest.approx(expected)
+
+
 def test_another_grid_is_matched_on_the_sky(result: Result) -> None:
     """Coarser pixels turned by 20 degrees; every pixel is a bin whose value is its declination."""
     wcs = WCS(naxis=2)

@@ -7,6 +7,7 @@ wavelengths of the WFC3 and ACS instrument handbooks; case B recombination.
 import numpy as np
 import pytest
 
+from napari_sfh.analysis.stellar_mass import solar_v_luminosity
 from napari_sfh.physics import dust, filters
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.mass_to_light import find_bracket
@@ -216,6 +217,17 @@ def test_the_light_of_old_populations_per_mass(stock_templates, e_miles):
     inside = (age_grid.SUB_EDGES_GYR[:-1] >= 1.0) & (age_grid.SUB_EDGES_GYR[1:] <= 10.7)
     ratio = stock_templates.light_v[4][inside] / salpeter[inside]
     assert np.median(ratio) == pytest.approx(1.31, rel=0.12)  # measured: 1.22
+
+
+def test_v_light_follows_from_the_window_of_normalisation(stock_templates):
+    """Masses take the light in 5300-5500 AA over (5400 / 5477)^-1.8 for V, at every age and metallicity."""
+    t = stock_templates
+    inside = (t.wave_aa > 5300) & (t.wave_aa < 5500)
+    v_light = t.spectrum[..., inside].mean(-1) * nebular.L_SUN_ERG_S / solar_v_luminosity() * (5400 / 5477) ** 1.8
+    ratio = v_light / t.light_v
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.01)
+    assert ratio.min() > 0.98
+    assert ratio[1:, 1:].max() < 1.025
 
 
 def test_join_factors_are_those_of_the_page(e_miles, bc03_miles):

@@ -60,6 +60,24 @@ def test_the_first_line_comes_before_the_libraries(command, tmp_path):
     assert (out.returncode, out.stdout) == (3, "[]\n")
 
 
+def test_a_command_ends_its_process_after_what_was_registered_for_that():
+    code = (
+        "import atexit, sys, threading\n"
+        "from napari_sfh import cli\n"
+        "cli.remove_parts_on_signals = lambda: atexit.register(print, 'registered')\n"
+        "class Late:\n"
+        "    def __del__(self): print('taken down')\n"
+        "sys.late = Late()\n"
+        "threading.Thread(target=lambda: (threading.main_thread().join(), print('thread done'))).start()\n"
+        "sys.exit(cli.main())"
+    )
+    for words, status in ((["instruments", "jpas"], 0), (["instruments", "nothing"], 2)):
+        out = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+        assert out.returncode == status
+        assert out.stdout.splitlines()[-2:] == ["thread done", "registered"]
+        assert "Traceback" not in out.stderr
+
+
 def test_no_input(capsys, tmp_path):
     message = _refused(capsys, "run", "--output", str(tmp_path / "o.fits"))
     assert message.startswith("napari-sfh: no input")

@@ -194,7 +194,6 @@ def test_imports_run_one_way():
 PLAIN_WRITES = {
     "napari_sfh.training.libraries.fetch",
     "napari_sfh.training.evaluation.report",
-    "napari_sfh.training.evaluation.ppxf_comparison",
     "napari_sfh.training.evaluation.set_figures",
 }
 

@@ -11,6 +11,7 @@ from astropy.io import fits
 from io_mocks import UVIS, image_header, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.identify import identify_file
 from napari_sfh.io.mosaics import read_mosaic
 
@@ -142,3 +143,42 @@ def test_images_of_other_filters_in_the_file_are_named(tmp_path: Path) -> None:
         hdus.append(fits.ImageHDU(np.random.default_rng(0).normal(1, 0.1, (NY, NX)), header, name=band))
     fits.HDUList(hdus).writeto(tmp_path / "all.fits")
     assert any("F275W (F275W) is used, not F336W (F336W), F555W" in n for n in read_mosaic(tmp_path / "all.fits").notes)
+
+
+INSTRUMENT = """
+name = "own"
+summary = "a spectrograph with an imager"
+base = "muse-hst"
+
+[[band]]
+name = "my_g"
+centre_aa = 4700.0
+fwhm_aa = 1000.0
+"""
+
+
+@pytest.mark.parametrize(("cards", "jansky", "psf", "word"), [
+    ({"BUNIT": "nanomaggy", "FILTER": "g", "PSF_FWHM": 1.3}, 3.631e-6, 1.3, "PSF_FWHM"),
+    ({"BUNIT": "uJy", "SEEING": 0.9}, 1e-6, 0.9, "SEEING"), ({"MAGZERO": 22.5}, 3.631e-6, np.nan, "zero point 22.5"),
+    ({"BUNIT": "uJy", "FILTER": "F475W"}, 1e-6, np.nan, "uJy"),
+])  # fmt: skip
+def test_bands_of_ones_own_have_mosaics_of_any_telescope(
+    cards: dict[str, Any], jansky: float, psf: float, word: str, tmp_path: Path
+) -> None:
+    """A name in small letters, no camera, no PHOTFLAM: f_lambda is that of f_nu at the band's own pivot."""
+    (tmp_path / "own.toml").write_text(INSTRUMENT)
+    none = dict.fromkeys(("INSTRUME", "DETECTOR", "FILTER", "PHOTFLAM", "PHOTPLAM", "BUNIT", "TELESCOP"))
+    path = _mosaic(tmp_path, **{**none, **cards})
+    path = path.rename(tmp_path / "frame.fits")
+    mosaic = read_mosaic(path, "MY_G", load_instrument(tmp_path / "own.toml"))
+    flux = float(np.median(mosaic.read(slice(None), slice(None))[0])) * mosaic.photflam
+    assert flux == pytest.approx(jansky * 1e-23 * 2.99792458e18 / 4700.0**2, rel=0.02)
+    assert (mosaic.band, mosaic.psf_fwhm_arcsec) == ("my_g", pytest.approx(psf, nan_ok=True))
+    assert any(word in note for note in mosaic.notes)
+
+
+def test_counts_of_another_telescope_need_a_zero_point(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(INSTRUMENT)
+    path = _mosaic(tmp_path, INSTRUME=None, DETECTOR=None, FILTER=None, BUNIT="adu")
+    with pytest.raises(SfhInputError, match="MAGZERO"):
+        read_mosaic(path, "my_g", load_instrument(tmp_path / "own.toml"))

@@ -133,6 +133,10 @@ def test_many_resume_and_refuse_another_set(grid, tmp_path, monkeypatch):
     fits = ppxf_comparison.fit_test_spectra(made, 4, cache)
     assert calls == [0, 1, 2, 3]
     assert [f.index for f in fits] == [0, 1, 2, 3]
+    whole = cache.read_text()
+    cache.write_text(whole[:-40])  # a run that was killed while it wrote
+    assert [f.index for f in ppxf_comparison.fit_test_spectra(made, 4, cache)] == [0, 1, 2, 3]
+    assert (calls[4:], cache.read_text()) == ([3], whole)
     truth = {k: np.zeros(4) for k in fits[0].means}
     table = ppxf_comparison.summarise_ppxf_fits(fits, truth)
     assert (table["n"], table["seconds_per_spectrum"]) == (4, 2.0)

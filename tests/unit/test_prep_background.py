@@ -67,11 +67,16 @@ def test_cancel():
         measure_sky_level(toy_mosaic(scene(), np.full((N, N), NOISE)), CUBE, event)
 
 
-def measured(**options):
+def measured(fwhm=0.9, **options):
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
     mosaic = toy_mosaic(scene(), np.full((N, N), NOISE))
     bins = toy_bins(np.ones((40, 40)))
-    return bands.measure_bands({"F555W": mosaic}, CUBE, bins, Psf(0.9, slope=0.0), filters, **options)
+    return bands.measure_bands({"F555W": mosaic}, CUBE, bins, Psf(fwhm, slope=0.0), filters, **options)
+
+
+@pytest.mark.parametrize(("fwhm", "told"), [(0.9, False), (0.05, True)])
+def test_a_mosaic_broader_than_the_cube_is_told(fwhm, told):
+    assert any("broader than the cube's" in note for note in measured(fwhm).notes) == told
 
 
 def test_bands_subtract_it_only_if_asked_and_say_so():

@@ -151,6 +151,22 @@ def test_operator_keeps_constants_and_is_local():
         np.testing.assert_allclose((matrix @ MUSE_WAVE) / 1.004, WAVE_AA, atol=0.02)  # 1 km/s
 
 
+@pytest.mark.parametrize("sigma_kms", [30.0, 120.0, 400.0])
+def test_each_weight_is_that_of_the_gaussian(sigma_kms):
+    """Two widths of the channels, as in a cube whose blue half was rebinned."""
+    wave = np.concatenate([np.arange(4700.0, 6000.0, 2.5), np.arange(6000.0, 9000.0, 1.25)])
+    centre, channel = np.linspace(4800.0, 8900.0, 1500), np.gradient(wave)
+    sigma = centre * sigma_kms / C_KMS + 3.0
+    found = resampling_matrix(wave, centre, sigma)
+    place, width = np.interp(centre, wave, np.arange(wave.size)), sigma / np.interp(centre, wave, channel)
+    direct = np.exp(-0.5 * ((place[:, None] - np.arange(wave.size)) / width[:, None]) ** 2)
+    direct[found.toarray() == 0] = 0.0
+    np.testing.assert_allclose(found.toarray(), direct / direct.sum(1, keepdims=True), rtol=1e-11)
+    assert found.sum(1) == pytest.approx(1.0, abs=1e-14)
+    given = resampling_matrix(wave, centre, sigma, channel)
+    np.testing.assert_array_equal(given.toarray(), found.toarray())
+
+
 def test_norm_is_the_observed_mean_in_cgs():
     rest = shift_to_rest_frame(white(level=100.0), MUSE_HST.grid, 0.0, 0.0, 60.0)
     assert rest.norm_cgs[0] == pytest.approx(1e-18, rel=1e-6)

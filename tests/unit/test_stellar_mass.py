@@ -52,7 +52,8 @@ def test_a_surface_brightness_in_magnitudes_gives_the_known_density(clear_result
     magnitude = 21.572 + 4.80
     flux_nu = 10 ** (-0.4 * (magnitude + 48.60))
     flux = flux_nu * 2.99792458e18 / 5477.0**2 * measure_bin_area(clear_result)
-    faint = replace(clear_result, data=replace(clear_result.data, norm_cgs=flux))
+    in_window = flux * (5400 / 5477) ** -1.8  # bluer than V, and light falls so
+    faint = replace(clear_result, data=replace(clear_result.data, norm_cgs=in_window))
     assert compute_light_density(faint) == pytest.approx(np.full(flux.size, 1e6), rel=2e-3)
     assert compute_mass_density(faint) == pytest.approx(compute_light_density(faint))
 
@@ -61,7 +62,8 @@ def test_dust_and_redshift_dim(clear_result):
     quantiles = dict(clear_result.prediction.quantiles)
     quantiles["tau_ism"] = np.ones_like(quantiles["tau_ism"])
     dusty = replace(clear_result, prediction=replace(clear_result.prediction, quantiles=quantiles))
-    assert compute_light_density(dusty) == pytest.approx(np.e * compute_light_density(clear_result))
+    dimmed = np.exp((5400 / 5500) ** -0.7)  # in the window
+    assert compute_light_density(dusty) == pytest.approx(dimmed * compute_light_density(clear_result))
     far = replace(clear_result, redshift=0.1)
     assert compute_light_density(far) == pytest.approx(1.1**5 * compute_light_density(clear_result))
 
@@ -114,6 +116,20 @@ def test_a_constant_rate_is_found_over_any_time(clear_result):
     for lookback in (0.03, 0.1, 1.0):
         assert compute_sfr_density(steady, lookback) == pytest.approx(rate, rel=1e-5)
         assert compute_young_share(mass, lookback) == pytest.approx(lookback / AGE_EDGES_GYR[-1], rel=1e-5)
+
+
+def test_no_time_before_the_universe_counts_for_a_rate(clear_result):
+    """All mass in the oldest bin, which ends at 17.8 Gyr: it formed in the 2.87 Gyr that there were."""
+    mass = np.zeros_like(clear_result.prediction.mass_frac)
+    mass[:, -1] = 1.0
+    old = replace(clear_result, prediction=replace(clear_result.prediction, mass_frac=mass))
+    rate = compute_mass_density(old) / ((UNIVERSE_GYR - 10.601) * 1e9)
+    for high in (12.0, 13.0, UNIVERSE_GYR, 17.8):
+        assert compute_sfr_density(old, high, 10.601) == pytest.approx(rate, rel=1e-5)
+        name = maps.name_ages_map("SFR", 10.601, high)
+        assert maps.add_ages_map(name)
+        assert maps.MAPS[name].values(old) == pytest.approx(np.log10(rate), abs=1e-4)
+    assert not compute_sfr_density(old, 20.0, 15.0).any()
 
 
 def _with_width(result, name, half):

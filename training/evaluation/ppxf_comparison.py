@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.prep.kinematics.ppxf_call import run_ppxf
@@ -238,8 +239,7 @@ def fit_test_spectra(
     setup = [(make_ppxf_grid(m, settings.groups_per_bin), m.templates) for m in models]
     for fit in _run_tasks(make_ppxf_tasks(testset, todo), setup, settings, workers):
         done[fit.index] = fit
-        with cache.open("a", encoding="utf-8") as f:
-            f.write(json.dumps(asdict(fit)) + "\n")
+        _append_fit(cache, fit)
         report_progress(Progress("pPXF", sum(i < n for i in done), n), progress)
     return [done[i] for i in range(n) if i in done]
 
@@ -294,14 +294,28 @@ def _settings_hash(testset: TestSet, settings: PpxfTestSettings) -> str:
     return hash_parts("|".join(parts))
 
 
-def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:
-    """Fits of an earlier run; begins the file where there is none."""
+def _append_fit(cache: Path, fit: PpxfTestFit) -> None:
     try:
-        if not cache.is_file():
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            cache.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
-            return {}
-        lines = cache.read_text(encoding="utf-8").splitlines()
+        with cache.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(asdict(fit)) + "\n")
+    except OSError as error:
+        raise ComputeError(f"{cache}: writing failed ({error.strerror}); free disk space, and run again") from error
+
+
+def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:
+    """Fits of an earlier run; begins the file where there is none.
+
+    A run that was killed, or filled the disk, may have left a last line that breaks off: that fit is made again.
+    """
+    try:
+        text = cache.read_text(encoding="utf-8") if cache.is_file() else ""
+        whole = text[: text.rfind("\n") + 1] or text
+        if not whole:
+            ensure_folder(cache.parent)
+            whole = json.dumps({"key": key}) + "\n"
+        if whole != text:
+            write_text_atomically(cache, whole)
+        lines = whole.splitlines()
     except OSError as error:
         raise ComputeError(f"{cache}: cannot be written ({error.strerror}); choose another `output`") from error
     try:

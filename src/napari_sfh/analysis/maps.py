@@ -358,12 +358,8 @@ def add_ages_map(name: str) -> bool:
     name_ages_map(kind, low, high)  # refuses ages that do not rise
     ages = f"{low:g}–{high:g} Gyr"
     if kind == "SFR":
-
-        def mean_rate(result: Result) -> NDArray[np.float64]:
-            share = compute_ages_share(result.prediction.history("mass_frac"), low, high, find_age_edges(result))
-            return np.asarray(compute_mass_density(result) * share / ((high - low) * 1e9))
-
-        spec = MapSpec(name, f"log SFR {ages}", "log Msun/yr/kpc2", "magma", _log(mean_rate))
+        rate = _log(lambda result: compute_sfr_density(result, high, low))
+        spec = MapSpec(name, f"log SFR {ages}", "log Msun/yr/kpc2", "magma", rate)
     else:
         key, title = ("mass_frac", "Mass share") if kind == "MASS" else ("light_frac", "V light share")
         spec = MapSpec(

@@ -1,17 +1,21 @@
 r"""Masses, star-formation rates and formation times of bins in absolute units.
 
-A bin's mean flux density in 5300-5500 AA is taken for its V band, its diffuse dust is undone, the Sun gives the unit:
+A bin's mean flux density in the window of normalisation (5300-5500 AA) gives its V band, its diffuse dust is undone,
+the Sun gives the unit:
 
-    L_V = 4 pi D^2 (1 + z) f_lambda exp(tau_ism) / L_lambda,sun(V),      M = L_V (M/L)_V
+    L_V = 4 pi D^2 (1 + z) f_lambda W exp(tau_w) / L_lambda,sun(V),      M = L_V (M/L)_V
 
-where D is the luminosity distance and (M/L)_V the mass *formed* over the intrinsic V light, with the IMF of the
-templates (Kroupa for BC03-MILES): no mass that dying stars return is taken off. Per area the
-distance drops out, since a bin of solid angle Omega (steradian) covers Omega D^2 / (1 + z)^4:
+where W = (lambda_w / 5477 AA)^1.8 = 0.975 is V over the window (stars of the templates: 0.96 young to 0.99 old), tau_w
+the dust at the window's middle lambda_w, 1.3 % thicker than in V, D is the luminosity distance and (M/L)_V the mass
+*formed* over the intrinsic V light, with the IMF of the templates (Kroupa for BC03-MILES): no mass that dying stars
+return is taken off. Per area the distance drops out, since a bin of solid angle Omega (steradian) covers
+Omega D^2 / (1 + z)^4:
 
-    Sigma = 4 pi f_lambda (1 + z)^5 exp(tau_ism) (M/L)_V / (L_lambda,sun Omega)
+    Sigma = 4 pi f_lambda (1 + z)^5 W exp(tau_w) (M/L)_V / (L_lambda,sun Omega)
 
 Birth clouds dim stars below 10 Myr further; their light is not corrected, which leaves their mass, and so a recent
-star-formation rate, too low where the clouds are thick.
+star-formation rate, too low where the clouds are thick. The continuum of the nebula counts as light of stars, a fifth
+of that of stars below 10 Myr (three fifths at the lowest metallicity) and nothing of older ones.
 
 References: M_V,sun = 4.80 (AB; Willmer 2018, ApJS 236, 47), V pivot 5477 AA.
 """
@@ -28,6 +32,7 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, limit_age_edges
+from napari_sfh.physics.dust import dust_transmission
 from napari_sfh.physics.filters import AB_ZERO, PARSEC_CM, SUN_V_AB
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.physics.hst_psf import ARCSEC_PER_RADIAN
@@ -36,6 +41,8 @@ from napari_sfh.types import Result, measure_pixel_arcsec
 
 #: Pivot wavelength of the V band in Angstrom, and how far the middle of the normalisation window may lie from it.
 SUN_V_AA, _WINDOW_REACH_AA = 5477.0, 250.0
+#: f_lambda of stars falls with this power of the wavelength from the window to V: 3 for young ones, 0.7 for old ones.
+_STARS_FALL = 1.8
 
 
 def solar_v_luminosity() -> float:
@@ -51,15 +58,17 @@ def measure_bin_area(result: Result) -> F64:
 
 
 def _intrinsic_flux(result: Result) -> F64:
-    """Mean flux density in the window without the galaxy's diffuse dust, erg/s/cm2/AA, (N,)."""
+    """Flux density in V without the galaxy's diffuse dust, erg/s/cm2/AA, (N,)."""
     grid = result.instrument.spectrum
-    if grid is None or abs(float(np.mean(grid.norm_window_aa)) - SUN_V_AA) > _WINDOW_REACH_AA:
+    middle_aa = float("nan") if grid is None else float(np.mean(grid.norm_window_aa))
+    if not abs(middle_aa - SUN_V_AA) <= _WINDOW_REACH_AA:
         raise SfhInputError(
             f"instrument {result.instrument.name}: its spectra are not normalised near V ({SUN_V_AA:g} AA), by which "
             "masses and rates are measured; use weights with such a window"
         )
     tau = np.asarray(result.prediction.median("tau_ism"), dtype=float)
-    return np.asarray(result.data.norm_cgs, dtype=float) * np.exp(tau)
+    starlight = np.asarray(result.data.norm_cgs, dtype=float) / dust_transmission(np.array([middle_aa]), tau)[:, 0]
+    return starlight * (middle_aa / SUN_V_AA) ** _STARS_FALL
 
 
 def compute_light_density(result: Result) -> F64:
@@ -242,7 +251,7 @@ def compute_kpc_per_arcsec(distance_mpc: float, redshift: float) -> float:
     return 1e3 * distance_mpc / ARCSEC_PER_RADIAN / (1 + redshift) ** 2
 
 
-def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
+def compute_sfr_density(result: Result, lookback_gyr: float, low_gyr: float = 0.0) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,).
 
     Parameters
@@ -250,9 +259,15 @@ def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     result : Result
         N bins, of weights for histories.
     lookback_gyr : float
+        Only as much of it counts as the histories reach back: no star formed before the Universe began.
+    low_gyr : float
+        Where the time ends, Gyr of lookback time; below ``lookback_gyr``.
     """
-    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr, find_age_edges(result))
-    return compute_mass_density(result) * share / (lookback_gyr * 1e9)
+    edges = find_age_edges(result)
+    share = compute_ages_share(result.prediction.history("mass_frac"), low_gyr, lookback_gyr, edges)
+    begin_gyr = float(limit_age_edges(edges)[-1])
+    span_gyr = (min(lookback_gyr, begin_gyr) if low_gyr < begin_gyr else lookback_gyr) - low_gyr
+    return compute_mass_density(result) * share / (span_gyr * 1e9)
 
 
 def compute_total_mass(

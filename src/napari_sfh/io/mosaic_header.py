@@ -1,4 +1,4 @@
-"""What the header of an HST or JWST image says: filter, camera, calibration.
+"""What the header of an image says: filter, camera, calibration, of HST and JWST; of others calibration and PSF.
 
 Flux density: f_lambda = count rate x ``PHOTFLAM``. Images in MJy/sr are brought to the same form with
 f_lambda = f_nu c / lambda^2 at the pivot wavelength, ``PHOTPLAM`` or the band's own, and the pixel's area.
@@ -17,12 +17,22 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Band
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
+from napari_sfh.physics.filters import AB_ZERO
+from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
+from napari_sfh.physics.wavelength import C_AA_S
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
 _FILTER_CARDS = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
+#: What a camera is called whose PSF is not computed here.
+OTHER_CAMERA = "other"
+#: Cards of the PSF's FWHM in arcsec, and what is believed of them.
+_PSF_CARDS, _PSF_RANGE_ARCSEC = ("PSF_FWHM", "PSFFWHM", "SEEING"), (0.02, 10.0)
+#: Cards of the AB zero point of one unit of the image.
+ZERO_POINT_CARDS = ("ZP_AB", "MAGZERO", "MAGZPT", "ZEROPT", "MAGZP", "ZPAB", "PHOTZP")
 #: Words that name a camera.
 _CAMERA_MARKS = {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",), "NIRCAM": ("NIRCAM", "NRCA", "NRCB")}
 #: erg/s/cm2/AA per e-/s of the cameras' filters (WFC3: Calamida et al. 2022, AJ 164, 32; ACS: Bohlin 2016, AJ 152, 60),
@@ -57,7 +67,20 @@ def find_filter_words(header: Mapping[str, Any]) -> list[str]:
     return [w.upper() for k in _FILTER_CARDS for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
 
 
-def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str]) -> str:
+def is_seen_by_other_cameras(band: Band) -> bool:
+    """Whether a band's curve is the user's own or a survey's: then its images need be none of HST or JWST.
+
+    Parameters
+    ----------
+    band : Band
+        Of an instrument.
+    """
+    return bool(band.table) or band.curve.rpartition(" ")[2] not in _CAMERA_MARKS
+
+
+def find_filter_name(
+    header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str], any_camera: bool = False
+) -> str:
     """Filter name from the header, else from ``band``; ``bands`` are those of the network.
 
     Parameters
@@ -70,24 +93,26 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, ba
         The band for which the mosaic was given.
     bands : sequence of str
         Those of the network.
+    any_camera : bool
+        The band's images need be none of HST or JWST: what their headers call the filter does not matter.
     """
     known = (*bands, *(name for name, stands_for in SUBSTITUTE_FILTERS.items() if stands_for in bands))
     words = find_filter_words(header)
     for word in words:
         if word in known:
             return word
-    if words:
+    if words and not (any_camera and band is not None):
         raise SfhInputError(f"{path}: the filter {words[0]} is unknown to the network; usable are {', '.join(known)}")
     if band is not None:
-        return band.upper()
+        return band
     raise SfhInputError(
         f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with `photometry` BAND={path.name}, "
         f"BAND one of {', '.join(bands)}"
     )
 
 
-def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
-    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name.
+def find_camera_name(header: Mapping[str, Any], path: Path, any_camera: bool = False) -> str:
+    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name, else `OTHER_CAMERA`.
 
     Parameters
     ----------
@@ -95,6 +120,8 @@ def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
         Cards INSTRUME, DETECTOR and PHOTMODE.
     path : Path
         For its name, and for messages.
+    any_camera : bool
+        Others than these may be.
 
     Returns
     -------
@@ -106,6 +133,8 @@ def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
         The detector is WFC3's IR, or no camera is named.
     """
     words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
+    if any_camera and not any(mark in words for marks in _CAMERA_MARKS.values() for mark in marks):
+        return OTHER_CAMERA
     if "IR" in str(header.get("DETECTOR", "")).upper():
         raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
     for text in (words, path.name.upper()):
@@ -139,7 +168,7 @@ def read_flux_calibration(
         One that is needed is absent or no such quantity.
     """
     photplam = fits_access.get_number_card(header, "PHOTPLAM")
-    if photplam is None and camera == "NIRCAM":
+    if camera == OTHER_CAMERA or (photplam is None and camera == "NIRCAM"):
         photplam = pivot_aa
     if photplam is None or not _PIVOT_RANGE_AA[0] < photplam < _PIVOT_RANGE_AA[1]:
         raise SfhInputError(
@@ -150,6 +179,8 @@ def read_flux_calibration(
     flux = _flux_density_factor(text, wcs, photplam)
     if flux is not None:
         return FluxCalibration(FLAM_UNIT, photplam, flux / FLAM_UNIT, None, f"unit {text}: PHOTFLAM is not needed")
+    if camera == OTHER_CAMERA:
+        return _read_zero_point(header, text, photplam, path)
     photflam = fits_access.get_number_card(header, "PHOTFLAM")
     if photflam is None or not photflam > 0:
         raise SfhInputError(
@@ -158,6 +189,38 @@ def read_flux_calibration(
         )
     factor, note = _count_rate_factor(text, header, path)
     return FluxCalibration(photflam, photplam, factor, _photons_per_rate(header, camera), note)
+
+
+def _read_zero_point(header: Mapping[str, Any], unit: str | None, pivot_aa: float, path: Path) -> FluxCalibration:
+    """The calibration of an image of another camera that is in no unit of flux."""
+    zero = fits_access.get_number_card(header, *ZERO_POINT_CARDS)
+    if zero is None:
+        raise SfhInputError(
+            f"{path}: BUNIT = {unit!r} is no flux density and there is no AB zero point; set BUNIT (nanomaggy, uJy, "
+            "MJy/sr, erg/s/cm2/Angstrom) or MAGZERO"
+        )
+    f_lambda = float(10 ** (-0.4 * (zero - AB_ZERO))) * C_AA_S / pivot_aa**2
+    return FluxCalibration(f_lambda, pivot_aa, 1.0, None, f"calibrated by its AB zero point {zero:g}")
+
+
+def find_mosaic_psf(header: Mapping[str, Any], camera: str, pivot_aa: float, pixel_arcsec: float) -> tuple[float, str]:
+    """FWHM of a mosaic's PSF in arcsec, NaN where nobody says it, and a note.
+
+    Parameters
+    ----------
+    header : mapping
+    camera : str
+        See `find_camera_name`.
+    pivot_aa : float
+    pixel_arcsec : float
+    """
+    if camera != OTHER_CAMERA:
+        return compute_hst_psf_fwhm(camera, pivot_aa, pixel_arcsec), ""
+    for key in _PSF_CARDS:
+        fwhm = fits_access.get_number_card(header, key)
+        if fwhm is not None and _PSF_RANGE_ARCSEC[0] < fwhm < _PSF_RANGE_ARCSEC[1]:
+            return fwhm, f"PSF FWHM {fwhm:g} arcsec is that of the card {key}"
+    return float("nan"), ""
 
 
 def _show_card(header: Mapping[str, Any], key: str) -> str:

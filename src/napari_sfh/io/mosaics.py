@@ -13,6 +13,7 @@ maps that are inverse variances hold the whole noise already.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.instruments.instrument import Band, Instrument
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
@@ -38,10 +39,12 @@ from napari_sfh.io.mosaic_header import (
     describe_odd_calibration,
     find_camera_name,
     find_filter_name,
+    find_mosaic_psf,
     find_other_optics,
+    is_seen_by_other_cameras,
     read_flux_calibration,
 )
-from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm, find_detector
+from napari_sfh.physics.hst_psf import DETECTORS, find_detector
 from napari_sfh.physics.robust import measure_nmad
 from napari_sfh.types import F32, Cube, Mosaic, measure_pixel_arcsec
 
@@ -316,6 +319,12 @@ def compute_drizzle_correlation(drop_over_pixel: float) -> float:
     return r / (1.0 - 1.0 / (3.0 * r)) if r >= 1.0 else 1.0 / (1.0 - r / 3.0)
 
 
+def _find_drizzle_correlation(camera: str, wave_aa: float, pixel_arcsec: float) -> float:
+    """That of a camera's images; of others nothing is known, and none is assumed."""
+    known = camera in DETECTORS
+    return compute_drizzle_correlation(find_detector(camera, wave_aa).pixel_arcsec / pixel_arcsec) if known else 1.0
+
+
 class _MosaicLayout(NamedTuple):
     """Where the images of a mosaic's file are, and what its headers say."""
 
@@ -387,15 +396,10 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     ('F555W', 'UVIS')
     """
     path, own = Path(path), instrument or load_instrument()
-    bands = own.band_names
-    if band is not None and band.upper() not in bands:
-        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
+    asked = _find_asked_band(band, own, path)
     science, merged, shape, wcs, notes, inside, error, error_name, mask = _read_mosaic_layout(path)
-    name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
-    trained = SUBSTITUTE_FILTERS.get(name, name)
-    if band is not None and trained != band.upper():
-        raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    pivot_aa = float(own.pivot_aa[bands.index(trained)])
+    name, camera, trained = _name_band(merged, path, asked, own)
+    pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
     scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
     # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
     whole = camera == "NIRCAM" and error is not None
@@ -413,9 +417,10 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         kind,
         error_name,
         None if mask is None else ImageReader(path, mask, 2),
-        compute_drizzle_correlation(find_detector(camera, scale.photplam_aa).pixel_arcsec / measure_pixel_arcsec(wcs)),
+        _find_drizzle_correlation(camera, scale.photplam_aa, measure_pixel_arcsec(wcs)),
     )
     _check_mask(reader, path)
+    fwhm, psf_note = find_mosaic_psf(merged, camera, scale.photplam_aa, measure_pixel_arcsec(wcs))
     return Mosaic(
         path=path,
         band=trained,
@@ -426,10 +431,11 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, measure_pixel_arcsec(wcs)),
+        psf_fwhm_arcsec=fwhm,
         weight_path=weight_path,
         notes=(
             *notes,
+            *filter(None, (psf_note,)),
             *describe_odd_calibration(scale, camera, name, pivot_aa, find_other_optics(merged)),
             *fits_access.check_data_sums(path),
             *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
@@ -437,10 +443,34 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     )
 
 
+def _find_asked_band(band: str | None, instrument: Instrument, path: Path) -> Band | None:
+    """The band that a user names, capitals or not."""
+    if band is None:
+        return None
+    found = next((one for one in instrument.bands if one.name.upper() == band.upper()), None)
+    if found is None:
+        known = ", ".join(instrument.band_names)
+        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {known}")
+    return found
+
+
+def _name_band(
+    header: Mapping[str, Any], path: Path, asked: Band | None, instrument: Instrument
+) -> tuple[str, str, str]:
+    """Filter, camera, and the band for which the filter stands."""
+    any_camera = asked is not None and is_seen_by_other_cameras(asked)
+    name = find_filter_name(header, path, asked.name if asked else None, instrument.band_names, any_camera)
+    trained = SUBSTITUTE_FILTERS.get(name, name)
+    if asked is not None and trained != asked.name:
+        raise SfhInputError(f"{path}: given as {asked.name} but its filter is {name}; name the right file or band")
+    return name, find_camera_name(header, path, any_camera), trained
+
+
 def _describe_substitute(band: str, found: str, instrument: Instrument | None) -> str:
     """A note where a filter (name and camera) is another than the band's own; empty where it is the same."""
-    curve = next(b.curve for b in (instrument or load_instrument()).bands if b.name == band)
-    if " " not in curve or curve == found:
+    own_band = next(b for b in (instrument or load_instrument()).bands if b.name == band)
+    curve = own_band.curve
+    if " " not in curve or curve == found or is_seen_by_other_cameras(own_band):
         return ""
     found, own = (" ".join(reversed(words.split(" ", 1))) for words in (found, curve))
     return f"{found} stands in for {own}"

@@ -250,6 +250,8 @@ def _check_band(band: str, path: Path, look: _BandLook, said: list[str]) -> tupl
         said.append(str(error))
         return BandCheck(band, path, "", 0.0, used=False), 0.0
     said += [f"{path.name}: {note}" for note in mosaic.notes]
+    if not np.isfinite(mosaic.psf_fwhm_arcsec):
+        said.append(f"{path.name}: its PSF is not known: a run needs `hst_psf_fwhm_arcsec`, or a card PSF_FWHM")
     if share == 0:
         said.append(f"{path.name} has no good pixel on the cube: a run stops there; leave it out, or check its WCS")
     elif share < _FULL_COVERAGE:

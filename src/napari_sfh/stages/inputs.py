@@ -94,6 +94,12 @@ def open_mosaics(config: RunConfig, images: Mapping[str, Path], instrument: Inst
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
         mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
+    unknown = [mosaic.path for mosaic in mosaics.values() if not np.isfinite(mosaic.psf_fwhm_arcsec)]
+    if unknown:
+        raise SfhInputError(
+            f"{unknown[0]}: no PSF in its header, and none is known of its camera; write its FWHM in arcsec into a "
+            "card PSF_FWHM, or give `hst_psf_fwhm_arcsec`"
+        )
     return mosaics
 
 

@@ -196,8 +196,8 @@ def compare_results(result: Result, answer: OtherResult) -> Comparison:
     for key in [key for key in common if key in answer.errors]:
         value = answer.errors[key]
         good = np.isfinite(value)
-        found = np.sqrt((weight * weight) @ np.where(good, value, 0.0) ** 2)
-        errors[key] = np.where(covered & (weight @ good.astype(np.float64) > 0.5), found, np.nan)
+        found, norm = np.sqrt((weight * weight) @ np.where(good, value, 0.0) ** 2), weight @ good.astype(np.float64)
+        errors[key] = np.divide(found, norm, out=np.full(norm.shape, np.nan), where=covered & (norm > 0.5))
     means, sfh = {k: mean(answer.means[k]) for k in common}, {k: mean(v) for k, v in answer.sfh.items()}
     return Comparison(result, answer, share, means, errors, sfh)
 

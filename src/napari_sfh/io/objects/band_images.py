@@ -30,6 +30,7 @@ from napari_sfh.io.fits_access import (
     open_fits,
     read_celestial_wcs,
 )
+from napari_sfh.io.mosaic_header import ZERO_POINT_CARDS
 from napari_sfh.io.mosaics import measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO
 from napari_sfh.physics.wavelength import C_AA_S
@@ -140,7 +141,7 @@ def _flux_factor(headers: Mapping[str, Any], path: Path, pivot_aa: float) -> flo
             return factor
         if (factor := unit_conversion_factor(unit, FNU)) is not None:
             return factor * to_lambda
-    zero = get_number_card(headers, "ZP_AB", "MAGZERO", "MAGZPT", "ZEROPT")
+    zero = get_number_card(headers, *ZERO_POINT_CARDS)
     if zero is not None:
         return float(10 ** (-0.4 * (zero - AB_ZERO))) * to_lambda
     raise SfhInputError(

@@ -80,6 +80,7 @@ def measure_bands(
     if align and mosaics and first is None:
         why = "none shows the cube's sky" if found else "none could be compared with the cube"
         notes.append(f"WARNING: `align` shifted no mosaic: {why}")
+    notes += _describe_broad_mosaics(mosaics, psf)
     flux = {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
         report_progress(Progress("photometry", k, len(mosaics)), progress, cancel)
@@ -99,6 +100,17 @@ def measure_bands(
         passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
     return BandPhotometry(flux, tuple(notes))
+
+
+def _describe_broad_mosaics(mosaics: Mapping[str, Mosaic], psf: Psf) -> list[str]:
+    """What is said of mosaics whose PSF is broader than the cube's, to which none can be matched."""
+    width = psf.fwhm_at()
+    return [
+        f"{name}: its PSF ({mosaic.psf_fwhm_arcsec:.2f} arcsec) is broader than the cube's ({width:.2f}): its light is "
+        "spread over neighbouring bins; bring the cube to its PSF, or make bins several times as wide"
+        for name, mosaic in mosaics.items()
+        if mosaic.psf_fwhm_arcsec > 1.1 * width
+    ]
 
 
 def _compare_bands(
