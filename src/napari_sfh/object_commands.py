@@ -154,7 +154,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     make_stderr_logger(options.quiet)("estimate: loading the libraries")
     from napari_sfh.estimate import EstimateConfig, estimate_objects
     from napari_sfh.instruments.bundle_header import read_bundle_header
-    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.outputs import check_table_output
 
     config = EstimateConfig(
         inputs=tuple(options.inputs),
@@ -170,7 +170,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         medium=options.medium,
         device=options.device,
     )
-    check_outputs([config.output], config.inputs)
+    check_table_output(config.output, config.inputs)
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, _choose_block_estimator(options), progress)
     _print_notes(done.notes, options)
@@ -203,6 +203,7 @@ def run_gradient_command(options: argparse.Namespace) -> int:
     from napari_sfh.analysis import gradients
     from napari_sfh.io.results import read_result
 
+    _check_table(options)
     result = read_result(options.result)
     disc = _choose_disc(result, options)
     settings = gradients.GradientFitSettings(r_max=options.r_max)
@@ -246,12 +247,12 @@ def run_smooth_command(options: argparse.Namespace) -> int:
     """``napari-sfh smooth``."""
     from napari_sfh.analysis.spatial.field_maps import write_field_maps
     from napari_sfh.analysis.spatial.gaussian_field import smooth_result_maps
-    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.outputs import check_table_output
     from napari_sfh.io.results import read_result
     from napari_sfh.physics.means import MEAN_NAMES
     from napari_sfh.physics.quantities import QUANTITIES
 
-    check_outputs([options.output], [options.result])
+    check_table_output(options.output, [options.result])
     result = read_result(options.result)
     names = [k for k in MEAN_NAMES if k in result.prediction.scalars]
     if not names:
@@ -280,15 +281,13 @@ def run_refine_command(options: argparse.Namespace) -> int:
         list_region_bins,
         refine_result_bins,
     )
-    from napari_sfh.io.outputs import check_outputs
     from napari_sfh.io.results import read_result
 
     if not 0 <= options.order <= 40 or not 0 < options.calibration <= 0.5:
         raise SfhInputError("--order is 0 to 40, --calibration above 0 and at most 0.5")
     if not 24 <= options.moves <= 10_000:
         raise SfhInputError(f"--moves {options.moves}: 24 to 10000")
-    if options.output:
-        check_outputs([options.output], [options.result])
+    _check_table(options)
     result = read_result(options.result)
     bins = options.bins or list_region_bins(result, options.region)
     sampling = SamplingSettings(moves=options.moves)
@@ -342,6 +341,17 @@ def _choose_disc(result: Any, options: argparse.Namespace) -> Any:
         except ValueError as error:
             raise SfhInputError(f"--centre {options.centre}: write RA,DEC in degrees") from error
     return replace(disc, **{key: value for key, value in given.items() if value is not None})
+
+
+def _check_table(options: argparse.Namespace) -> None:
+    """Refuse an output that is the result, or no table, before the work."""
+    from napari_sfh.io.outputs import check_table_output
+
+    if options.output:
+        from napari_sfh.io.objects.writing import CatalogueWriter
+
+        CatalogueWriter(options.output)  # its name
+        check_table_output(options.output, [options.result])
 
 
 def _write_table(table: Any, path: Path) -> None:

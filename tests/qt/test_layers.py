@@ -282,6 +282,10 @@ def test_a_copy_of_a_map_is_the_users_own(result: Result) -> None:
     assert twin.visible
     twin.visible = False
     assert stack.display.shown == ("map", "MH_LW")
+    original.colormap, twin.colormap, before = "magma", "gray", tuple(twin.contrast_limits)
+    assert stack.looks()["map AGE_LW"]["colormap"] == "magma", "a workspace can be saved, and keeps ours"
+    stack.set_limits("full")
+    assert tuple(twin.contrast_limits) == before
 
 
 def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
@@ -319,6 +323,23 @@ def test_layers_that_were_deleted_are_not_missed(result: Result) -> None:
     (layer,) = viewer.layers
     assert layer.visible
     assert np.nanmin(layer.data) >= 40
+
+
+@pytest.mark.parametrize("gone", [("bins",), ("white", "bins"), ("white", "bins", "map")])
+def test_what_comes_again_lies_below_the_maps(result: Result, gone: tuple[str, ...]) -> None:
+    viewer, session, stack = shown(result)
+    mine = viewer.add_image(np.zeros((5, 5)), name="mine")
+    for layer in list(viewer.layers):
+        link = layer_data.get_layer_link(layer.metadata)
+        if link is not None and link.role in gone:
+            viewer.layers.remove(layer)
+    stack.show("AGE_MW")
+    link = layer_data.LayerLink("composite", "", result)
+    stack.insert(Layer.create(np.zeros((5, 5, 3)), {"rgb": True, "metadata": {layer_data.KEY: link}}, "image"))
+    put(stack, session, make_result(n_side=8))
+    links = [layer_data.get_layer_link(layer.metadata) for layer in viewer.layers if layer != mine]
+    assert [link.role for link in links if link is not None][:4] == ["white", "composite", "bins", "map"]
+    assert {link.role for link in links[3:] if link is not None} == {"map"}
 
 
 def test_copies_of_a_layer_share_the_result(result: Result) -> None:

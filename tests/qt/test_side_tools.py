@@ -94,6 +94,38 @@ def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, re
     assert opened.stack.find("map", "SNR").opacity == opened.stack.find("lines", "HA6562").opacity == 1.0
 
 
+def test_another_run_keeps_mosaics_contours_and_the_places_that_are_shown(
+    opened: Any, qtbot: Any, result: Result, tmp_path: Path
+) -> None:
+    tool, session = opened.tools["composite"], opened.session
+    session.select(6)
+    session.toggle_pinned(3)
+    session.toggle_compared(9)
+    colors = session.list_bin_colors()
+    tool.show_mosaics({"F814W": _mosaic(tmp_path, result, "F814W")})
+    tool.show_contours("AGE_LW", 3)
+    _rest(qtbot, opened)
+    mosaics, drawn = tool.layer, opened.stack.find("contours", "AGE_LW")
+    # Other weights, the same bins.
+    other = make_result(seed=4)
+    opened.show_result(other)
+    _rest(qtbot, opened)
+    assert session.shown == (6, 3, 9)
+    assert session.list_bin_colors() == colors
+    assert tool.layer == mosaics
+    assert tool.layer.metadata[KEY].result is other
+    assert opened.stack.find("map", "AGE_LW").opacity == 0.5
+    again = opened.stack.find("contours", "AGE_LW")
+    assert again not in (None, drawn)
+    assert (tool.form.contours.value, again.metadata[KEY].result) == ("AGE_LW", other)
+    # Other bins: the same places.
+    places = [(result.bins.y[bin_id - 1], result.bins.x[bin_id - 1]) for bin_id in session.shown]
+    finer = make_result(n_side=8)
+    opened.show_result(finer)
+    _rest(qtbot, opened)
+    assert session.shown == tuple(int(finer.bins.bin_id[round(y), round(x)]) for y, x in places)
+
+
 def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     tool = opened.tools["composite"]
     opened.attempt(lambda: tool.save_picture(tmp_path / "no.png"))
@@ -134,7 +166,7 @@ def test_the_window_lives_on_when_a_result_replaces_one_with_mosaics(
     tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
     tool.show_contours("AGE_LW", 3)
     _rest(qtbot, opened)
-    opened.open_result(write_result(result, tmp_path / "other_sfh.fits"))
+    opened.open_result(write_result(replace(result, name="NGC0001"), tmp_path / "other_sfh.fits"))
     _rest(qtbot, opened)
     assert tool.layer is None
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.io.outputs import check_outputs, check_result_name, check_table_name, summary_page_path
 
 
@@ -81,6 +84,38 @@ def test_run_refuses_before_any_work(tmp_path: Path, cube: Path, role: str, caps
     assert main(["run", *options, "--output", str(tmp_path / "data" / ".." / "other.fits")]) == 2
     assert "output is this input" in capsys.readouterr().err
     assert other.read_bytes() == before
+
+
+COMMANDS = {
+    "gradient": [], "smooth": [], "refine": ["--bin", "1"], "estimate": ["--model", "jpas", "--redshift", "0"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("output", ["link.fits", "other.fits", "no/x.fits", "folder"])
+def test_tables_replace_no_input_and_nothing_of_another_kind(
+    tmp_path: Path, cube: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any work, through a link, too: the input is a result that took hours."""
+    shutil.copy(cube, tmp_path / "result.fits")
+    shutil.copy(cube, tmp_path / "other.fits")
+    (tmp_path / "link.fits").symlink_to(tmp_path / "result.fits")
+    (tmp_path / "folder").mkdir()
+    before = cube.read_bytes()
+    name = tmp_path / output
+    assert main([command, str(tmp_path / "result.fits"), *COMMANDS[command], "--output", str(name)]) == 2
+    said = {"link.fits": "output is this input", "other.fits": "not replaced", "no/x.fits": "does not exist",
+            "folder": ""}[output]  # fmt: skip
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "result.fits").read_bytes() == (tmp_path / "other.fits").read_bytes() == before
+
+
+def test_tables_of_ours_are_replaced(tmp_path: Path) -> None:
+    for n in (1, 2):
+        with CatalogueWriter(tmp_path / "t.fits") as out:
+            out.append(Table({f"c{k}": [1.0] * n for k in range(900)}))
+        check_table_name(tmp_path / "t.fits")
+    assert len(Table.read(tmp_path / "t.fits")) == 2
 
 
 def test_a_picture_is_no_result(tmp_path: Path, cube: Path, capsys: pytest.CaptureFixture[str]) -> None:

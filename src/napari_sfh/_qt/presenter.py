@@ -207,7 +207,7 @@ class Presenter:
             explorer.garbage.freeze()  # what a first run has loaded
         explorer.show_message(f"{shown.result.name}: {shown.result.bins.n_bins} bins; the maps are coming in.")
         explorer.tools["maps"].hold()
-        away = explorer.stack.begin(shown.result)
+        away, kept = explorer.stack.begin(shown.result), explorer.session.find_kept(shown.result)
         explorer.session.set_result(shown.result)
         for _, attributes, _ in shown.layers:
             attributes["metadata"][KEY].path = shown.path
@@ -216,7 +216,7 @@ class Presenter:
         steps += [*map(self._put_unpainted, shown.layers), UnpaintedStep(show), *map(_leave_scene, rest)]
         steps += [explorer.show_panel, self._unfold]
         # After the docks have found their sizes.
-        steps += [explorer.fit_view, self._select_brightest, self._end_result]
+        steps += [explorer.fit_view, partial(self._select_bin, kept), self._end_result]
         explorer.work.steps.run([*steps, *explorer.tools.result_steps(shown.result), *then])
 
     def _put_unpainted(self, layer: LayerTuple) -> UnpaintedStep:
@@ -238,10 +238,14 @@ class Presenter:
         for name, expanded in SECTIONS_DONE.items():
             self._explorer.sections[name].expand(expanded)
 
-    def _select_brightest(self) -> None:
-        """A fresh window shows a history, not a request to click."""
+    def _select_bin(self, kept: dict[str, Any]) -> None:
+        """Another answer for a field shows the places that were looked at; a fresh window a history, no request."""
         session = self._explorer.session
-        if session.result is not None and not session.selected:
+        if session.result is None or session.selected:
+            return
+        if kept.get("selected"):
+            session.restore(kept)
+        else:
             session.select(find_brightest_bin(session.result))
 
     def _end_result(self) -> None:

@@ -165,6 +165,30 @@ class Session:
         self.selected, self.compared, self.pinned, self.regions = 0, (), (), ()
         self.selection_changed.emit(0)
 
+    def find_kept(self, result: Result) -> dict[str, Any]:
+        """What `restore` takes to show, in another result of the same field, the bins at the places of those shown.
+
+        Parameters
+        ----------
+        result : Result
+            That is to come; of another field nothing is kept.
+        """
+        old, shape = self.result, result.bins.bin_id.shape
+        if old is None or old.bins.bin_id.shape != shape or not SkyGrid.of(result.wcs, shape).shares_pixels(self.sky):
+            return {}
+        y, x = np.rint(old.bins.y).astype(int), np.rint(old.bins.x).astype(int)
+        there = np.where(old.bins.bin_id[y, x] == np.arange(1, old.bins.n_bins + 1), result.bins.bin_id[y, x], 0)
+        if np.array_equal(old.bins.bin_id, result.bins.bin_id):  # the middle of some lies outside of them
+            there = np.arange(1, old.bins.n_bins + 1)
+        new = {bin_id: int(there[bin_id - 1]) for bin_id in self.shown}
+        places = {new[key]: place for key, place in self._list_places().items() if isinstance(key, int)}
+        return {
+            "selected": new.get(self.selected, 0),
+            "compared": [new[bin_id] for bin_id in self.compared],
+            "pinned": [new[bin_id] for bin_id in self.pinned],
+            "colors": [[bin_id, place] for bin_id, place in places.items() if bin_id],
+        }
+
     def select(self, bin_id: int) -> None:
         """Select a bin (clipped to those that exist; 0 = none)."""
         bin_id = int(np.clip(bin_id, 0, self.n_bins))

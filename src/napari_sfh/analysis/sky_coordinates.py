@@ -52,6 +52,13 @@ class SkyGrid:
         x, y = self.wcs.celestial.wcs_world2pix(here.icrs.ra.deg, here.icrs.dec.deg, 0)
         return (self.matrix @ np.array([float(y), float(x), 1.0]))[:2]
 
+    def shares_pixels(self, other: SkyGrid) -> bool:
+        """Whether another grid has the same pixels at the same place of the sky, to a hundredth of one."""
+        if not np.allclose(self.matrix, other.matrix, rtol=0, atol=1e-2 * self.pixel_arcsec):
+            return False
+        offset = self._offset_of(other.wcs, other.to_pixel(np.zeros((1, 2)))[0])
+        return bool(np.hypot(*offset) < 1e-2 * self.pixel_arcsec)
+
     @property
     def pixel_arcsec(self) -> float:
         """Side of a pixel in arcsec (square root of its area)."""

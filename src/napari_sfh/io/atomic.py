@@ -131,7 +131,7 @@ def check_destination(path: str | Path) -> Path:
         if target.exists() and not os.access(target, os.W_OK):
             raise SfhInputError(f"{path}: is read-only, and is not replaced; name another file, or remove it")
         if not target.parent.is_dir():
-            raise SfhInputError(f"{path}: the folder {path.parent} does not exist; name a file in an existing folder")
+            raise SfhInputError(f"{path}: the folder {target.parent} does not exist; name a file in an existing folder")
     except SfhInputError:
         raise
     except (OSError, ValueError, RuntimeError) as e:  # a name too long, a null byte, a circle of links

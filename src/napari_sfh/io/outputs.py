@@ -18,6 +18,8 @@ from napari_sfh.io.atomic import check_destination
 #: Endings of a result file; a name without an ending is taken as well.
 RESULT_SUFFIXES: tuple[str, ...] = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
 _HEAD_BYTES = 16 * 2880
+#: Cards of the tables that this package writes, now and earlier.
+_OWN_TABLES = (b"CREATOR = 'napari-sfh", b"SFHVERS =")
 _OTHER_FORMATS = frozenset(
     {".png", ".pdf", ".svg", ".jpg", ".csv", ".ecsv", ".json", ".reg", ".txt", ".html", ".xml", ".vot", ".toml"}
     | {".fz", ".gz", ".bz2", ".xz", ".zip", ".z", ".tar", ".h5", ".hdf5", ".npz", ".npy", ".safetensors"}
@@ -124,8 +126,28 @@ def check_result_name(output: str | Path) -> None:
         )
 
 
+def check_table_output(output: str | Path, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a table or maps that would replace an input or a FITS file of another kind, or cannot be written at all.
+
+    Parameters
+    ----------
+    output : path
+        Its folder must exist.
+    inputs : iterable of path or None
+        Every file that the work reads.
+
+    Raises
+    ------
+    SfhInputError
+        Names the files.
+    """
+    check_outputs([output], inputs)
+    check_destination(output)
+    check_table_name(output)
+
+
 def check_table_name(output: str | Path) -> None:
-    """Refuse to replace a FITS file that this package did not write as a table.
+    """Refuse to replace a FITS file that this package did not write as a table or maps.
 
     Raises
     ------
@@ -135,7 +157,7 @@ def check_table_name(output: str | Path) -> None:
     path = Path(output)
     if path.name.lower().endswith(RESULT_SUFFIXES) and path.is_file() and path.stat().st_size > 0:
         head = _read_head(path)
-        if b"CREATOR = 'napari-sfh" not in head or b"SFHFORM =" in head:
+        if not any(mark in head for mark in _OWN_TABLES) or b"SFHFORM =" in head:
             raise SfhInputError(
                 f"{path}: exists and is no table of napari-sfh; it is not replaced: give another name, or remove it"
             )

@@ -14,6 +14,8 @@ LOOK = ("opacity", "contrast_limits", "gamma", "colormap", "visible")
 UNIT_ROLES = ("lines", "channels")
 #: Roles of which one layer is on the canvas at a time: the display says which.
 EXCLUSIVE_ROLES = ("map", "lines", "difference", "channels")
+#: Roles whose layers lie below those, from the lowest.
+GROUND_ROLES = ("white", "composite", "bins")
 
 
 def get_look_key(layer: Any) -> str:

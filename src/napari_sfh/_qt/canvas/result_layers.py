@@ -12,7 +12,7 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
-from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
+from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, GROUND_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
 from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
@@ -97,12 +97,7 @@ class LayerStack:
             raise ValueError("layer without a link to its result")
         old = self.find(link.role, link.name)
         if old is None:
-            layer = self._make(data)
-            if link.role in EXCLUSIVE_ROLES:
-                self._insert(layer)
-                return
-            with keep_selection(self._viewer.layers):
-                self._viewer.add_layer(layer)
+            self.insert(self._make(data))
         elif get_layer_link(old.metadata) is not link:
             self._refresh(old, data)
 
@@ -125,15 +120,22 @@ class LayerStack:
 
     def looks(self) -> dict[str, dict[str, Any]]:
         """Limits, colours and opacity of our layers, as JSON types, by role and name."""
-        mine = [layer for layer in self._viewer.layers if get_layer_link(layer.metadata) is not None]
-        looks = {get_look_key(layer): read_look(layer) for layer in mine}
-        for layer in mine:
-            look = looks[get_look_key(layer)]
+        looks = {}
+        for layer in self._list_own():
+            look = looks[get_look_key(layer)] = read_look(layer)
             if "visible" in look:
                 look["visible"] = self.is_shown(layer)
             if _has_role(layer, ("map",)) and not self._has_own_limits(layer):
                 del look["contrast_limits"]  # they follow from the form's choice, and from the result
         return {**self._looks, **looks}
+
+    def _list_own(self) -> list[Any]:
+        """Our layers, each once: of copies the first counts, the others are the user's own."""
+        own: dict[str, Any] = {}
+        for layer in self._viewer.layers:
+            if get_layer_link(layer.metadata) is not None:
+                own.setdefault(get_look_key(layer), layer)
+        return list(own.values())
 
     def is_shown(self, layer: Any) -> bool:
         """Whether a layer can be seen, or will be when the grid of four ends."""
@@ -142,7 +144,7 @@ class LayerStack:
     def set_looks(self, looks: Mapping[str, dict[str, Any]]) -> None:
         """Put looks back; those of maps that have no layer yet wait for it."""
         self._looks |= looks
-        for layer in self._viewer.layers:
+        for layer in self._list_own():
             if get_look_key(layer) in looks:
                 apply_look(layer, looks[get_look_key(layer)])
 
@@ -337,14 +339,20 @@ class LayerStack:
             return
         layer = self._make(make_map_layer(result, name, self._session.sky, self._limits))
         layer.visible = False
-        self._insert(layer)
+        self.insert(layer)
 
-    def _insert(self, layer: Any) -> None:
-        """Add a layer right above the maps, below what was drawn upon them."""
-        layers = self._viewer.layers
-        ours = [k for k, other in enumerate(layers) if _has_role(other, (*EXCLUSIVE_ROLES, "bins", "white"))]
+    def insert(self, layer: Any) -> None:
+        """Add a layer of ours in its place: white light, mosaics, bins, maps, and what is drawn upon them at the top.
+
+        Any of them may have been deleted, or moved, by the user.
+        """
+        layers, level = self._viewer.layers, _find_level(layer)
+        levels = [_find_level(other) for other in layers]
+        below = [k for k, other in enumerate(levels) if other is not None and level is not None and other <= level]
+        above = [k for k, other in enumerate(levels) if other is not None and level is not None and other > level]
+        place = min(below[-1] + 1 if below else len(layers), *above[:1], len(layers))
         with keep_selection(layers):
-            layers.insert(ours[-1] + 1 if ours else len(layers), layer)
+            layers.insert(place, layer)
 
     def activate(self) -> None:
         """Make the current map the active layer, unless one is being drawn on: its limits and colours are at hand.
@@ -361,7 +369,7 @@ class LayerStack:
             self._viewer.layers.selection.active = layer
 
     def _maps(self) -> list[tuple[Any, Any]]:
-        found = [(layer, get_layer_link(layer.metadata)) for layer in self._viewer.layers]
+        found = [(layer, get_layer_link(layer.metadata)) for layer in self._list_own()]
         return [(layer, link) for layer, link in found if link is not None and link.role == "map"]
 
     def set_limits(self, how: str) -> None:
@@ -448,6 +456,13 @@ def _drop_brushes(layer: Any) -> None:
         for name in ("brush_stroke", "polygon"):
             if name in layer._overlays:
                 layer._overlays[name].visible = False
+
+
+def _find_level(layer: Any) -> int | None:
+    """At which height a layer lies, from 0; None for what is not ours, and for what lies upon the maps."""
+    link = get_layer_link(layer.metadata)
+    levels = (*((role,) for role in GROUND_ROLES), EXCLUSIVE_ROLES)
+    return next((k for k, roles in enumerate(levels) if link is not None and link.role in roles), None)
 
 
 def _has_role(layer: Any, roles: tuple[str, ...]) -> bool:

@@ -158,6 +158,7 @@ class ColourImageTool(Tool):
         self._coming: Vectors | None = None
         self._map: tuple[ContourKey, ContourMap] | None = None  # of which contours were drawn last
         self._loading: ContourKey | None = None
+        self._again: tuple[str, int] | None = None  # contours to draw of the result that has come
         self._stale = False
         self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
         self._tracer = LatestJob(self._traced, self.tell_wrong)
@@ -297,12 +298,11 @@ class ColourImageTool(Tool):
         self.host.show_message(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+U hides it.")
 
     def _put_mosaics(self, result: Result, levels: list[U8]) -> None:
-        """A layer right below the bins."""
+        """A layer below bins and maps."""
         if self.field is None:
             return
         self._remove("composite")
         grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
-        layers, bottom = self.host.viewer.layers, self.host.stack.find("bins")
         layer = Image(
             levels,
             name=f"HST {' '.join(self.field.bands)}",
@@ -313,8 +313,7 @@ class ColourImageTool(Tool):
             **grid.transform(),
         )
         layer.events.visible.connect(self._fade)
-        with keep_selection(layers):
-            layers.insert(len(layers) if bottom is None else layers.index(bottom), layer)
+        self.host.stack.insert(layer)
 
     def _look_changed(self, _: object = None) -> None:
         if self.field is not None:
@@ -491,18 +490,38 @@ class ColourImageTool(Tool):
     # -- the host's calls --------------------------------------------------------------------------------------
 
     def on_result(self, result: Result | None) -> None:
-        """What was shown of another galaxy goes."""
+        """Mosaics and contours of another galaxy go; of another run the mosaics stay, the contours are drawn anew."""
         if result is self._result:
             return
-        self._result = result
-        self.field, self.paths, self._map = None, {}, None
-        self._take(None)
-        # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
-        gone = [layer for role in ("contours", "composite") for layer in self._list_layers(role)]
-        self.do_unpainted(*(partial(self._remove_layers, [layer]) for layer in gone), self._fade)
+        before, self._result = self._result, result
+        name, levels = str(self.form.contours.value), int(self.form.levels.value)
+        is_same = before is not None and result is not None and _is_same_field(before, result)
+        if result is not None and is_same and self.layer is not None:
+            self.layer.metadata = {KEY: LayerLink("composite", "", result)}
+        self._forget("contours", *([] if is_same else ["composite"]))
         with self.form.contours.changed.blocked():
             self.form.offer_contours([] if result is None else maps.list_result_maps(result))
+        if is_same and name in self.form.contours.choices and name != _NO_CONTOURS:
+            self._again = name, levels
+            self.host.in_turns([partial(self.host.attempt, self._draw_again)])
+
+    def _draw_again(self) -> None:
+        """The contours that were there before another run, unless a workspace has come meanwhile."""
+        again, self._again = self._again, None
+        if again is not None:
+            self.show_contours(*again)
+
+    def _forget(self, *roles: str) -> None:
+        """Take contours away, and mosaics if they are named."""
+        if "composite" in roles:
+            self.field, self.paths = None, {}
+        self._map = self._again = None
+        self._take(None)
+        with self.form.contours.changed.blocked():
             self.form.contours.value = _NO_CONTOURS
+        # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
+        gone = [layer for role in roles for layer in self._list_layers(role)]
+        self.do_unpainted(*(partial(self._remove_layers, [layer]) for layer in gone), self._fade)
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -536,7 +555,9 @@ class ColourImageTool(Tool):
         # An older workspace names no mosaics: they were those of the form Data.
         named = {band: Path(path) for band, path in state.get("mosaics", self.host.data.photometry).items()}
         there = {band: path for band, path in named.items() if path.is_file()}
-        if state.get("shown") and there and self.layer is None:
+        if self.layer is not None or self.contours is not None or self._again is not None:
+            self._forget("contours", "composite")  # of another run, before the workspace came
+        if state.get("shown") and there:
             steps.append(partial(self.host.attempt, partial(self.show_mosaics, there)))
         if state.get("contours") in tool_tasks.CONTOURS:
             steps.append(partial(self.show_contours, state["contours"], self.form.levels.value))
@@ -574,6 +595,13 @@ def _draw_page(*parts: Any, **settings: Any) -> Any:
     from napari_sfh.figures.colour_image import draw_colour_image
 
     return draw_colour_image(*parts, **settings)
+
+
+def _is_same_field(one: Result, other: Result) -> bool:
+    """Whether two results are of the same galaxy and the same pixels."""
+    shapes = [result.bins.bin_id.shape for result in (one, other)]
+    grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
+    return one.name == other.name and shapes[0] == shapes[1] and grids[0].shares_pixels(grids[1])
 
 
 def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -33,6 +33,7 @@ def write_field_maps(result: Result, smoothed: Mapping[str, SmoothedValues], pat
     pixel_arcsec = measure_pixel_arcsec(result.wcs)
     sky, bin_id = result.wcs.to_header(), result.bins.bin_id
     hdus: list[fits.ImageHDU | fits.PrimaryHDU] = [fits.PrimaryHDU()]
+    hdus[0].header["CREATOR"] = ("napari-sfh", "this program wrote the file")
     hdus[0].header["OBJECT"] = result.name.encode("ascii", "replace").decode()
     for quantity, made in smoothed.items():
         name = QUANTITIES[quantity].map_name or quantity.upper()
