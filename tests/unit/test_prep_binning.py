@@ -25,7 +25,7 @@ from napari_sfh.prep.binning import (
 )
 from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.prep.tessellation.accretion import find_grid_neighbours, make_first_bins
-from napari_sfh.prep.tessellation.power_cells import assign_to_cells, even_out_bins
+from napari_sfh.prep.tessellation.power_cells import assign_to_cells, refine_bins
 from napari_sfh.types import BinnedMaps
 
 
@@ -442,16 +442,16 @@ def test_even_bins_are_those_of_powerbin():
     first = make_first_bins(places, capacity, 300.0**2)
     for steps in (3, 50):
         theirs = regularization(places, first, 300.0**2, capacity, 0, (), steps)[0]
-        np.testing.assert_array_equal(even_out_bins(places, first, capacity, 300.0**2, steps), theirs)
+        np.testing.assert_array_equal(refine_bins(places, first, capacity, 300.0**2, steps), theirs)
 
 
 def test_even_bins_can_be_stopped_and_must_keep_a_pixel():
     places, cancel = np.argwhere(np.ones((5, 5))).astype(float), threading.Event()
     with pytest.raises(ValueError, match="lost all"):
-        even_out_bins(places, np.array([[2.0, 2.0], [90.0, 90.0]]), np.ones(25), 12.0, 5)
+        refine_bins(places, np.array([[2.0, 2.0], [90.0, 90.0]]), np.ones(25), 12.0, 5)
     cancel.set()
     with pytest.raises(Cancelled):
-        even_out_bins(places, places[[6, 18]], np.ones(25), 12.0, 5, cancel)
+        refine_bins(places, places[[6, 18]], np.ones(25), 12.0, 5, cancel)
 
 
 def test_first_bins_need_light_and_can_be_stopped():

@@ -19,7 +19,7 @@ from scipy.spatial import KDTree, QhullError
 
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.prep.tessellation.accretion import make_first_bins
-from napari_sfh.prep.tessellation.power_cells import even_out_bins
+from napari_sfh.prep.tessellation.power_cells import refine_bins
 from napari_sfh.types import F32, F64, I32, Bool
 
 Label = NDArray[np.int_]
@@ -120,7 +120,7 @@ def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: th
     # (S/N)^2 adds up where the S/N is uniform over a bin; the bin's true S/N is measured by the caller.
     places, capacity = np.column_stack([x, y]), (signal / noise) ** 2
     start = make_first_bins(places, capacity, target**2, cancel)
-    return even_out_bins(places, start, capacity, target**2, _POWERBIN_STEPS, cancel)
+    return refine_bins(places, start, capacity, target**2, _POWERBIN_STEPS, cancel)
 
 
 def bisect_spaxels(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:

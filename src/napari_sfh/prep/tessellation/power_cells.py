@@ -29,7 +29,7 @@ _STILL = 0.1
 _MARGIN = 0.5
 
 
-def even_out_bins(
+def refine_bins(
     places: F64,
     centres: F64,
     capacity: F64,
