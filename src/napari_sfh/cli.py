@@ -37,7 +37,6 @@ _PAGE_MODULES = (
     "napari_sfh.figures.summary",
     "astropy.visualization.wcsaxes",
     "matplotlib.backends.backend_agg",
-    "pydantic",
 )
 
 if TYPE_CHECKING:

@@ -1,9 +1,12 @@
-"""Sections of TOML and JSON files as dataclasses: keys, types and ranges are checked in one place, by pydantic.
+"""Sections of TOML and JSON files as dataclasses: keys, types and ranges are checked in one place, by pydantic's core.
 
 A dataclass states what a section may hold: its annotations are the types (``Literal`` for choices, ``Annotated[float,
 Ge(0)]`` for ranges), its defaults what may be left out. Numbers are not made of texts, and truth values are no numbers.
 A field's metadata may hold ``parse``, a function (value, file, dotted name) that reads what has a syntax of its own,
 and ``key``, its name in the file.
+
+The core is what pydantic's models are made of; to make one of them loads the rest, which takes five times as long as to
+read the section.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from pydantic import BaseModel
+    from pydantic_core import CoreSchema, SchemaValidator
 
 S = TypeVar("S", bound="DataclassInstance")
 _WORDS = {
@@ -83,7 +87,7 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "", ignore_unk
     >>> read_section(Fit, {"epochs": 3}, "mine.toml", "fit")
     Fit(epochs=3)
     """
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     if not isinstance(table, Mapping):
         raise SfhInputError(
@@ -103,10 +107,10 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "", ignore_unk
         known = ", ".join(f.metadata.get("key", f.name) for f in fields(cls))
         raise SfhInputError(f"{file}: unknown key {_dotted(path, min(given))!r}; known are {known}")
     try:
-        checked = _checking_model(cls).model_validate(values)
+        checked = _make_validator(cls).validate_python(values)
     except ValidationError as error:
         raise SfhInputError(_describe_first_error(error.errors()[0], file, path)) from error
-    return cls(**{name: getattr(checked, name) for name in values})
+    return cls(**checked)
 
 
 def make_section_field(cls: type[DataclassInstance], ignore_unknown: bool = False) -> Any:
@@ -137,14 +141,49 @@ def _as_tuples(value: Any) -> Any:
 
 
 @cache
-def _checking_model(cls: type[Any]) -> type[BaseModel]:
-    """A pydantic model with the types of a dataclass; fields with a parser of their own are not checked again."""
-    from pydantic import ConfigDict, create_model
+def _make_validator(cls: type[Any]) -> SchemaValidator:
+    """It checks a table of values by a dataclass' types; fields with a parser of their own are not checked again."""
+    from pydantic_core import SchemaValidator, core_schema
 
     hints = get_type_hints(cls, include_extras=True)
-    types: dict[str, Any] = {f.name: (Any if f.metadata.get("parse") else hints[f.name], None) for f in fields(cls)}
-    strict = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False, protected_namespaces=())
-    return create_model(cls.__name__, __config__=strict, **types)
+    types = {f.name: Any if f.metadata.get("parse") else hints[f.name] for f in fields(cls)}
+    known = {name: core_schema.typed_dict_field(_make_schema(hint), required=False) for name, hint in types.items()}
+    config = core_schema.CoreConfig(strict=True, allow_inf_nan=False)
+    return SchemaValidator(core_schema.typed_dict_schema(known, config=config))
+
+
+def _make_schema(hint: Any) -> CoreSchema:
+    """What pydantic's core knows an annotation by."""
+    from pydantic_core import core_schema
+
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _add_limits(_make_schema(args[0]), args[1:])
+    if origin is Literal:
+        return core_schema.literal_schema(list(args))
+    if origin in (Union, UnionType):
+        (inner,) = (each for each in args if each is not NoneType)
+        return core_schema.nullable_schema(_make_schema(inner))
+    if origin is tuple:
+        items = [_make_schema(each) for each in args if each is not Ellipsis]
+        return core_schema.tuple_schema(items, variadic_item_index=0 if Ellipsis in args else None)
+    if origin in (dict, Mapping):
+        return core_schema.dict_schema(*map(_make_schema, args))
+    plain: dict[Any, CoreSchema] = {
+        Any: core_schema.any_schema(),
+        str: core_schema.str_schema(),
+        int: core_schema.int_schema(),
+        float: core_schema.float_schema(),
+        bool: core_schema.bool_schema(),
+    }
+    return plain[hint] if hint in plain else core_schema.is_instance_schema(hint)
+
+
+def _add_limits(schema: CoreSchema, limits: tuple[Any, ...]) -> CoreSchema:
+    """A schema with ranges and lengths (`annotated_types`): the core calls them as their attributes are called."""
+    names = ("ge", "gt", "le", "lt", "min_length", "max_length")
+    found = [(name, getattr(limit, name, None)) for limit in limits for name in names]
+    return cast("CoreSchema", {**schema, **{name: value for name, value in found if value is not None}})
 
 
 def _describe_first_error(error: Any, file: str, path: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -376,9 +377,9 @@ class Prediction:
         """Posterior median of a quantity, (N,) or (N, A)."""
         return self.quantiles[name][..., 2]
 
-    def half_width(self, name: str) -> F32:
-        """Half of the 16-84 % width: the ``_ERR`` of result files."""
-        q = self.quantiles[name]
+    def half_width(self, name: str, rows: Any = slice(None)) -> F32:
+        """Half of the 16-84 % width, of all objects or some: the ``_ERR`` of result files."""
+        q = self.quantiles[name][rows]
         return 0.5 * (q[..., 3] - q[..., 1])
 
 
@@ -417,6 +418,12 @@ class Result:
     def instrument(self) -> Instrument:
         """What the network was shown of the bins."""
         return self.data.instrument
+
+    @cached_property
+    def centres_deg(self) -> F64:
+        """RA and Dec (N, 2) of the bins' light-weighted centres, degrees; not to be changed."""
+        ra, dec = self.wcs.celestial.wcs_pix2world(self.bins.x, self.bins.y, 0)
+        return np.column_stack([ra, dec])
 
     def model_rows(self, rows: Any) -> tuple[F32, F32]:
         """Rebuilt spectra (n, W) and bands (n, B) of some bins; NaN where the weights have no templates."""

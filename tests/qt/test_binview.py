@@ -195,14 +195,19 @@ def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
     assert (letters < 40).all()
 
 
-def test_the_page_that_a_run_leaves_is_drawn_whole(result: Result, tmp_path: Path) -> None:
-    """As runs save it; tests of runs have it small."""
+def test_the_page_that_a_run_leaves_is_drawn_whole(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As runs save it; tests of runs have it small. The parser of mathematical text would be loaded for it alone."""
+    parsed: list[str] = []
+    monkeypatch.setattr("matplotlib.mathtext.MathTextParser.parse", lambda self, text, *_, **__: parsed.append(text))
     page = summary.draw_summary_page(result)
     width, height = page.get_size_inches()
     picture = imread(save_figure(page, tmp_path / "page.png", dpi=90))
     assert picture.shape[:2] == pytest.approx((90 * height, 90 * width), abs=1)
     inked = (picture[..., :3] < 0.9).any(axis=2)
     assert all(part.any() for half in np.array_split(inked, 3) for part in np.array_split(half, 3, axis=1))
+    assert parsed == []
 
 
 def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> None:
@@ -218,3 +223,19 @@ def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> 
 def test_no_bins_no_page(result: Result) -> None:
     with pytest.raises(SfhInputError, match="click one on the map"):
         pages.draw_bins_page(result, [])
+
+
+def test_centres_of_bins_are_those_of_their_pixels(result: Result) -> None:
+    bins = result.bins
+    for i in (0, 3, bins.n_bins - 1):
+        place = [float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0)]
+        np.testing.assert_array_equal(result.centres_deg[i], place)
+    moved = replace(result, bins=replace(bins, x=bins.x + 1))
+    assert (moved.centres_deg != result.centres_deg).any(axis=1).all()
+
+
+def test_widths_of_some_bins_are_those_of_all(result: Result) -> None:
+    prediction = result.prediction
+    for name in ("lg_age_lw", "mass_frac"):
+        assert (prediction.half_width(name, 3) == prediction.half_width(name)[3]).all()
+    np.testing.assert_array_equal(prediction.half_width("ebv", [1, 4]), prediction.half_width("ebv")[[1, 4]])

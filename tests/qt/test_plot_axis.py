@@ -95,3 +95,38 @@ def test_an_axis_without_a_range_or_length_draws_what_it_can(qapp: Any) -> None:
     axis.paint(painter, None, None)
     painter.end()
     assert image.width() == 10
+
+
+@pytest.mark.parametrize("side", ["left", "bottom"])
+@pytest.mark.parametrize("span", SPANS)
+def test_numbers_stand_where_qt_writes_them(qapp: Any, side: str, span: tuple[float, float]) -> None:
+    widget = pg.GraphicsLayoutWidget()
+    widget.resize(300, 300)
+    plot = widget.addPlot(axisItems={name: PlotAxis(name) for name in ("left", "bottom")})
+    axis = plot.getAxis(side)
+    (plot.setYRange if side == "left" else plot.setXRange)(*span, padding=0)
+    widget.show()
+    assert QTest.qWaitForWindowExposed(widget)
+    QApplication.processEvents()
+    own, expected = (QImage(300, 300, QImage.Format.Format_ARGB32_Premultiplied) for _ in range(2))
+    for image in (own, expected):
+        image.fill(0)
+        painter = QPainter(image)
+        painter.translate(100, 20)  # numbers are left of the axis
+        if image is own:
+            axis.paint(painter, None, None)
+        else:
+            (pen, first, last), ticks, numbers = axis.generateDrawSpecs(painter)
+            painter.setPen(pen)
+            painter.drawLine(first, last)
+            for tick_pen, lines in ticks:
+                painter.setPen(tick_pen)
+                painter.drawLines(lines)
+            painter.setPen(axis.textPen())
+            painter.setFont(axis.style["tickFont"] or axis.font())
+            for rect, flags, text in numbers:
+                painter.drawText(rect, flags, text)
+            assert len(numbers) >= 2
+        painter.end()
+    assert own == expected
+    widget.close()

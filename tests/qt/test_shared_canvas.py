@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components.overlays import ScaleBarOverlay
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from qtpy.QtGui import QRegion
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
@@ -297,3 +298,65 @@ def test_the_box_behind_the_words_reaches_around_them(qtbot: Any, shown: Any) ->
         sizes.append(np.ptp(box, axis=0))
     assert (sizes[1] > sizes[0]).all()
     text.box_color = text.color = None
+
+
+class _PaintedAreas(QObject):
+    """What is painted of a widget, children left out."""
+
+    def __init__(self, widget: Any) -> None:
+        super().__init__(widget)
+        self.area = QRegion()
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        if event.type() == QEvent.Type.Paint:
+            self.area = self.area.united(event.region())
+        return False
+
+
+@pytest.mark.painted
+def test_nothing_is_painted_behind_the_canvas_when_plots_and_map_change_together(qtbot: Any, shown: Any) -> None:
+    native = native_canvas(shown.viewer)
+    behind = native.parentWidget()
+    window = native.window()
+    watched = {each: _PaintedAreas(each) for each in (behind, window)}
+    QTest.qWait(50)
+    for each in watched.values():
+        each.area = QRegion()
+    shown.session.select(9)
+    shown.session.select(8)
+    qtbot.waitUntil(lambda: not watched[window].area.isEmpty())
+    for widget, seen in watched.items():
+        place = QRect(native.mapTo(widget, QPoint(0, 0)), native.size())
+        assert seen.area.intersected(QRegion(place)).isEmpty()
+    # Yet the canvas can be seen: Qt leaves a hole for it in the picture of the window.
+    picture = window.grab(QRect(native.mapTo(window, QPoint(0, 0)), native.size())).toImage()
+    colors = {picture.pixel(x, y) for x in range(0, picture.width(), 7) for y in range(0, picture.height(), 7)}
+    assert len(colors) > 10
+
+
+@pytest.mark.painted
+def test_the_corners_of_a_layer_follow_the_camera_its_data_and_its_place(qtbot: Any, shown: Any) -> None:
+    viewer, camera = shown.viewer, shown.viewer.scene.camera
+    layer = find_layer(viewer, "bins")
+    hidden = next(each for each in viewer.layers if not each.visible)
+
+    def look() -> Any:
+        viewer.screenshot(flash=False)
+        return np.array(layer.corner_pixels)
+
+    whole, zoom, centre = look(), camera.zoom, camera.center
+    np.testing.assert_array_equal(whole, [[0, 0], np.array(layer.data.shape) - 1])
+    camera.zoom = 10 * zoom
+    part = look()
+    assert (np.ptp(part, axis=0) < np.ptp(whole, axis=0) / 2).all()
+    np.testing.assert_array_equal(look(), part)
+    np.testing.assert_array_equal(hidden.corner_pixels, part)
+    step = layer.extent.step[0]
+    layer.translate = layer.translate + 4 * step
+    moved = look()
+    assert not np.array_equal(moved, part)
+    layer.translate = layer.translate - 4 * step
+    np.testing.assert_array_equal(look(), part)
+    camera.center, camera.zoom = centre, zoom
+    np.testing.assert_array_equal(look(), whole)

@@ -154,3 +154,14 @@ def write_maps(path: Path, bin_id: np.ndarray, redshift: float | None = 0.00219,
     hdus += [fits.ImageHDU(v, header=header, name=k) for k, v in images.items() if drop.get(k, True)]
     fits.HDUList(hdus).writeto(path, overwrite=True)
     return path
+
+
+def drizzled_noise(side: int, sigma: float) -> np.ndarray:
+    """Noise of eight exposures at random places, each pixel spread over the four that it meets: drizzle, pixfrac 1."""
+    rng = np.random.default_rng(8)
+    out = np.zeros((side, side))
+    for _ in range(8):
+        a, b = rng.random(2)
+        one = rng.normal(0, sigma * np.sqrt(8), (side + 1, side + 1))
+        out += (1 - a) * ((1 - b) * one[:-1, :-1] + b * one[:-1, 1:]) + a * ((1 - b) * one[1:, :-1] + b * one[1:, 1:])
+    return out / 8

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from io_mocks import drizzled_noise
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument, make_band_filters
@@ -101,6 +102,20 @@ def test_errors_and_masks_have_the_names_that_those_of_cubes_have(tmp_path, name
     images = read_band_images({"A": path}, {"A": 5000.0})
     assert np.argwhere(np.isnan(images.flux)).tolist() == [[0, 2, 3]]
     assert np.nanmedian(images.error) == pytest.approx(1e-18, rel=1e-4)
+
+
+def test_errors_from_the_scatter_are_those_of_sums_of_resampled_pixels(tmp_path):
+    """An image brought to another's grid without its errors: pixels scatter less than what many of them sum up to."""
+    side = 480
+    path = write_image(tmp_path / "a.fits", 0.0, shape=(side, side))
+    data = 1e-17 * (5 + drizzled_noise(side, 1.0))
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI"].data = data
+        del hdus["ERR"]
+    images = read_band_images({"A": path}, {"A": 5000.0})
+    sums = data.reshape(24, 20, 24, 20).sum((1, 3))
+    assert 20 * np.median(images.error) == pytest.approx(sums.std(), rel=0.1)
+    assert "neighbours are correlated" in images.notes[0]
 
 
 def test_a_mask_that_forbids_all_of_an_image_is_refused(tmp_path):

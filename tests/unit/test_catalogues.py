@@ -462,3 +462,18 @@ def test_a_vector_is_chosen_with_its_relative_errors(tmp_path):
     (block,) = catalogue.read_blocks()
     seen = read_band_photometry(block, columns, bands, np.full(3, 4000.0))
     np.testing.assert_allclose(seen.error, 0.1 * seen.flux)
+
+
+def test_one_unit_may_be_stated_for_all_columns(tmp_path):
+    """S-PLUS: J0390_auto with e_J0390_auto, magnitudes without a word that they are."""
+    Table({"J0390_auto": [20.0], "e_J0390_auto": [0.1], "J0400_auto": [20.0], "e_J0400_auto": [0.1]}).write(
+        tmp_path / "c.fits"
+    )
+    catalogue, bands = open_catalogue(tmp_path / "c.fits"), ("J0390", "J0400")
+    (block,) = catalogue.read_blocks()
+    columns, _ = match_catalogue_columns(catalogue, bands)
+    with pytest.raises(SfhInputError, match="ALL=:uJy"):
+        read_band_photometry(block, columns, bands, np.full(2, 4000.0))
+    columns, _ = match_catalogue_columns(catalogue, bands, {"ALL": ":mag"})
+    seen = read_band_photometry(block, columns, bands, np.full(2, 4000.0))
+    np.testing.assert_allclose(seen.error / seen.flux, 0.0921, rtol=1e-3)

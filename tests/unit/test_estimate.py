@@ -177,7 +177,7 @@ def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, cap
 
 
 @needs("wide")
-def test_a_spectrum_with_strong_magnesium_is_flagged_and_one_with_another_redshift_told(tmp_path, capsys):
+def test_spectra_that_are_not_as_stated_are_flagged_or_told(tmp_path, capsys):
     basis = load_bundle("wide").basis
     mass, dust = np.zeros((1, 16), np.float32), (np.array([x], np.float32) for x in (0.1, 0.1, -0.7))
     mass[0, -2] = 1.0  # old stars
@@ -190,12 +190,18 @@ def test_a_spectrum_with_strong_magnesium_is_flagged_and_one_with_another_redshi
         np.savetxt(tmp_path / f"{name}.txt", np.column_stack([basis.wave_aa, spectrum, 0.01 * spectrum]))
     for name, wave in (("moved", 1.02 * basis.wave_aa), ("vacuum", air_to_vacuum(basis.wave_aa))):
         np.savetxt(tmp_path / f"{name}.txt", np.column_stack([wave, flux, 0.01 * flux]))
-    files = [str(tmp_path / f"{name}.txt") for name in ("plain", "strong", "moved", "vacuum")]
+    twice = np.column_stack(
+        [np.linspace(*basis.wave_aa[[0, -1]], 2 * flux.size), *np.repeat([flux, 0.01 * flux], 2, 1)]
+    )
+    np.savetxt(tmp_path / "repeated.txt", twice)
+    files = [str(tmp_path / f"{name}.txt") for name in ("plain", "strong", "moved", "vacuum", "repeated")]
     given = ["--model", "wide", "--redshift", "0", "--sigma", "150", "--medium", "air", "--quiet"]
     assert main(["estimate", *files, *given, "--output", str(tmp_path / "out.ecsv")]) == 0
     flag = Table.read(tmp_path / "out.ecsv")["FLAG"]
     assert ((flag & int(Flag.MAGNESIUM)) > 0).tolist()[:2] == [False, True]
-    told = [line for line in capsys.readouterr().err.splitlines() if "redshift" in line]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].strip() for line in lines if "2 times in a row" in line] == ["repeated"]
+    told = [line for line in lines if "redshift" in line]
     assert "redshift 0.00000 is used, but moved has 0.0200" in told[0]
     assert re.search(r"vacuum moves at \+8\d km/s", told[1])
     assert not [line for line in told if "plain" in line or "strong" in line]

@@ -44,7 +44,22 @@ def test_a_flat_spectrum_has_its_own_level_and_weights_sum_to_one():
 def test_pivot_of_a_box():
     """l_p^2 = (l2^2 - l1^2) / (2 ln(l2 / l1))."""
     box = Filter.from_curve("box", "X", np.linspace(4000, 6000, 401), np.ones(401))
-    assert box.pivot_aa == pytest.approx(np.sqrt((6000**2 - 4000**2) / (2 * np.log(1.5))), rel=1e-6)
+    expected = np.sqrt((6000**2 - 4000**2) / (2 * np.log(1.5)))
+    assert box.pivot_aa == pytest.approx(expected, rel=1e-6)
+    few_points = filters.make_trapezoid_filter("box", "X", 5000.0, 2000.0)
+    assert few_points.pivot_aa == pytest.approx(expected, abs=0.01)
+
+
+def test_a_curve_of_few_points_is_that_of_many():
+    """A filter is linear between its points, however far apart they are."""
+    few = filters.make_trapezoid_filter("J0515", "JPCam", 5150.0, 1450.0, 250.0)
+    wave = np.union1d(np.linspace(few.wave_aa[0], few.wave_aa[-1], 5001), few.wave_aa)
+    many = Filter.from_curve("J0515", "JPCam", wave, np.interp(wave, few.wave_aa, few.throughput))
+    assert few.pivot_aa == pytest.approx(many.pivot_aa, abs=1e-3)
+    rough = np.array([4000.0, 5000.0, 5600.0, 7000.0])
+    light = np.array([1.0, 3.0, 0.5, 2.0])
+    by_few, by_many = (filters.mean_flux_density(one, rough, light) for one in (few, many))
+    assert by_few == pytest.approx(float(by_many), rel=1e-6)
 
 
 def test_a_narrow_filter_on_a_coarse_spectrum():

@@ -10,12 +10,13 @@ from template_toys import level
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import MUSE_LSF
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, UNIVERSE_GYR
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
+from napari_sfh.training.simulator.labels import derive_formation_labels
 
 T = toy_templates()
 S = T.n_sub
@@ -41,6 +42,17 @@ def test_a_template_in_gives_the_template_out(sub):
     assert out.labels.mass_frac[0, T.bin_of_sub[sub]] == 1.0
     assert out.labels.light_frac[0, T.bin_of_sub[sub]] == pytest.approx(1.0)
     assert out.labels.lg_ml_v[0] == pytest.approx(-np.log10(T.light_v[1, sub]), abs=1e-5)
+
+
+def test_nothing_formed_before_the_universe():
+    """A constant rate since 13.47 Gyr, which lies inside an interval of the simulator (12.6-13.8 Gyr)."""
+    edges = T.sub_edges_gyr
+    mass = np.diff(np.minimum(edges, UNIVERSE_GYR))
+    assert ((edges > 12) & (edges < 17)).sum() > 2
+    times = derive_formation_labels(np.stack([mass, mass * (edges[1:] > 12.6)]), edges)
+    shares = np.arange(1, 10) / 10
+    assert times[0] == pytest.approx(UNIVERSE_GYR * (1 - shares), abs=1e-4)
+    assert times[1] == pytest.approx(UNIVERSE_GYR - (UNIVERSE_GYR - 12.6) * shares, abs=1e-4)
 
 
 def test_metallicity_is_interpolated_linearly():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
-from io_mocks import UVIS, image_header, write_mosaic
+from io_mocks import UVIS, drizzled_noise, image_header, write_mosaic
 from muse_hst import BANDS
 from scipy.ndimage import gaussian_filter
 
@@ -194,17 +194,6 @@ def test_scatter_of_noise_and_of_a_parabola():
     y, x = np.mgrid[:50, :50].astype(float)
     assert measure_pixel_scatter(3 * x + 5 * y) == pytest.approx(0, abs=1e-10)
     assert np.isnan(measure_pixel_scatter(np.full((9, 9), np.nan)))
-
-
-def drizzled_noise(side: int, sigma: float) -> np.ndarray:
-    """Noise of eight exposures at random places, each pixel spread over the four that it meets: drizzle, pixfrac 1."""
-    rng = np.random.default_rng(8)
-    out = np.zeros((side, side))
-    for _ in range(8):
-        a, b = rng.random(2)
-        one = rng.normal(0, sigma * np.sqrt(8), (side + 1, side + 1))
-        out += (1 - a) * ((1 - b) * one[:-1, :-1] + b * one[:-1, 1:]) + a * ((1 - b) * one[1:, :-1] + b * one[1:, 1:])
-    return out / 8
 
 
 @pytest.mark.parametrize("weight", [None, 100.0])

@@ -177,3 +177,34 @@ def test_errors_of_the_logarithm_from_those_of_the_age(tmp_path):
     run = read_ngist(path)
     np.testing.assert_allclose(run.errors["lg_age_yr"], 0.1 / np.linspace(1, 10, N_BINS) / np.log(10), rtol=1e-5)
     np.testing.assert_allclose(run.errors["mh"], 0.1, rtol=1e-6)
+
+
+def change_ages(path, ages):
+    with fits.open(path, mode="update") as hdus:
+        hdus["SFH"].data["AGE"] = ages
+    return path
+
+
+@pytest.mark.parametrize(("weights", "ages", "lg_age", "words"), [
+    (True, np.full(5, 8.5), 8.5, "log10 yr"), (True, np.full(5, 2.0), 9.301, ""),
+    (False, np.linspace(7, 10, 5), np.log10(np.linspace(7, 10, 5)) + 9, "read as Gyr"),
+])  # fmt: skip
+def test_ages_that_may_be_logarithms_are_told_apart_or_told(tmp_path, weights, ages, lg_age, words):
+    """The weights' mean log age is 8.5."""
+    run = read_ngist(change_ages(write_run(tmp_path, weights), ages))
+    np.testing.assert_allclose(run.lg_age_yr, lg_age, atol=1e-3)
+    assert words in " ".join(run.notes)
+    assert bool(run.notes) == bool(words)
+
+
+@pytest.mark.parametrize("ages", [np.linspace(-0.5, 1.0, 5), np.linspace(1e9, 1e10, 5)])
+def test_ages_that_are_no_gyr_are_refused(tmp_path, ages):
+    with pytest.raises(SfhInputError, match="no ages in Gyr"):
+        read_ngist(change_ages(write_run(tmp_path), ages))
+
+
+def test_grids_in_log_yr_are_no_hundreds_of_gyr(tmp_path):
+    path = write_run(tmp_path)
+    with fits.open(tmp_path / "NGC1365_sfh-weights.fits", mode="update") as hdus:
+        hdus["GRID"].data["LOGAGE"] += 9
+    np.testing.assert_allclose(read_ngist(path).templates[:, 0].min(), 8.0)

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from astropy import units as u
+from dust_extinction.parameter_averages import CCM89
 from synthetic_bins import bins_of
 from test_results import make_result
 
@@ -23,6 +25,7 @@ from napari_sfh.analysis.gas.line_maps import (
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
+from napari_sfh.physics.extinction import R_V, cardelli_curve
 
 
 def fluxes(error=0.01, **values):
@@ -44,6 +47,12 @@ def test_curve_is_that_of_cardelli():
     # Their table and formulae give 3.61 and 2.53 at Hbeta and Halpha for R_V = 3.1.
     assert line_maps.line_extinction(HBETA) == pytest.approx(3.61, abs=0.01)
     assert line_maps.line_extinction(HALPHA) == pytest.approx(2.53, abs=0.01)
+    wave = np.linspace(3031.0, 9090.0, 200)
+    theirs = R_V * CCM89(Rv=R_V)(wave * u.AA)
+    np.testing.assert_allclose(cardelli_curve(wave), theirs, rtol=1e-13)
+    for outside in (3000.0, 9100.0):
+        with pytest.raises(ValueError, match="3030 to 9091"):
+            cardelli_curve(np.array([5000.0, outside]))
 
 
 def test_dust_that_was_put_in_comes_out():

@@ -368,3 +368,38 @@ def test_wavelengths_of_another_frame_are_told(cards: dict[str, Any], words: tup
     notes = [note for note in read_cube(write_cube(tmp_path / "c.fits", **cards)).notes if "SPECSYS" in note]
     assert bool(notes) == bool(words)
     assert all(word in notes[0] for word in words)
+
+
+@pytest.mark.parametrize(("unit", "origin", "vacuum"), [
+    ("micron", "SKIRT simulation", True), ("micron", "", False), ("Hz", "", True),
+])  # fmt: skip
+def test_a_simulation_without_a_sky_has_a_plane_and_the_wavelengths_of_its_list(
+    unit: str, origin: str, vacuum: bool, tmp_path: Path
+) -> None:
+    """SKIRT's dress: axes in arcsec, GRID_POINTS in a table, in the order of the grid."""
+    plane = {
+        "CTYPE1": "X-axis",
+        "CTYPE2": "Y-axis",
+        "CUNIT1": "arcsec",
+        "CUNIT2": "arcsec",
+        "CRVAL1": 0.0,
+        "CRVAL2": 0.0,
+    }
+    matrix = dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2", "CRPIX3", "CD3_3", "CRVAL3"))
+    cards = {
+        **plane,
+        **matrix,
+        "CDELT1": 0.2,
+        "CDELT2": 0.2,
+        "CTYPE3": "wavelength" if unit == "micron" else "frequency",
+    }
+    path = write_cube(tmp_path / "c.fits", primary={"ORIGIN": origin} if origin else None, CUNIT3=unit, **cards)
+    wave = 4749.88 + 1.25 * np.arange(N)
+    points = wave / 1e4 if unit == "micron" else 2.99792458e18 / wave
+    column = fits.Column("GRID_POINTS", "D", unit, array=points)
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU.from_columns([column], name="Z-axis coordinate values"))
+    cube = read_cube(path)
+    assert cube.wave_aa[0] == pytest.approx(4748.55 if vacuum else 4749.88, abs=0.01)
+    assert cube.pixel_arcsec == pytest.approx(0.2)
+    assert any("no sky" in note for note in cube.notes)

@@ -92,11 +92,19 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("output", ["link.fits", "other.fits", "no/x.fits", "folder"])
+@pytest.mark.parametrize("output", ["link.fits", "other.fits", "no/x.fits", "folder", "locked/x.fits"])
 def test_tables_replace_no_input_and_nothing_of_another_kind(
-    tmp_path: Path, cube: Path, command: str, output: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    cube: Path,
+    command: str,
+    output: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before any work, through a link, too: the input is a result that took hours."""
+    (tmp_path / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) and access(path, mode))
     shutil.copy(cube, tmp_path / "result.fits")
     shutil.copy(cube, tmp_path / "other.fits")
     (tmp_path / "link.fits").symlink_to(tmp_path / "result.fits")
@@ -105,7 +113,7 @@ def test_tables_replace_no_input_and_nothing_of_another_kind(
     name = tmp_path / output
     assert main([command, str(tmp_path / "result.fits"), *COMMANDS[command], "--output", str(name)]) == 2
     said = {"link.fits": "output is this input", "other.fits": "not replaced", "no/x.fits": "does not exist",
-            "folder": ""}[output]  # fmt: skip
+            "folder": "", "locked/x.fits": "not writable"}[output]  # fmt: skip
     assert said in capsys.readouterr().err
     assert (tmp_path / "result.fits").read_bytes() == (tmp_path / "other.fits").read_bytes() == before
 

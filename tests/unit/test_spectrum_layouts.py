@@ -293,3 +293,43 @@ def test_letters_of_other_words_are_no_wavelength_times_flux(tmp_path: Path, nam
 def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="too long"):
         read_single_spectra(tmp_path / ("x" * 300))
+
+
+def _eso_product(tmp_path: Path, ucd: str, error_unit: str = "erg/s/cm2/Angstrom", **cards: Any) -> SingleSpectrum:
+    """A table of one row of arrays, as ESO's standard has it."""
+    unit, wave = "erg/s/cm2/Angstrom", VACUUM if ucd == "em.wl" else WAVE
+    columns = (("WAVE", "Angstrom", wave), ("FLUX", unit, FLUX), ("ERR", error_unit, SIGMA), ("SNR", "", FLUX / SIGMA))
+    form = f"{WAVE.size}D"
+    hdu = fits.BinTableHDU.from_columns([fits.Column(n, form, u or None, array=v[None]) for n, u, v in columns])
+    hdu.header["TUCD1"] = ucd
+    primary = fits.PrimaryHDU(header=fits.Header({"PRODCATG": "SCIENCE.SPECTRUM", "SPECSYS": "BARYCENT", **cards}))
+    fits.HDUList([primary, hdu]).writeto(tmp_path / "eso.fits")
+    (one,) = read_single_spectra(tmp_path / "eso.fits")
+    return one
+
+
+@pytest.mark.parametrize("ucd", ["em.wl", "em.wl;obs.atmos"])
+def test_esos_products_say_their_medium_and_resolution(ucd: str, tmp_path: Path) -> None:
+    one = _eso_product(tmp_path, ucd, SPEC_RES=2500.0)
+    _check(one)
+    assert one.lsf is not None
+    assert float(one.lsf.fwhm_aa(5000.0)) == pytest.approx(2.0)
+    assert not any("taken for those in air" in note for note in one.notes)
+
+
+def test_errors_in_counts_are_none_of_a_calibrated_flux(tmp_path: Path) -> None:
+    one = _eso_product(tmp_path, "em.wl", "adu")
+    assert any("ERR is in 'adu'" in note for note in one.notes)
+    _check(one)  # by S/N
+
+
+@pytest.mark.parametrize("warning", [0, 4])
+def test_redshifts_of_a_table_go_to_their_spectra_with_its_doubts(warning: int, tmp_path: Path) -> None:
+    hdus: list[Any] = [fits.PrimaryHDU()]
+    for name, values in (("WAVELENGTH", VACUUM), ("FLUX", [FLUX, FLUX]), ("IVAR", [SIGMA**-2.0] * 2)):
+        hdus.append(fits.ImageHDU(np.asarray(values), name=f"B_{name}"))
+    known = Table({"Z": [0.1, 0.2], "ZWARN": [0, warning]})
+    fits.HDUList([*hdus, fits.BinTableHDU(known, name="REDSHIFTS")]).writeto(tmp_path / "coadd.fits")
+    first, second = read_single_spectra(tmp_path / "coadd.fits")
+    assert (first.redshift, second.redshift) == (0.1, 0.2)
+    assert any("ZWARN = 4" in note for note in second.notes) == bool(warning)

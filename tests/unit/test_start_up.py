@@ -59,7 +59,8 @@ LIGHT = {
     "import napari_sfh.config": {"torch", "astropy", "numpy"},
     "import napari_sfh.cli": {"torch", "astropy", "numpy"},
     "import napari_sfh.instruments.bundle_header as header; assert header.read_bundle_header('default').name": {
-        "torch"
+        "torch",
+        "pydantic",
     },
     "import napari_sfh.batch.galaxies_report": {"torch", "matplotlib"},
     "import napari_sfh.preflight.plan, napari_sfh.figures.preflight": {"torch", "qtpy"},

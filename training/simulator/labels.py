@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, UNIVERSE_GYR
 from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.physics.formation import (
     FORMATION_PERCENTS,
@@ -38,8 +38,9 @@ def derive_formation_labels(mass: NDArray[np.floating], edges_gyr: NDArray[np.fl
     Returns
     -------
     array (N, 9)
-        Gyr.
+        Gyr. What formed in an interval in which the Universe began is spread over the rest of it, as in a result.
     """
+    edges_gyr = np.minimum(edges_gyr, UNIVERSE_GYR)
     return compute_formation_times(sum_mass_from_oldest(mass), FORMED_FRACTIONS, edges_gyr).astype(np.float32)
 
 

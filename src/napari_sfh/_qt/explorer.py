@@ -55,7 +55,7 @@ from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
-from napari_sfh._qt.widgets.startup import hide_qt_notice
+from napari_sfh._qt.widgets.startup import hide_qt_notice, make_canvas_opaque
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_leading_path
 from napari_sfh.analysis import maps
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -578,6 +578,7 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
+            make_canvas_opaque(window)
             self._lent = make_late_controls(window), set_own_reader(window)
             self.undo.watch(window)
 

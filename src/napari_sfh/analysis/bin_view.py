@@ -436,14 +436,14 @@ def _measure_mean(result: Result, label: str, name: str, i: int, scale: str, tip
     text = _with_error(result, name, i, scale)
     if text == "–":
         return PropertyRow(label, text, tip)
-    value, error = float(result.prediction.median(name)[i]), float(result.prediction.half_width(name)[i])
+    value, error = float(result.prediction.median(name)[i]), float(result.prediction.half_width(name, i))
     return PropertyRow(label, text, tip, value, error, unit=QUANTITIES[name].unit)
 
 
 def _with_error(result: Result, name: str, i: int, scale: str) -> str:
     if name not in result.prediction.quantiles:
         return "–"
-    value, error = result.prediction.median(name)[i], result.prediction.half_width(name)[i]
+    value, error = result.prediction.median(name)[i], result.prediction.half_width(name, i)
     if not np.isfinite(value):
         return "–"
     if scale == "age":
@@ -470,7 +470,7 @@ def _format_prior_shares(result: Result, i: int) -> PropertyRow:
     """Width of the posterior over that of the prior: the largest of the four means, the others in the tip."""
     tip = "Width of the posterior over that of the prior: near 1 the prior decides, near 0 the data"
     known = [m for m in MEANS if m.name in result.prior and m.name in result.prediction.quantiles]
-    shares = {m.title: float(measure_result_prior_share(result, m.name)[i]) for m in known}
+    shares = {m.title: float(measure_result_prior_share(result, m.name, i)) for m in known}
     if not shares or not np.isfinite(list(shares.values())).all():
         return PropertyRow("Prior", "–", tip)
     most = max(shares, key=lambda k: shares[k])
@@ -494,7 +494,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     chi2, ood = result.chi2_of(i), float(prediction.ood[i])
     histories = prediction.has_histories
     verdict = "within its depth" if ood <= 1 else "out of its depth"
-    ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
+    ra, dec = (float(v) for v in result.centres_deg[i])
     kinematics = format_kinematics(float(data.v_kms[i]), float(data.sigma_kms[i]), "Stellar, before broadening")
     place = [("RA", ra, f"{ra:.5f}"), ("Dec", dec, f"{dec:+.5f}")]
     snr, spaxels = float(data.snr[i]), int(bins.nspax[i])

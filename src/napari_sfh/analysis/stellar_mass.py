@@ -142,7 +142,9 @@ def estimate_sfr_error(result: Result, lookback_gyr: float) -> F64:
 def compute_young_share(
     fractions: NDArray[np.floating], lookback_gyr: float, edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR
 ) -> F64:
-    """Share of the mass (or light) of stars younger than a lookback time; the rate is constant within an age bin.
+    """Share of the mass (or light) of stars younger than a lookback time.
+
+    The rate is constant within an age bin. For light that is rough where a time cuts a bin: young stars shine more.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ def compute_ages_share(
     high_gyr: float,
     edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR,
 ) -> F64:
-    """Share of the mass (or light) of stars between two ages; the rate is constant within an age bin.
+    """Share of the mass (or light) of stars between two ages, as `compute_young_share`.
 
     Parameters
     ----------

@@ -296,7 +296,7 @@ def build_summary_table(result: Result) -> QTable:
     errors (see `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
     """
     bins, data, prediction = result.bins, result.data, result.prediction
-    ra, dec = result.wcs.celestial.wcs_pix2world(bins.x, bins.y, 0)
+    ra, dec = result.centres_deg.T
     table = QTable()
     table["BIN_ID"] = np.arange(1, bins.n_bins + 1, dtype=np.int32)
     table["RA"], table["DEC"] = ra * u.deg, dec * u.deg

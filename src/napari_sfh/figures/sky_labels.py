@@ -17,6 +17,8 @@ def label_sky_axes(axes: Any, left: bool, bottom: bool) -> None:
     bottom : bool
         It is at the bottom: it has numbers of RA.
     """
+    # Letters that are raised by themselves: mathematical text needs a parser, whose loading takes longer than a map.
+    axes.coords[0].set_separator(("ʰ", "ᵐ", "ˢ"))
     for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
         coordinate.set_ticks(number=4)
         coordinate.set_ticklabel(size=7, exclude_overlapping=True)

@@ -12,7 +12,7 @@ from matplotlib.colorbar import make_axes
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
@@ -119,7 +119,7 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     axes.set(
         title=f"bin {view.bin_id}: S/N {snr:.0f}, χ² {chi2:.2f}, out of depth {ood:.2f}",
         xlabel="Rest wavelength (Å)",
-        ylabel=format_flux_label(view.instrument),
+        ylabel=_name_flux(view),
     )
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
@@ -131,10 +131,20 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="upper left")
 
 
+def _name_flux(view: BinView) -> str:
+    """As `format_flux_label`, without mathematical text (`label_sky_axes` says why)."""
+    spectrum = view.instrument.spectrum
+    if spectrum is None:
+        return "Flux, relative"
+    low, high = spectrum.norm_window_aa
+    return f"Flux / flux at {low:.0f}–{high:.0f} Å"
+
+
 def _sfh(axes: Any, view: BinView) -> None:
     axes.stairs(view.mass.value, DRAWN_EDGES_GYR, fill=True, alpha=0.5, label="mass fraction per age bin")
     axes.plot(DRAWN_EDGES_GYR, view.cumulative.value, color="tab:red", label="mass formed before")
     axes.fill_between(DRAWN_EDGES_GYR, view.cumulative.low, view.cumulative.high, color="tab:red", alpha=0.2, lw=0)
     axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel="Fraction of the mass formed")
     axes.set(ylim=(0, 1.05), xlim=DRAWN_EDGES_GYR[[0, -1]])
+    axes.xaxis.set_major_formatter(lambda age, _: f"{age:g}")
     axes.legend(fontsize=7, loc="center left")

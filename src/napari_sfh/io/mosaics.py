@@ -155,20 +155,13 @@ class CutoutReader:
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
         is_zero = not any(bool(np.any(np.isfinite(data) & (data != 0))) for data in raw)
         if self.weight is None:
-            return _Noise(scatter, level, 1.0, self._find_correlation(sample), is_zero)
+            return _Noise(scatter, level, 1.0, find_noise_correlation(sample, self.most_correlation), is_zero)
         used = np.concatenate(weights)
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
         relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
-        correlation = self._find_correlation(sample) if relative else 1.0
+        correlation = find_noise_correlation(sample, self.most_correlation) if relative else 1.0
         scale = float(correlation * scatter / implied) if relative else 1.0
         return _Noise(scatter, level, scale, correlation, is_zero)
-
-    def _find_correlation(self, sample: F32) -> float:
-        """`measure_noise_correlation`, at most that of drizzle; 1 where too few pixels tell it."""
-        if np.count_nonzero(np.isfinite(sample)) < _TELLING_PIXELS:
-            return 1.0
-        found = min(measure_noise_correlation(sample), self.most_correlation)
-        return found if found > _LEAST_CORRELATION else 1.0
 
     @cached_property
     def _zero_is_missing(self) -> bool:
@@ -305,6 +298,22 @@ def measure_noise_correlation(image: NDArray[np.floating]) -> float:
     for step in (3, 2, 1):
         rho[step] = (6.0 + 2.0 * rho[2 * step] - 6.0 * variance[step] / variance[4]) / 8.0
     return max(1.0, 1.0 + 2.0 * (rho[1] + rho[2] + rho[3]))
+
+
+def find_noise_correlation(image: NDArray[np.floating], most: float) -> float:
+    """`measure_noise_correlation`, at most ``most``; 1 where it is below 1.2 or too few pixels tell it.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+        NaN = not to be used.
+    most : float
+        What resampling can have made, see `compute_drizzle_correlation`: light that is smooth looks correlated, too.
+    """
+    if np.count_nonzero(np.isfinite(image)) < _TELLING_PIXELS:
+        return 1.0
+    found = min(measure_noise_correlation(image), most)
+    return found if found > _LEAST_CORRELATION else 1.0
 
 
 def compute_drizzle_correlation(drop_over_pixel: float) -> float:

@@ -44,6 +44,11 @@ class NgistResult:
     templates: F32 | None  # (T, 2) log10 age in yr and [M/H] of the templates
     errors: Mapping[str, F32]  # (N,) Monte-Carlo errors of "lg_age_yr" and "mh", dex, where the run made some
     wcs: WCS | None  # celestial; tables have none
+    notes: tuple[str, ...] = ()  # on how the ages were read
+
+
+#: No age is larger, Gyr; and numbers that may be log10 yr as well as Gyr.
+_OLDEST_GYR, _LG_YR = 20.0, (6.5, 10.3)
 
 
 def is_ngist_file(hdus: fits.HDUList) -> bool:
@@ -162,11 +167,13 @@ def _make_ngist_result(
     errors: Mapping[str, F32],
     wcs: WCS | None,
 ) -> NgistResult:
-    age_gyr, metal = age_gyr_and_metal
+    age, metal = age_gyr_and_metal
     weights, templates = _read_template_weights(path, snr.size)
     lg_age = mh = None
     if weights is not None and templates is not None:
         lg_age, mh = (weighted_mean(weights, t).astype(np.float32) for t in templates.T)
+    age = np.asarray(age, dtype=np.float64)
+    age_gyr, notes = _convert_ages(age, lg_age, path)
     return NgistResult(
         path=path,
         bin_id=bin_id,
@@ -179,9 +186,40 @@ def _make_ngist_result(
         mh_weighted=mh,
         weights=weights,
         templates=templates,
-        errors=errors,
+        errors=errors if age_gyr is age else {},  # they are in the unit of the ages
         wcs=wcs,
+        notes=notes,
     )
+
+
+def _convert_ages(age: F64, lg_age_weighted: F32 | None, path: Path) -> tuple[F64, tuple[str, ...]]:
+    """Ages (M,) in Gyr, and what is said of them where their numbers may be logarithms.
+
+    GIST and nGIST write Gyr; tables that people made of their results hold log10 yr, too. Where the template weights
+    are there, their mean tells which.
+
+    Raises
+    ------
+    SfhInputError
+        Negative ages.
+    """
+    known = age[np.isfinite(age)]
+    low, high = (float(f(known)) for f in (np.min, np.max)) if known.size else (1.0, 1.0)
+    if low < 0:
+        raise SfhInputError(
+            f"{path}: AGE of {low:g} to {high:g} are no ages in Gyr; write 10 to their power where they are logarithms"
+        )
+    if high > _OLDEST_GYR:
+        raise SfhInputError(f"{path}: AGE of up to {high:g} are no ages in Gyr; divide them by 1e9 if they are years")
+    if not _LG_YR[0] <= low <= high <= _LG_YR[1]:
+        return age, ()
+    said = f"AGE of {low:.3g} to {high:.3g}"
+    if lg_age_weighted is None:
+        return age, (f"{said} are read as Gyr, as GIST writes them: if they are log10 yr, write Gyr",)
+    misses = [np.nanmedian(np.abs(lg_age - lg_age_weighted)) for lg_age in (np.log10(age) + 9, age)]
+    if misses[1] < 0.5 * misses[0]:
+        return 10 ** (age - 9), (f"{said} are read as log10 yr, which the template weights agree with",)
+    return age, ()
 
 
 def _read_monte_carlo_errors(path: Path, age_gyr: NDArray[Any]) -> dict[str, F32]:
@@ -267,4 +305,6 @@ def _read_template_weights(path: Path, n: int) -> tuple[F32 | None, F32 | None]:
         raise SfhInputError(
             f"{found}: {weights.shape[1]} weights a bin but {grid['LOGAGE'].size} templates in GRID; it is damaged"
         )
-    return weights, np.stack([grid["LOGAGE"] + 9, grid["METAL"]], axis=1).astype(np.float32)
+    # log10 Gyr in GIST's files; nothing is 1000 Gyr old.
+    shift = 9 if np.nanmax(grid["LOGAGE"]) < 3 else 0
+    return weights, np.stack([grid["LOGAGE"] + shift, grid["METAL"]], axis=1).astype(np.float32)

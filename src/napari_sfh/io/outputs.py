@@ -142,7 +142,9 @@ def check_table_output(output: str | Path, inputs: Iterable[str | Path | None] =
         Names the files.
     """
     check_outputs([output], inputs)
-    check_destination(output)
+    folder = check_destination(output).parent
+    if not os.access(folder, os.W_OK):
+        raise SfhInputError(f"{output}: the folder {folder} is not writable; choose another folder")
     check_table_name(output)
 
 

@@ -124,6 +124,16 @@ def _describe_steps(steps: F64, lone: list[int], wave_aa: F64) -> list[str]:
     ]
 
 
+def describe_repeated_channels(spectra: BinSpectra) -> list[str]:
+    """What is said of spectra whose channels stand several times in a row, as `numpy.repeat` makes them.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+    """
+    return _describe_repeats(_count_repeats(np.where(spectra.good, spectra.flux, np.nan).astype(np.float64)))
+
+
 def _describe_repeats(times: int) -> list[str]:
     """What is said of channels that stand several times in a row."""
     if times == 1:

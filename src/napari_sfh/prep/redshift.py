@@ -15,8 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy import fft
-from scipy.ndimage import median_filter
+import scipy  # its parts load when they are used: a run whose redshift is known needs none here
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.robust import SIGMA_PER_MAD
@@ -125,7 +124,7 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     usable = np.interp(wave, spectra.wave_aa, good.astype(np.float64)) > 0.99
     for line in sky_lines.SKY_LINES_AA:  # their residuals imitate emission lines
         usable &= np.abs(wave - line) > sky_lines.REACH_AA
-    continuum = median_filter(flux, _CONTINUUM_PIX, mode="nearest")
+    continuum = scipy.ndimage.median_filter(flux, _CONTINUUM_PIX, mode="nearest")
     usable &= continuum > 0
     safe = np.where(usable, continuum, 1.0)
     data = np.where(usable, flux / safe - 1.0, 0.0)
@@ -144,7 +143,7 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
     rows = []
     for flux in [*stars, basis.young[metal] + basis.young_nebular[metal]]:
         value = np.interp(np.exp(grid), basis.wave_aa, flux.astype(np.float64))
-        rows.append(value / median_filter(value, _CONTINUUM_PIX, mode="nearest") - 1.0)
+        rows.append(value / scipy.ndimage.median_filter(value, _CONTINUUM_PIX, mode="nearest") - 1.0)
     rows[-1] = np.maximum(rows[-1], 0.0)
     return np.array(rows), np.ones(grid.size, dtype=bool), grid
 
@@ -152,12 +151,12 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
 def _explained_variance(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
     """Weighted variance that stars and gas explain at every shift of the full correlation."""
     size = weight.size + templates.shape[1] - 1
-    length = fft.next_fast_len(size, real=True)
-    spectrum, weights = (fft.rfft(values, length) for values in (weight * data, weight))
+    length = scipy.fft.next_fast_len(size, real=True)
+    spectrum, weights = (scipy.fft.rfft(values, length) for values in (weight * data, weight))
     parts = []
     for template in templates[:, ::-1] * valid[::-1]:
-        n = fft.irfft(spectrum * fft.rfft(template, length), length)[:size]
-        d = fft.irfft(weights * fft.rfft(template**2, length), length)[:size]
+        n = scipy.fft.irfft(spectrum * scipy.fft.rfft(template, length), length)[:size]
+        d = scipy.fft.irfft(weights * scipy.fft.rfft(template**2, length), length)[:size]
         enough = d > 1e-3 * d.max()
         parts.append(np.where(enough & (n > 0), n**2 / np.where(enough, d, 1.0), 0.0))
     return np.max(parts[:-1], axis=0) + parts[-1]

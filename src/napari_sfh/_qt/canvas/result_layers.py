@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, GROUND_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
-from napari_sfh._qt.canvas.scene_batch import SceneBatch
+from napari_sfh._qt.canvas.scene_batch import SceneBatch, keep_corners
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
@@ -115,6 +115,7 @@ class LayerStack:
         layer = Layer.create(*data)
         _lock_bins(layer)
         _drop_brushes(layer)
+        keep_corners(layer)
         apply_look(layer, self._looks.get(get_look_key(layer), {}))
         return layer
 

@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from napari.components.overlays import Overlay
+from numpy.typing import NDArray
 from psygnal import Signal
 
 OverlayT = TypeVar("OverlayT", bound=Overlay)
+
+
+def keep_corners(layer: Any) -> None:
+    """Let an image of one resolution look for its corners on the canvas only where view, place or data have changed.
+
+    napari does so with each picture, for hidden layers too.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image or napari.layers.Labels
+        Itself, not a proxy. Of several resolutions napari chooses one with each picture: such a layer is left alone.
+    """
+    if layer.multiscale:
+        return
+    reference, find_corners = weakref.ref(layer), type(layer)._update_draw
+    known: list[Any] = [None, None]
+
+    def find_new_corners(scale_factor: float, corner_pixels_displayed: NDArray[Any], shape_threshold: Any) -> None:
+        target = reference()
+        if target is None:
+            return
+        view = (
+            scale_factor,
+            corner_pixels_displayed.tobytes(),
+            tuple(shape_threshold),
+            tuple(target._slice_input.displayed),
+        )
+        extent = target.extent  # napari keeps it until place or data change
+        if view != known[0] or extent is not known[1]:
+            find_corners(target, scale_factor, corner_pixels_displayed, shape_threshold)
+            known[:] = view, extent
+
+    layer._update_draw = find_new_corners
 
 
 class SceneBatch:

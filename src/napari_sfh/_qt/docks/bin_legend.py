@@ -12,12 +12,16 @@ from qtpy.QtWidgets import QBoxLayout, QLabel, QSizePolicy, QWidget
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView, list_view_colors
 
+#: Where so many times the width of its letters, and so many pixels, have room, a legend has.
+_FITS_SURELY, _MARGIN_PX = 1.5, 40
+
 
 class BinLegend(QWidget):
     """A line of rich text that takes what room it gets. Another text lays nothing out anew around it."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._letters = ""
         self._label = QLabel(self)  # in no layout: it would hand each change of its size to the whole window
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
@@ -36,11 +40,19 @@ class BinLegend(QWidget):
             What is said of bins that are not among ``views``.
         palette : Palette
         """
-        parts = []
+        parts, names = [], []
         for color, view in zip(palette.shade_all(list_view_colors(views)), views):
             dot = "•" if view.bin_id in pinned else ""
-            parts.append(f'<span style="color:{color}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
+            name = view.name.removeprefix("bin ")
+            parts.append(f'<span style="color:{color}">■</span> {escape(name)}{dot}')
+            names.append(f"■ {name}{dot}")
         self._label.setText("&nbsp;&nbsp;".join([*parts, f"… {excess}"] if excess else parts))
+        self._letters = "  ".join([*names, f"… {excess}"])
+
+    def fits(self, width: int) -> bool:
+        """Whether the whole text has room in so many pixels: of rich text Qt knows it late, letters alone soon."""
+        about = self.fontMetrics().horizontalAdvance(self._letters)
+        return _FITS_SURELY * about + _MARGIN_PX <= width or self.wanted_width <= width
 
     @property
     def wanted_width(self) -> int:
@@ -75,7 +87,7 @@ class LegendRow(QBoxLayout):
     def find_place(self, width: int) -> None:
         """Choose the legend's place in so many pixels."""
         room = width - self._fields.sizeHint().width() - self.spacing()
-        beside = self._legend.wanted_width <= room
+        beside = self._legend.fits(room)
         direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
         if direction != self.direction():
             self.setDirection(direction)

@@ -25,7 +25,8 @@ from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.widgets.small_widgets import apply_layouts
+from napari_sfh._qt.widgets.flow_row import place_row
+from napari_sfh._qt.widgets.small_widgets import apply_layouts, set_tip
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
 from napari_sfh.types import Result
@@ -45,8 +46,8 @@ _COLUMNS_WITH_ERRORS = 3
 _COLUMNS_WITH_INTERVALS = 2
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
-#: Pixels between the columns of numbers, between some and many columns of short ones, and between the fields above.
-_COLUMN_GAP, _SOME_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 6, 3, 2
+#: Pixels between the columns of numbers, and between some and many columns of short ones.
+_COLUMN_GAP, _SOME_GAP, _BRIEF_GAP = 8, 6, 3
 #: Columns of short numbers that have room between them.
 _SOME_COLUMNS = 5
 
@@ -122,13 +123,13 @@ class PropertyTable(QScrollArea):
                 head.setText(f'<span style="color:{colors[k]}">■</span>&nbsp;{name}')
         told = [{number.label: number for number in view.numbers} for view in shown]
         for head, numbers in zip(self._heads, told):
-            head.setToolTip(f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
+            set_tip(head, f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
         for row, label in enumerate(self._labels):
             used = row < len(rows)
             label.setVisible(used)
             if used:
                 label.setText(rows[row])
-                label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
+                set_tip(label, next((each[rows[row]].tip for each in told if rows[row] in each), ""))
             for k, value in enumerate(self._values[row]):
                 value.setVisible(used and k < len(shown))
                 value.setWordWrap(not several)
@@ -136,7 +137,7 @@ class PropertyTable(QScrollArea):
                     number = told[k].get(rows[row])
                     text, tip = ("", "") if number is None else (number.text, number.tip)
                     value.show_text(_shorten(rows[row], text, brief, len(shown)) if several else text)
-                    value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
+                    set_tip(value, f"{text}\n{tip}".strip() if several else tip)
         self.fit_width()
         self._settle.start(0)  # labels that are new have their letters in the next turn
 
@@ -297,8 +298,7 @@ class BinPanel(QWidget):
             labels=True,
         )
         row.margins = (0, 0, 0, 0)
-        # With napari's layer controls beside it the row must fit a window of 1280 pixels.
-        row.native.layout().setSpacing(_ROW_SPACING)
+        place_row(row.native)
         return row
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
@@ -381,7 +381,7 @@ class BinPanel(QWidget):
             button.enabled = bool(views)
         self.legend.show_bins(views, session.pinned, session.describe_excess(), self._palette)
         self._top.find_place(self.contentsRect().width())
-        self.legend.setToolTip(f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
+        set_tip(self.legend, f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
         if views:
             self.plots.draw(views)
             if not views[0].has_history:

@@ -51,13 +51,6 @@ def load_networks() -> None:
     import napari_sfh.pipeline  # noqa: F401
 
 
-def read_extinction_curve() -> None:
-    """The extinction of the gas, with astropy's models."""
-    from napari_sfh.analysis.gas.line_maps import HALPHA, line_extinction
-
-    line_extinction(HALPHA)
-
-
 def load_statistics() -> None:
     """SciPy's statistics: the trends above the diagrams of gas and stars."""
     import scipy.stats  # noqa: F401
@@ -68,7 +61,6 @@ SLOW_STEPS: tuple[Callable[[], object], ...] = (
     load_networks,
     warm_up_napari,
     warm_up_triangulation,
-    read_extinction_curve,
     load_statistics,
 )
 

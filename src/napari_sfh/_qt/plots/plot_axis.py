@@ -9,8 +9,9 @@ from math import ceil, floor, hypot, log10
 from typing import Any, NamedTuple
 
 import qtpy
-from qtpy.QtCore import QLineF, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPen
+from qtpy.QtCore import QLineF, QPointF, QRectF, QSizeF, Qt
+from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPen, QStaticText, QTransform
+from qtpy.QtWidgets import QGraphicsItem
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
@@ -54,7 +55,11 @@ class PlotAxis(pg.AxisItem):
     def __init__(self, orientation: str) -> None:
         self._sizes: dict[str, tuple[float, float]] = {}
         self._measured: QFont | None = None
+        self._texts: dict[str, tuple[QStaticText, QSizeF]] = {}
+        self._laid_out: QFont | None = None
         super().__init__(orientation)
+        # The axis' name is the same for all bins: its letters are drawn once.
+        self.label.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.enableAutoSIPrefix(False)
         self._is_upright = orientation == "left"
 
@@ -98,7 +103,14 @@ class PlotAxis(pg.AxisItem):
             painter.setFont(self._font)
             painter.setPen(self.textPen())
             for rect, flags, text in numbers:
-                painter.drawText(rect, flags, text)
+                if "\n" in text:
+                    painter.drawText(rect, flags, text)
+                else:
+                    number, size = self._lay_out(text)
+                    across = rect.width() - size.width()
+                    down = 0.5 * (rect.height() - size.height()) if self._is_upright else 0.0
+                    place = QPointF(rect.x() + (across if self._is_upright else 0.5 * across), rect.y() + down)
+                    painter.drawStaticText(place, number)
 
     def generateDrawSpecs(
         self, p: Any
@@ -196,6 +208,19 @@ class PlotAxis(pg.AxisItem):
         if self._is_upright:
             return QRectF(edge - away - width, place - height / 2, width, height)
         return QRectF(place - width / 2, edge + away, width, height)
+
+    def _lay_out(self, text: str) -> tuple[QStaticText, QSizeF]:
+        """A number whose letters have their places, which takes Qt most of the drawing, and its size in pixels."""
+        font = self._font
+        if font != self._laid_out or len(self._texts) > _MAX_SIZES:
+            self._laid_out = QFont(font)
+            self._texts.clear()
+        if text not in self._texts:
+            number = QStaticText(text)
+            number.setTextFormat(Qt.TextFormat.PlainText)
+            number.prepare(QTransform(), font)
+            self._texts[text] = number, number.size()
+        return self._texts[text]
 
     def _measure(self, text: str) -> tuple[float, float]:
         """Width and height of a number, pixels."""

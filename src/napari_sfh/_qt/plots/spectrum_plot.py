@@ -34,6 +34,7 @@ class SpectrumPlot:
         self.spectrum, self.residual = spectrum, residual
         self._view: BinView | None = None
         self._wave_aa = np.empty(0)
+        self._whole_range = 0.0, 1.0  # of flux, at all wavelengths of the shown bin
         self._data = Curve(connect="finite")
         self._model = Curve()
         self._difference = Curve(connect="finite")
@@ -108,6 +109,7 @@ class SpectrumPlot:
             curve.setPen(get_pen(*self._colors.shade_all(list_view_colors([view]))))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
+        self._whole_range = low, high
         self._fit_flux()
         self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
         residual = view.residual
@@ -158,7 +160,9 @@ class SpectrumPlot:
             return
         view, (first, last) = self._view, self.spectrum.vb.viewRange()[0]
         seen = (first <= view.wave_aa) & (last >= view.wave_aa)
-        if seen.sum() > 1:
+        if seen.size > 1 and seen.all():
+            self.spectrum.setYRange(*self._whole_range, padding=0)
+        elif seen.sum() > 1:
             self.spectrum.setYRange(*choose_flux_range(view.flux[seen], view.model[seen]), padding=0)
 
     def _clear(self) -> None:

@@ -42,6 +42,18 @@ def apply_layouts(widget: QWidget | None) -> None:
         widget = widget.parentWidget()
 
 
+def set_tip(widget: QWidget, tip: str) -> None:
+    """Give a widget a tip, unless it has it: Qt sends an event for each, through all filters.
+
+    Parameters
+    ----------
+    widget : QWidget
+    tip : str
+    """
+    if widget.toolTip() != tip:
+        widget.setToolTip(tip)
+
+
 class MessageText(QPlainTextEdit):
     """Sentences in a box whose height is given: what is longer scrolls, and a path without a blank is broken anywhere.
 

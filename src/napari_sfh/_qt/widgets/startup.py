@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QOpenGLWidget
+
 from napari_sfh.io.workspaces import recent_list_path
 
 #: What napari says at every start of a window with this binding, on the terminal too.
@@ -19,6 +22,18 @@ def hide_qt_notice(window: Any) -> None:
         for notice in window.findChildren(NapariQtNotification):
             if QT5_NOTICE in notice.message.text():
                 notice.close()
+
+
+def make_canvas_opaque(window: Any) -> None:
+    """Tell Qt that the canvas covers what is behind it: else three widgets paint their backgrounds there at each click.
+
+    Parameters
+    ----------
+    window : QMainWindow
+        napari's.
+    """
+    for canvas in window.findChildren(QOpenGLWidget):
+        canvas.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
 
 
 def has_marker(name: str) -> bool:

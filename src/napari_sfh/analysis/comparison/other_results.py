@@ -133,7 +133,10 @@ def other_result_from_ngist(run: NgistResult) -> OtherResult:
     if run.weights is not None and run.templates is not None:
         share, metal = rebin_template_weights(run.weights, run.templates[:, 0], run.templates[:, 1])
         sfh = dict(zip(SFH_PARTS, (_without_interval(v) for v in (share, share, metal))))
-    notes = ["means are light- or mass-weighted as the run's templates were normalised: choose the map accordingly"]
+    notes = [
+        *run.notes,
+        "means are light- or mass-weighted as the run's templates were normalised: choose the map accordingly",
+    ]
     if not weighted:
         notes.append(
             "no *_sfh-weights.fits: the age is the logarithm of a linear mean, older than a mean of logarithms"

@@ -8,6 +8,7 @@ the data point to the prior's edge.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from napari_sfh.types import F32, Bool, Floats, Prediction, Result
 PRIOR_SHARE_LIMIT = 0.8
 
 
-def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], name: str) -> F32:
+def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], name: str, rows: Any = slice(None)) -> F32:
     """Width of the posterior over that of the prior.
 
     Parameters
@@ -29,6 +30,8 @@ def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], nam
         Quantiles of the prior, (5,) or (A, 5), at `types.QUANTILES`.
     name : str
         A quantity of both.
+    rows : int, slice or array
+        Of the objects; without it all N.
 
     Returns
     -------
@@ -46,11 +49,11 @@ def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], nam
         )
     q = np.asarray(prior[name], float)
     width = 0.5 * (q[..., 3] - q[..., 1])
-    share = prediction.half_width(name) / np.where(width > 1e-6, width, np.nan)
+    share = prediction.half_width(name, rows) / np.where(width > 1e-6, width, np.nan)
     return np.asarray(share, np.float32)
 
 
-def measure_result_prior_share(result: Result, name: str) -> F32:
+def measure_result_prior_share(result: Result, name: str, rows: Any = slice(None)) -> F32:
     """`measure_prior_share` of a finished result, (N,) or (N, A).
 
     Parameters
@@ -59,8 +62,10 @@ def measure_result_prior_share(result: Result, name: str) -> F32:
         N bins.
     name : str
         A quantity that its weights predict.
+    rows : int, slice or array
+        Of the bins; without it all N.
     """
-    return measure_prior_share(result.prediction, result.prior, name)
+    return measure_prior_share(result.prediction, result.prior, name, rows)
 
 
 def find_prior_dominated(prediction: Prediction, prior: Mapping[str, Floats]) -> Bool:

@@ -31,7 +31,7 @@ from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.dap import LineMaps
-from napari_sfh.physics.extinction import R_V
+from napari_sfh.physics.extinction import cardelli_curve
 from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, NII_AA, OIII_AA, SII_AA
 from napari_sfh.types import F64, BinMap, Result
 
@@ -108,9 +108,7 @@ class GasProperties:
 @cache
 def line_extinction(name: str) -> float:
     """k = A(line) / E(B-V) of a line of `LINES`, Cardelli, Clayton & Mathis (1989)."""
-    from dust_extinction.parameter_averages import CCM89
-
-    return R_V * float(CCM89(Rv=R_V)(LINES[name][1] * u.AA))
+    return float(cardelli_curve(LINES[name][1]))
 
 
 def line_fluxes_from_maps(found: Mapping[str, LineMaps], source: str = "MAPS") -> LineFluxes:

@@ -2,9 +2,10 @@
 
 The values of a map are taken for a mean plus a Gaussian random field of amplitude A and length l, with covariance A^2
 exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
-arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. Mean,
-amplitude, length and factor are those of greatest likelihood, computed bin by bin given the nearest bins that come
-before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map whose neighbours have nothing in
+arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. The
+mean is that of the bins, weighted by their errors and scatter. Amplitude, length and factor are those of greatest
+likelihood, computed bin by bin given the nearest bins that come before it in a fixed random order (Vecchia 1988, J. R.
+Stat. Soc. B 50, 297). A map whose neighbours have nothing in
 common, however much its bins differ, gets the length 0 and is returned as it is. The field in a bin follows from its
 neighbours and itself (kriging); its error is smaller than the bin's own by what the neighbours know.
 

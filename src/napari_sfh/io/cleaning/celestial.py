@@ -31,6 +31,8 @@ MAX_RESIDUAL_PIX: float = 0.2
 #: Pixels that MUSE, HST and other instruments of resolved galaxies have, arcsec.
 PIXEL_RANGE_ARCSEC: tuple[float, float] = (0.002, 10.0)
 _LONGITUDE = re.compile(r"^(RA|.{1,2}LON|.LN)(-|$)")
+#: Names of axes that are no sky, as simulations have them.
+_PLANE = re.compile(r"^[XY][-_ ]?(AXIS|OFFSET|POS|COORD)?$", re.IGNORECASE)
 _LATITUDE = re.compile(r"^(DEC|.{1,2}LAT|.LT)(-|$)")
 _FRAMES = {"J2000": "FK5", "J2000.0": "FK5", "B1950": "FK4", "B1950.0": "FK4", "ICRF": "ICRS", "FK5-J2000": "FK5"}
 
@@ -87,9 +89,11 @@ def clean_celestial_wcs(
     SfhInputError
         Names the card that failed.
     """
+    header, told = _name_plane_axes(header, path)
     cards = HeaderCards(header, path)
     axes = find_celestial_axes(cards)
     plain, notes = _two_axis_header(cards, axes)
+    notes += told
     lookup = [k for i in axes for k in (f"CPDIS{i}", f"D2IMDIS{i}") if cards.has(k)]
     wcs = _build_wcs(cards, plain, axes, hdus if lookup else None, lookup)
     _check_scale(cards, wcs, axes)
@@ -100,6 +104,26 @@ def clean_celestial_wcs(
         what = "distortions" if distorted else f"coordinates {cards.text(f'CTYPE{axes.first}')}"
         notes.append(f"{what} converted to a tangent plane in ICRS, to {max(residual, 0.001):.3f} pixels")
     return wcs, tuple(notes)
+
+
+def _name_plane_axes(header: fits.Header, path: Path) -> tuple[fits.Header, list[str]]:
+    """A header whose first two axes are angles without a sky, as simulations write them, with a tangent plane instead.
+
+    Their names must say that they are a plane: a sky whose CTYPE got lost is refused.
+    """
+    cards = HeaderCards(header, path)
+    names, units = ([cards.text(f"{key}{i}") for i in (1, 2)] for key in ("CTYPE", "CUNIT"))
+    angles = [unit_conversion_factor(unit, u.deg) is not None if unit else False for unit in units]
+    if not all(map(_PLANE.match, names)) or not all(angles):
+        return header, []
+    header = header.copy()
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    if "CDELT1" in header and not any(key in header for key in ("CD1_1", "PC1_1")):
+        header["CDELT1"] = -abs(cards.require_number("CDELT1", "add the size of a pixel"))  # x to the right is west
+    return header, [
+        f"CTYPE1 {names[0]!r} and CTYPE2 {names[1]!r} are no sky: a plane of the header's scale is taken, around "
+        "RA and Dec as CRVAL has them"
+    ]
 
 
 def _two_axis_header(cards: HeaderCards, axes: CelestialAxes) -> tuple[fits.Header, list[str]]:

@@ -16,7 +16,7 @@ from astropy.io import fits
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, find_medium
-from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
+from napari_sfh.physics.wavelength import C_AA_S, air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F64
 
 _NAME = re.compile(
@@ -24,6 +24,7 @@ _NAME = re.compile(
 )
 #: What spectrographs of galaxies observe, Angstrom: numbers that give something else have another unit.
 _OBSERVED_AA = (2000.0, 3e5)
+_FREQUENCY = "Angstrom, from frequencies"
 _PLAIN_UNITS = ((1e-10, "Angstrom"), (1e-9, "nm"), (1e-6, "micron"), (1.0, "m"))
 
 
@@ -68,6 +69,8 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path, ctype: str =
     vacuum, medium = find_medium(listed.header, hdus[0].header, *(h.header for h in hdus if h.name in ("DATA", "FLUX")))
     if re.match(r"A?WAV(E|$)(?![A-Z])", ctype.upper()):
         vacuum, medium = not ctype.upper().startswith("A"), f"those of CTYPE {ctype!r}"
+    if unit == _FREQUENCY:
+        vacuum, medium = True, "vacuum, as frequencies give"
     said = re.search(r"AIR|VAC|AWAV", listed.name)
     if said:
         vacuum, medium = said.group() == "VAC", f"{'vacuum' if said.group() == 'VAC' else 'air'}, as its name says"
@@ -148,6 +151,11 @@ def convert_wavelengths(name: str, values: F64, unit: str, path: Path) -> tuple[
     SfhInputError
         No wavelengths of galaxies in any known unit.
     """
+    hertz = unit_conversion_factor(unit, u.Hz) if unit else None
+    if hertz is not None and np.min(values) > 0:
+        wave = C_AA_S / (hertz * values)
+        if _OBSERVED_AA[0] < np.min(wave) and np.max(wave) < _OBSERVED_AA[1]:
+            return wave, _FREQUENCY
     bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", unit.strip(), flags=re.I)
     logarithm = bool(re.search(r"LOG|^LN(?!M)", name.upper())) or bare != unit.strip()
     factor = unit_conversion_factor(bare, u.AA) if bare else None

@@ -180,6 +180,8 @@ def find_medium(*headers: Mapping[str, Any]) -> tuple[bool, str]:
                 return True, f"vacuum, as {key} says"
             if re.search(r"\bair\b", word, re.I):
                 return False, f"air, as {key} says"
+    if any("SKIRT" in str(header.get(key, "")).upper() for header in headers for key in ("ORIGIN", "CREATOR")):
+        return True, "vacuum, as SKIRT writes them"
     survey = next((name for name in map(find_survey, headers) if name), None)
     return (True, f"vacuum, as {survey} writes them") if survey else (False, "air")
 

@@ -2,8 +2,9 @@
 
 The data are the first two-dimensional HDU. Errors come from another HDU of the same shape, under the names that errors
 of cubes have (`cleaning.cube_images`), or from inverse variances in WHT. Without one, the noise is measured from the
-image's own small-scale scatter. Masks under the names of cubes' forbid pixels. BUNIT must be a flux density, in
-f_lambda or f_nu; ``ZP_AB`` or ``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
+image's own small-scale scatter, times the factor for correlated neighbours that it shows (`mosaics`). Masks under the
+names of cubes' forbid pixels. BUNIT must be a flux density, in f_lambda or f_nu; ``ZP_AB`` or ``MAGZERO`` serves for
+counts (f_nu of one count is that of the AB zero point).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from napari_sfh.io.fits_access import (
     read_celestial_wcs,
 )
 from napari_sfh.io.mosaic_header import ZERO_POINT_CARDS
-from napari_sfh.io.mosaics import measure_pixel_scatter
+from napari_sfh.io.mosaics import compute_drizzle_correlation, find_noise_correlation, measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO
 from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F32, F64, Bool
@@ -98,10 +99,14 @@ def _read_image(path: Path, pivot_aa: float) -> tuple[F32, F32, WCS, dict[str, A
         wcs = read_celestial_wcs(hdus[number].header, path)
     note = ""
     if sigma is None:
-        scatter = measure_pixel_scatter(np.where(data != 0, data, np.nan))
+        seen = np.where(data != 0, data, np.nan)
+        # An image on another's grid was resampled: neighbours are correlated as by a drop of one pixel.
+        correlation = find_noise_correlation(seen, compute_drizzle_correlation(1.0))
+        scatter = correlation * measure_pixel_scatter(seen)
         if not scatter > 0:
             raise SfhInputError(f"{path}: no errors, and no scatter to measure them from; add an HDU named ERR")
         sigma, note = np.full(data.shape, scatter), f"{path.name}: no errors in the file, measured from its scatter"
+        note += f", times {correlation:.2g} as neighbours are correlated" if correlation > 1 else ""
     bad = ~np.isfinite(data) | ~np.isfinite(sigma) | ~(sigma > 0)
     flux, error = (np.where(bad, np.nan, x * factor).astype(np.float32) for x in (data, sigma))
     return flux, error, wcs, headers, note

@@ -187,7 +187,7 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
     if not text:
         raise SfhInputError(
             f"{source}: column {c.value!r} has no unit; say it: `columns` {c.band}={c.value}:uJy (or Jy, mag, "
-            "'erg/s/cm2/AA' ...)"
+            "'erg/s/cm2/AA' ...); of all columns: `columns` ALL=:uJy"
         )
     unit = _parse_unit(text)
     if not _is_flux_density(unit):

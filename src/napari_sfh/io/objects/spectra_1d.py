@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,13 @@ from napari_sfh.io.cleaning.cards import describe_velocity_frame
 from napari_sfh.io.cleaning.containers import find_container
 from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
-from napari_sfh.io.objects.spectrum_columns import Medium, SpectrumColumns, holds_spectrum, read_spectrum_columns
+from napari_sfh.io.objects.spectrum_columns import (
+    Medium,
+    SpectrumColumns,
+    holds_spectrum,
+    is_eso_product,
+    read_spectrum_columns,
+)
 from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list_image_spectra
 from napari_sfh.io.objects.spectrum_text import read_text_table
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
@@ -45,6 +51,8 @@ _SCATTER_LAG = 2  # pixels between which differences measure the noise
 _REDSHIFT_CARDS = ("REDSHIFT", "Z", "ZHEL", "Z_HELIO", "HELIO_Z")
 #: What headers hold as redshifts of galaxies; a template's 0 and velocities in km/s are none.
 _REDSHIFTS = (-0.01, 20.0)
+#: Resolving powers that are believed.
+_RESOLUTIONS = (100.0, 300_000.0)
 _UNSAID = "the file says no redshift"
 
 
@@ -117,8 +125,10 @@ def _read_fits(path: Path, medium: Medium) -> list[SingleSpectrum]:
                 return _read_table(Table.read(hdus[k]), merge_headers(hdus[0].header, hdus[k].header), path, medium)
         found = list_image_spectra(hdus, path)
         header, layout = merge_headers(hdus[0].header), describe_spectrum_layout(hdus)
+        known = _find_table_redshifts(hdus, len(found)) if found else []
     if found:
-        return [_from_columns(one, path, medium) for one in found]
+        read = [_from_columns(one, path, medium) for one in found]
+        return [_put_redshift(one, *z) for one, z in zip(read, known, strict=True)] if known else read
     return _read_with_specutils(path, header, layout, medium)
 
 
@@ -138,18 +148,33 @@ def _from_sdss(hdus: fits.HDUList, number: int, path: Path) -> SingleSpectrum:
         fwhm = np.asarray(rows["wdisp"], np.float64) * 1e-4 * np.log(10) * wave * FWHM_PER_SIGMA
         lsf = _table_lsf(wave, fwhm)
     variance = np.divide(1.0, ivar, out=np.zeros_like(ivar), where=ivar > 0)
-    return _make(path, wave, rows["flux"], variance, _find_table_redshift(hdus), lsf, bad)
+    redshift, note = _find_table_redshift(hdus)
+    return _make(path, wave, rows["flux"], variance, redshift, lsf, bad, (note,) if note else ())
 
 
-def _find_table_redshift(hdus: fits.HDUList) -> float | None:
-    """The redshift of the one object that a table of one row describes (``SPECOBJ`` of SDSS)."""
+def _find_table_redshift(hdus: fits.HDUList) -> tuple[float | None, str]:
+    """The redshift of the one object that a table of one row describes (``SPECOBJ`` of SDSS), and a doubt about it."""
+    found = _find_table_redshifts(hdus, 1)
+    return found[0] if found else (None, "")
+
+
+def _find_table_redshifts(hdus: fits.HDUList, n: int) -> list[tuple[float | None, str]]:
+    """Redshifts and doubts of n objects from a table of as many rows; empty where there is none."""
     for hdu in hdus[1:]:
-        if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:
-            names = {n.upper(): n for n in hdu.columns.names}
+        if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == n:
+            names = {name.upper(): name for name in hdu.columns.names}
             name = names.get("Z") or names.get("Z_NOQSO")
-            if name and _is_redshift(value := float(hdu.data[name][0])):
-                return value
-    return None
+            if name is None or hdu.data[name].ndim != 1 or hdu.data[name].dtype.kind not in "fiu":
+                continue
+            values = [float(z) for z in hdu.data[name]]
+            doubt = next((names[key] for key in ("ZWARNING", "ZWARN") if key in names), None)
+            warned = hdu.data[doubt] if doubt else np.zeros(n, int)
+            if any(map(_is_redshift, values)):
+                return [
+                    (z if _is_redshift(z) else None, f"{doubt} = {bits}: redshift {z:g} is doubtful" if bits else "")
+                    for z, bits in zip(values, warned, strict=True)
+                ]
+    return []
 
 
 def _is_redshift(value: float) -> bool:
@@ -171,16 +196,17 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
     header = header or table.meta  # of text: what ECSV and VOTable say beside the columns
     units = {n: str(table[n].meta.get("unit") or table[n].unit or "") for n in names}
+    ucds = {n: str(table[n].meta.get("ucd") or header.get(f"TUCD{k}") or "") for k, n in enumerate(names, start=1)}
     flat = [n for n in names if table[n].ndim == 1]
     if unknown or holds_spectrum(flat):
         columns = {n: table[n] for n in flat}
-        return [_from_columns(SpectrumColumns(columns, units, header, names_unknown=unknown), path, medium)]
+        return [_from_columns(SpectrumColumns(columns, units, header, ucds=ucds, names_unknown=unknown), path, medium)]
     length = max(table[n].shape[1] for n in names if table[n].ndim == 2)
     kept = [n for n in names if table[n].ndim == 2 and table[n].shape[1] == length]
     return [
         _from_columns(
             SpectrumColumns(
-                {n: table[n][row] for n in kept}, units, header, suffix=f"[{row}]" if len(table) > 1 else ""
+                {n: table[n][row] for n in kept}, units, header, suffix=f"[{row}]" if len(table) > 1 else "", ucds=ucds
             ),
             path,
             medium,
@@ -189,13 +215,30 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
     ]
 
 
+def _put_redshift(one: SingleSpectrum, redshift: float | None, doubt: str) -> SingleSpectrum:
+    """A spectrum with the redshift of its row in a table, where its header has none."""
+    if one.redshift is not None or redshift is None:
+        return one
+    notes = (*one.notes, *([f"{one.name}: {doubt}"] if doubt else []))
+    return replace(one, redshift=redshift, notes=notes)
+
+
+def _find_resolution(header: Mapping[str, Any]) -> tuple[LineSpread | None, tuple[str, ...]]:
+    """The line-spread function that ESO's products state, and what is said of it."""
+    r = get_number_card(header, "SPEC_RES")
+    if r is None or not _RESOLUTIONS[0] < r < _RESOLUTIONS[1] or not is_eso_product(header):
+        return None, ()
+    return LineSpread("constant_r", r), (f"resolving power {r:g} by SPEC_RES; another one by `lsf`",)
+
+
 def _from_columns(one: SpectrumColumns, path: Path, medium: Medium) -> SingleSpectrum:
     seen = read_spectrum_columns(one, path, medium)
     redshift, told = _find_redshift(one.header)
-    notes = (*seen.notes, *describe_velocity_frame(one.header))
+    lsf, told_lsf = _find_resolution(one.header)
+    notes = (*seen.notes, *describe_velocity_frame(one.header), *told_lsf)
     notes = notes if redshift is None or not told else (*notes, told)
     name = f"{path.stem}{one.suffix}"
-    return _make(path, seen.wave_aa, seen.flux, seen.variance, redshift, None, seen.bad, notes, name, told)
+    return _make(path, seen.wave_aa, seen.flux, seen.variance, redshift, lsf, seen.bad, notes, name, told)
 
 
 def _find_redshift(header: Mapping[str, Any]) -> tuple[float | None, str]:

@@ -74,6 +74,7 @@ class SpectrumColumns:
     header: Mapping[str, Any] = field(default_factory=dict)
     axis: WavelengthAxis | None = None  # of a header, where no column holds the wavelengths
     suffix: str = ""  # of the spectrum's name, where a file holds several
+    ucds: Mapping[str, str] = field(default_factory=dict)  # what the Virtual Observatory calls the columns
     names_unknown: bool = False  # columns are taken in the order wavelength, flux, error
 
 
@@ -85,6 +86,17 @@ class SpectrumArrays(NamedTuple):
     variance: F64 | None
     bad: Bool
     notes: tuple[str, ...]
+
+
+def is_eso_product(header: Mapping[str, Any]) -> bool:
+    """Whether a file follows ESO's standard for science data products (ESO-044286), whose cards have one meaning.
+
+    Parameters
+    ----------
+    header : mapping
+        Of the primary HDU and the table.
+    """
+    return str(header.get("PRODCATG", "")).upper().startswith("SCIENCE.SPECTRUM") and "SPECSYS" in header
 
 
 def holds_spectrum(names: Sequence[str]) -> bool:
@@ -125,6 +137,9 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
     factor, note = _flux_factor(one, flux_name, wave, vacuum, path)
     flux = _numbers(one.columns[flux_name], path, flux_name) * factor
     variance = _read_variance(one, names, sigma_name, flux_name, factor, path)
+    if sigma_name and _is_of_other_kind(one, sigma_name, flux_name, 1):
+        units = f"{one.units[sigma_name]!r}, {flux_name} in {one.units[flux_name]!r}"
+        notes.append(f"{sigma_name} is in {units}: no error of it, and not used")
     snr_name = _pick(names, _SNR_WORDS)
     if variance is None and snr_name:
         variance = _read_signal_to_noise(one, snr_name, flux, path)
@@ -198,7 +213,12 @@ def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Mediu
         return wave, medium == "vacuum", notes
     if {"vac", "vacuum", "air", "awav"} & set(words):
         return wave, not {"air", "awav"} & set(words), notes
+    ucd = one.ucds.get(name, "").lower()
+    if "obs.atmos" in ucd:
+        return wave, False, notes
     vacuum, why = find_medium(one.header)
+    if not vacuum and why == "air" and ucd == "em.wl" and is_eso_product(one.header):
+        return wave, True, [*notes, f"{name} are wavelengths in vacuum, as their UCD em.wl says in ESO's products"]
     if not vacuum and why == "air":
         notes.append("wavelengths taken for those in air; give `medium` vacuum if they are not")
     return wave, vacuum, notes
@@ -243,7 +263,7 @@ def _read_variance(
         (_pick(names, _VARIANCE_WORDS), 2),
         (_pick(names, _IVAR_WORDS), -2),
     ):
-        if not name:
+        if not name or _is_of_other_kind(one, name, flux_name, power):
             continue
         values = _numbers(one.columns[name], path, name) * _error_scale(one, name, flux_name, power)
         values = np.where(values > 0, values, 0.0)  # an error that is not positive marks a missing pixel
@@ -252,6 +272,14 @@ def _read_variance(
         with np.errstate(over="ignore"):
             return np.asarray((values**2 if power == 1 else values) * np.square(factor))
     return None
+
+
+def _is_of_other_kind(one: SpectrumColumns, name: str, flux_name: str, power: int) -> bool:
+    """Whether errors are stated in counts beside a flux density, as those of what was not calibrated."""
+    error, flux = one.units.get(name, ""), one.units.get(flux_name, "")
+    calibrated = any(unit_conversion_factor(flux, kind) is not None for kind in (FLAM, FNU)) if flux else False
+    counts = (u.count, u.electron, u.count / u.s, u.electron / u.s)
+    return calibrated and bool(error) and any(unit_conversion_factor(error, k**power) is not None for k in counts)
 
 
 def _read_signal_to_noise(one: SpectrumColumns, name: str, flux: F64, path: Path) -> F64:

@@ -30,7 +30,7 @@ def match_catalogue_columns(
     bands : sequence of str
         Of the instrument.
     given : mapping, optional
-        See `match_band_columns`; ``ALL`` names a column of vectors.
+        See `match_band_columns`; ``ALL`` names a column of vectors, or as ``:UNIT`` the unit of all columns.
 
     Raises
     ------
@@ -41,11 +41,13 @@ def match_catalogue_columns(
     chosen = given.pop(ALL_BANDS, None)
     plain = [name for name in catalogue.names if name not in catalogue.widths]
     vectors = [name for name in catalogue.names if name in catalogue.widths]
-    if chosen is None and (given or not vectors or holds_band_columns(plain, bands)):
-        return match_band_columns(catalogue.names if given else plain, bands, given, source), ()
+    all_in = chosen.removeprefix(":").strip() if chosen is not None and chosen.startswith(":") else ""
+    if (chosen is None or all_in) and (given or not vectors or holds_band_columns(plain, bands)):
+        found_by_name = match_band_columns(catalogue.names if given else plain, bands, given, source)
+        return {band: _put_unit(columns, all_in) for band, columns in found_by_name.items()}, ()
     if given:
         raise SfhInputError(f"`columns` {ALL_BANDS} and single bands: give either")
-    found = find_flux_column(vectors, ALL_BANDS, chosen, source)
+    found = _put_unit(find_flux_column(vectors, ALL_BANDS, None if all_in else chosen, source), all_in)
     order, note = _find_order(catalogue, found.value, bands)
     width = catalogue.widths.get(found.error, len(order))
     if width != len(order):
@@ -53,6 +55,13 @@ def match_catalogue_columns(
     places = {name.upper(): k for k, name in enumerate(order)}
     matched = {band: replace(found, band=band, index=places[band.upper()]) for band in bands if band.upper() in places}
     return matched, (note,)
+
+
+def _put_unit(columns: BandColumns, unit: str) -> BandColumns:
+    """The columns of a band in the unit that a user names for all, where their own name or the user says none."""
+    if not unit or columns.unit:
+        return columns
+    return replace(columns, unit=unit, magnitude=unit.lower() in ("mag", "abmag"))
 
 
 def _find_order(catalogue: Catalogue, value: str, bands: Sequence[str]) -> tuple[Sequence[str], str]:

@@ -17,12 +17,12 @@ most up to the line of cube against mosaic, which is too steep.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when they are used, which is after the bins
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -39,6 +39,7 @@ from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress, measure_pix
 MIN_FILTER_SHARE: float = 0.8
 #: Every so many channels are read of the continuum; of emission lines, which are as narrow, each one.
 _STRIDE = 6
+_READ_AT_ONCE = 16
 #: Channels that are added up in single precision before they join the rest.
 _IN_SINGLE_PRECISION = 8
 _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
@@ -172,15 +173,15 @@ def _synthetic_image(
     total, noise, missing = (np.zeros(cube.shape[1:]) for _ in range(3))
     part, part_noise, product = (np.zeros(cube.shape[1:], dtype=np.float32) for _ in range(3))
     step = max(1, choose_block_length(cube) // 8)
-    for k, (c, height) in enumerate(zip(channels.tolist(), curve.astype(np.float32))):
+    for k, (flux, variance, good) in enumerate(_read_channels(cube, channels)):
         if k % step == 0:
             report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
-        flux, variance, good = cube.read(c, c + 1)
-        lost = np.flatnonzero(~good[0])
+        lost = np.flatnonzero(~good)
         missing.reshape(-1)[lost] += curve[k]
-        for planes, summed, factor in ((flux, part, height), (variance, part_noise, height**2)):
-            if planes is not None:
-                np.multiply(planes[0], factor, out=product)
+        height = np.float32(curve[k])
+        for plane, summed, factor in ((flux, part, height), (variance, part_noise, height**2)):
+            if plane is not None:
+                np.multiply(plane, factor, out=product)
                 product.reshape(-1)[lost] = 0
                 summed += product
         if k % _IN_SINGLE_PRECISION == _IN_SINGLE_PRECISION - 1 or k == channels.size - 1:
@@ -191,6 +192,17 @@ def _synthetic_image(
     enough = weight > 0.5 * curve.sum()
     seen = np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
     return seen, np.divide(noise, weight**2, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale**2
+
+
+def _read_channels(cube: Cube, channels: NDArray[np.intp]) -> Iterator[tuple[F32, F32 | None, Bool]]:
+    """Images (ny, nx) of single channels, of which some neighbours at a time are read: each reading has its price."""
+    breaks = np.flatnonzero(np.diff(channels) != 1) + 1
+    most = min(_READ_AT_ONCE, choose_block_length(cube))
+    for run in np.split(channels, breaks):
+        for part in np.split(run, range(most, run.size, most)):
+            flux, variance, good = cube.read(int(part[0]), int(part[-1]) + 1)
+            for k in range(part.size):
+                yield flux[k], None if variance is None else variance[k], good[k]
 
 
 def _fit_alignment(
@@ -279,8 +291,8 @@ def _jackknife_errors(x: F64, y: F64, keep: Bool) -> F64:
 
 def _remove_large_scale_light(image: F64, used: Bool) -> F64:
     """Image without its large-scale light, 0 where not used."""
-    weight = gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
-    smooth = gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
+    weight = scipy.ndimage.gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
+    smooth = scipy.ndimage.gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
     detail = np.where(used, image - smooth, 0.0)
     # One star must not decide alone.
     limit = 10.0 * float(np.median(np.abs(detail[used]))) + 1e-12
@@ -289,9 +301,9 @@ def _remove_large_scale_light(image: F64, used: Bool) -> F64:
 
 def _correlate_offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
     """Shift (dy, dx) in whole pixels that takes ``reference`` to ``moved``, by the peak of their cross-correlation."""
-    shape = [fft.next_fast_len(n + reach, real=True) for n in reference.shape]
-    product = np.conj(fft.rfft2(reference, shape)) * fft.rfft2(moved, shape)
-    correlation = np.roll(fft.irfft2(product, shape), (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    shape = [scipy.fft.next_fast_len(n + reach, real=True) for n in reference.shape]
+    product = np.conj(scipy.fft.rfft2(reference, shape)) * scipy.fft.rfft2(moved, shape)
+    correlation = np.roll(scipy.fft.irfft2(product, shape), (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     iy, ix = np.unravel_index(np.argmax(correlation), correlation.shape)
     return int(iy) - reach, int(ix) - reach
 
@@ -303,8 +315,8 @@ def _refine_offset(
     dy, dx, slope, zero = float(start[0]), float(start[1]), 1.0, 0.0
     keep = used.copy()
     for step in range(_ITERATIONS):
-        moved = shift(reference, (dy, dx), order=3, mode="nearest")
-        inside = used & (shift(used.astype(np.float64), (dy, dx), order=1, cval=0.0) > 0.999)
+        moved = scipy.ndimage.shift(reference, (dy, dx), order=3, mode="nearest")
+        inside = used & (scipy.ndimage.shift(used.astype(np.float64), (dy, dx), order=1, cval=0.0) > 0.999)
         gradient = np.gradient(moved)
         design = np.stack([moved, np.ones_like(moved), gradient[0], gradient[1]], axis=-1)
         keep = inside & keep if step else inside
@@ -315,6 +327,6 @@ def _refine_offset(
         residual = image - design @ np.array([slope, zero, along_y, along_x])
         scatter = SIGMA_PER_MAD * float(np.median(np.abs(residual[inside])))
         keep = np.abs(residual) <= max(_CLIP * scatter, 1e-9)
-    moved = shift(reference, (dy, dx), order=3, mode="nearest")
+    moved = scipy.ndimage.shift(reference, (dy, dx), order=3, mode="nearest")
     keep &= inside
     return dy, dx, float(slope), float(zero), moved, keep
