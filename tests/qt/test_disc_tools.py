@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import QTable
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
 from window_acts import click, drag, idle, native_canvas, screen_point
 
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
+from napari_sfh._qt.tools.posterior import PosteriorForm
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.credibility.reweighting import reweight_posterior
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import find_brightest_bin
-from napari_sfh.analysis.posteriors import PosteriorDraws
+from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, PosteriorDraws
 from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.corner import draw_corner_page
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.model.prior_summary import GaussianMixtureDensity
 from napari_sfh.preflight.cost import RATES
@@ -323,3 +325,30 @@ def test_plots_in_every_mode(dock: Any, result: Result) -> None:
     panel.mh_field.value = "age"
     assert panel.plots.curves["mh"].curves[0].getData()[1][::2] == pytest.approx(view.mh.value)
     assert any(n.label == "RA, Dec" for n in view.numbers)
+
+
+def test_boxes_of_quantities_leave_no_holes(qtbot: Any) -> None:
+    form = PosteriorForm()
+    form.container.native.show()
+    for names in (("lg_age_lw", "t10", "t50", "t90"), ("t50", "mh_mw", "ebv"), tuple(form.boxes)):
+        form.offer(names)
+        QApplication.processEvents()
+        rows = [[name for name in names if form.boxes[name] in pair] for pair in form.pairs if pair.native.isVisible()]
+        assert [len(row) for row in rows] == [2] * (len(names) // 2) + [1] * (len(names) % 2)
+        assert all(form.boxes[name].native.isVisible() == (name in names) for name in form.boxes)
+        for row in rows:
+            assert len({form.boxes[name].native.mapToGlobal(QPoint(0, 0)).x() for name in row}) == len(row)
+    form.container.native.close()
+
+
+def test_letters_of_a_corner_plot_can_be_read_in_its_window() -> None:
+    draws = np.random.default_rng(1).normal(0.3, 0.1, (5, 200))
+    figure = draw_corner_page(None, PosteriorDraws(1, dict(zip(DEFAULT_QUANTITIES, draws)), "NGC0000", "wide"))
+    texts = [
+        *figure.texts,
+        *(text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)),
+    ]
+    texts += [label for axes in figure.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    pixels = [640 / figure.get_figwidth() * text.get_fontsize() / 72 for text in texts if text.get_text()]
+    assert len(pixels) > 20
+    assert min(pixels) > 9

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 from vispy.color import ColorArray
 from window_acts import drag, native_canvas, screen_point
 
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import PLOT_REGION
 from napari_sfh._qt.tools.region import describe_found, join_names, split_names
-from napari_sfh.analysis.regions import find_bins_in_outlines
+from napari_sfh.analysis.regions import Outline, find_bins_in_outlines
 from napari_sfh.types import Result
 
 
@@ -155,6 +158,26 @@ def test_equal_and_missing_names_are_told_apart(dock: Any, tmp_path: Path) -> No
     assert [region.name for region in dock.session.regions] == ["B", "B 2", "B 3"]
     tool.form.names.value = ", arm"
     assert [region.name for region in dock.session.regions] == ["A", "arm", "C"]
+
+
+def test_a_name_that_is_typed_counts_when_the_keys_rest(qtbot: Any, dock: Any) -> None:
+    tool, drawn = dock.tools["region"], []
+    dock.sections["region"].expand(True)
+    tool.form.each.value = True
+    tool.region.set_outlines([Outline(np.array([[10.0, 10.0], [10.0, 25.0], [25.0, 25.0], [25.0, 10.0]]))])
+    dock.session.selection_changed.connect(drawn.append)
+    field = tool.form.names.native
+    QApplication.processEvents()
+    field.setFocus()
+    QTest.keyClicks(field, "north arm")
+    assert (field.text(), drawn) == ("north arm", []), "nine letters, and no plots drawn nine times"
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert [region.name for region in drawn_regions(dock)] == ["north arm"]
+    QTest.keyClicks(field, "s")
+    assert tool.working
+    qtbot.waitUntil(lambda: not tool.working, timeout=20_000)
+    assert [region.name for region in drawn_regions(dock)] == ["north arms"]
+    assert len(drawn) == 2
 
 
 def test_names_in_a_line() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
+from napari.qt import get_stylesheet
 from qtpy.QtCore import QEvent, QObject, QPoint, Qt
 from qtpy.QtGui import QImage, QPainter, QTextCursor
 from qtpy.QtTest import QTest
@@ -16,6 +18,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QLabel,
     QScrollArea,
+    QSlider,
     QTextBrowser,
     QToolTip,
     QVBoxLayout,
@@ -331,3 +334,28 @@ def test_a_step_is_named_by_what_it_changed(change: dict[str, Any], words: str) 
     }
     parts = {key: {**before[key], **new} if isinstance(new, dict) else new for key, new in change.items()}
     assert describe_step(before, {**before, **parts}) == words
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_has_the_keyboard_can_be_seen(qtbot: Any, theme: str) -> None:
+    """Of fields without a cursor, too."""
+    fields = [ComboBox(choices=["a", "b"]), PushButton(text="Show"), CheckBox(text="four maps"), Slider(max=9)]
+    holder = QWidget()
+    layout = QVBoxLayout(holder)
+    for field in fields:
+        layout.addWidget(field.native)
+    frame = ExplorerFrame("Open a galaxy", "light" if theme == "dark" else "dark")
+    qtbot.addWidget(frame)
+    frame.arrange({"maps": Section("Maps", holder, True)}, [])
+    frame.set_theme(theme)
+    frame.setStyleSheet(get_stylesheet(theme))
+    with qtbot.waitActive(frame, timeout=20_000):
+        frame.show()
+        frame.activateWindow()
+    for field in fields:
+        native = field.native.findChild(QSlider) or field.native
+        native.clearFocus()
+        plain = native.grab().toImage()
+        native.setFocus(Qt.FocusReason.TabFocusReason)
+        assert native.hasFocus()
+        assert native.grab().toImage() != plain, type(field).__name__

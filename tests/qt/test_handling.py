@@ -191,6 +191,22 @@ def test_an_act_is_one_step_of_undo_however_soon_the_next_one_comes(opened: Any)
     assert form.limits.value == "typed"
 
 
+def test_four_maps_and_back_leave_no_step_of_undo(opened: Any) -> None:
+    session, undo = opened.session, opened.undo
+    undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    session.select(6 if session.selected != 6 else 7)
+    selected = session.selected
+    for on in (True, False):
+        undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+        opened.map.grid.value = on
+        assert opened.wait(120)
+        assert opened.stack.display.is_grid == on
+    undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    undo.undo()
+    assert session.selected != selected
+    assert "selection of bin" in opened.message.text()
+
+
 def type_text(field: Any, text: str) -> None:
     """As if typed; the focus stays where it is: the field may be folded away."""
     field.value = text

@@ -10,11 +10,12 @@ from napari._app_model import get_app_model
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QListView, QMainWindow, QSlider, QStackedWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QListView, QMainWindow, QSlider, QStackedWidget, QWidget
 from window_acts import native_canvas, window
 
 from napari_sfh._qt.docks.late_controls import make_late_controls
-from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS
+from napari_sfh._qt.docks.side_tabs import CONTROLS, LAYERS, SIDE_WIDTH
+from napari_sfh._qt.tools.base import DockTool
 from napari_sfh.types import Result
 
 LEFT, RIGHT, BOTTOM = (
@@ -114,6 +115,28 @@ def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(qtbot: A
     win.resize(1000, 700)
     qtbot.wait(300)
     assert camera.zoom == 3.0
+
+
+def test_a_window_of_1024_pixels_has_fields_and_plots(shown: Any) -> None:
+    win, row = window(shown.viewer), shown.panel.controls.native
+    for tool in shown.tools:
+        if isinstance(tool, DockTool):
+            assert tool.prepare_dock().minimumSizeHint().width() < 1024 - SIDE_WIDTH, tool.name
+    win.resize(1024, 700)
+    QApplication.processEvents()
+    assert (win.width(), win.height()) == (1024, 700)
+    fields = [field for field in row.children() if isinstance(field, QWidget) and not field.isHidden()]
+    lines = {field.y() for field in fields}
+    assert len(fields) == 8
+    assert 1 < len(lines) < 4
+    assert all(
+        field.geometry().right() <= row.width() and field.geometry().bottom() <= row.height() for field in fields
+    )
+    assert not any(a.geometry().intersects(b.geometry()) for a in fields for b in fields if a is not b)
+    assert row.geometry().bottom() < shown.panel.plots.mapTo(shown.panel, QPoint(0, 0)).y()
+    win.resize(1440, 900)
+    QApplication.processEvents()
+    assert len({field.y() // 8 for field in fields}) == 1, "one line again, where there is room"
 
 
 @pytest.mark.parametrize("points", [0, 14])

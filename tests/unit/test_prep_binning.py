@@ -25,6 +25,7 @@ from napari_sfh.prep.binning import (
 )
 from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.prep.tessellation.accretion import find_grid_neighbours, make_first_bins
+from napari_sfh.prep.tessellation.power_cells import assign_to_cells, refine_bins
 from napari_sfh.types import BinnedMaps
 
 
@@ -385,6 +386,72 @@ def test_bins_are_as_even_as_those_of_powerbin_alone():
         scatter.append(np.std(reached) / np.mean(reached))
     assert own.max() == pytest.approx(theirs.max(), rel=0.06)
     assert scatter[0] < 1.15 * scatter[1]
+
+
+def make_generators(seed: int, bins: int, span: float) -> tuple[np.ndarray, np.ndarray]:
+    """Generators, many in the middle and few outside, and radii between 1 and ``span`` that grow outwards."""
+    rng = np.random.default_rng(seed)
+    away, angle = 60 * rng.random(bins), rng.uniform(0, 2 * np.pi, bins)
+    centres = 60 + np.column_stack([away * np.cos(angle), away * np.sin(angle)])
+    return centres, 1.0 + (span - 1.0) * (away / 60) ** 2 * rng.uniform(0.5, 1.0, bins)
+
+
+@pytest.mark.parametrize(
+    ("seed", "bins", "span"), [(0, 5, 2.0), (1, 40, 3.0), (2, 300, 4.0), (3, 300, 20.0), (4, 300, 1.0)]
+)
+def test_cells_are_those_of_the_least_power_whatever_was_guessed(seed, bins, span):
+    centres, radii = make_generators(seed, bins, span)
+    places = np.argwhere(np.ones((120, 120))).astype(float)
+    power = ((places[:, None] - centres) ** 2).sum(-1) - radii**2
+    least = power.argmin(axis=1)
+    np.testing.assert_array_equal(assign_to_cells(places, centres, radii), least)
+    rng = np.random.default_rng(seed)
+    nearest = ((places[:, None] - centres) ** 2).sum(-1).argmin(axis=1)
+    for guess in (least, nearest, rng.integers(0, bins, len(places)), np.zeros(len(places), dtype=int)):
+        np.testing.assert_array_equal(assign_to_cells(places, centres, radii, guess), least)
+
+
+@pytest.mark.parametrize("more", [0.0, 0.5])
+def test_generators_at_one_place_hide_none(more):
+    centres, radii = make_generators(5, 60, 4.0)
+    centres[1::2], radii[1::2] = centres[::2], radii[::2] + more
+    places = np.argwhere(np.ones((120, 120))).astype(float)
+    power = ((places[:, None] - centres) ** 2).sum(-1) - radii**2
+    for guess in (np.zeros(len(places), dtype=int), power.argmin(axis=1)):
+        label = assign_to_cells(places, centres, radii, guess)
+        np.testing.assert_allclose(power[np.arange(len(places)), label], power.min(axis=1), atol=1e-9)
+
+
+def test_a_large_disc_far_away_has_its_pixels_among_many_near_generators():
+    """Its power at the others' generators is not among their sixteen least ones; its wall is nearer than theirs."""
+    small = 3.0 * np.argwhere(np.ones((12, 12))) + 0.3
+    centres, radii = np.vstack([small, [90.0, 16.8]]), np.append(np.full(len(small), 0.5), 70.0)
+    places = np.argwhere(np.ones((36, 36))).astype(float)
+    power = ((places[:, None] - centres) ** 2).sum(-1) - radii**2
+    least, nearest = power.argmin(axis=1), power[:, :-1].argmin(axis=1)
+    assert (least == len(small)).any()
+    np.testing.assert_array_equal(assign_to_cells(places, centres, radii, nearest), least)
+
+
+def test_even_bins_are_those_of_powerbin():
+    from powerbin.powerbin import regularization
+
+    y, x = np.mgrid[:70, :70]
+    capacity = ((200 * np.exp(-np.hypot(x - 30, y - 27) / 6) + 2) ** 2).ravel()
+    places = np.column_stack([x.ravel(), y.ravel()]).astype(float)
+    first = make_first_bins(places, capacity, 300.0**2)
+    for steps in (3, 50):
+        theirs = regularization(places, first, 300.0**2, capacity, 0, (), steps)[0]
+        np.testing.assert_array_equal(refine_bins(places, first, capacity, 300.0**2, steps), theirs)
+
+
+def test_even_bins_can_be_stopped_and_must_keep_a_pixel():
+    places, cancel = np.argwhere(np.ones((5, 5))).astype(float), threading.Event()
+    with pytest.raises(ValueError, match="lost all"):
+        refine_bins(places, np.array([[2.0, 2.0], [90.0, 90.0]]), np.ones(25), 12.0, 5)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        refine_bins(places, places[[6, 18]], np.ones(25), 12.0, 5, cancel)
 
 
 def test_first_bins_need_light_and_can_be_stopped():

@@ -14,6 +14,9 @@ from napari_sfh.types import Result
 #: Share of the draws inside 1 and 2 sigma in two dimensions: 1 - exp(-k^2 / 2).
 LEVELS: tuple[float, float] = (1 - float(np.exp(-0.5)), 1 - float(np.exp(-2.0)))
 
+#: Size of letters in points; a window shows five panels of 2 inches at half of their size.
+CORNER_POINTS = 14
+
 
 def draw_corner_page(
     result: Result | None, draws: PosteriorDraws, size: float = 2.0, color: str = "black", faint: str = "white"
@@ -34,7 +37,7 @@ def draw_corner_page(
     from corner import corner
 
     n = len(draws.values)
-    figure = Figure(figsize=(size * n + 0.6, size * n + 0.6), facecolor=faint)
+    figure = Figure(figsize=(size * n + 1.4, size * n + 1.4), facecolor=faint)
     figure.subplots(n, n)
     values = draws.array()
     source, model = (draws.source, draws.model_name) if result is None else (result.name, result.model_name)
@@ -46,8 +49,9 @@ def draw_corner_page(
         quantiles=(0.16, 0.5, 0.84),
         levels=LEVELS,
         show_titles=True,
-        title_kwargs={"fontsize": 8, "color": color},
-        label_kwargs={"fontsize": 9, "color": color},
+        title_kwargs={"fontsize": CORNER_POINTS, "color": color},
+        label_kwargs={"fontsize": CORNER_POINTS, "color": color},
+        labelpad=0.12,
         title_fmt=".2f",
         bins=30,
         smooth=0.8,
@@ -56,10 +60,13 @@ def draw_corner_page(
         no_fill_contours=True,
         fill_contours=True,
         color="tab:blue",
-        max_n_ticks=4,
+        max_n_ticks=3,
     )
+    figure.subplots_adjust(left=1.25 / figure.get_figwidth(), bottom=1.25 / figure.get_figheight())
+    figure.subplots_adjust(right=1 - 0.3 / figure.get_figwidth(), top=1 - 0.75 / figure.get_figheight())
     for axes in figure.axes:
-        axes.tick_params(labelsize=7, colors=color)
+        axes.set_title(axes.get_title().replace(" = ", "\n"), fontsize=CORNER_POINTS, color=color, pad=10)
+        axes.tick_params(labelsize=CORNER_POINTS - 2, colors=color)
         axes.set_facecolor(faint)
         for spine in axes.spines.values():
             spine.set_color(color)
@@ -69,7 +76,7 @@ def draw_corner_page(
         "\n".join(filter(None, (f"{source}, {draws.name}", f"weights {model}", f"{len(values)} draws", draws.note))),
         ha="right",
         va="top",
-        size=10,
+        size=CORNER_POINTS,
         color=color,
     )
     return figure

@@ -120,17 +120,17 @@ class ImageReader:
         if not self.is_plain:
             self._fill_from_tiles(lo, out)
             return
-        plane = out[0].size * 4
-        step = max(1, _BUFFER_BYTES // plane)
-        buffer = np.empty((min(step, len(out)), *out.shape[1:]), dtype=">f4")
+        assert out.flags.c_contiguous
+        flat = out.reshape(-1)
+        buffer = np.empty(min(_BUFFER_BYTES // 4, flat.size), dtype=">f4")
         with self._reading():
             raw = self._open_raw()
-            raw.seek((self._offset or 0) + lo * plane)
-            for i in range(0, len(out), step):
-                piece = buffer[: len(out) - i]
+            raw.seek((self._offset or 0) + 4 * lo * out[0].size)
+            for i in range(0, flat.size, buffer.size):
+                piece = buffer[: flat.size - i]
                 if raw.readinto(piece.data.cast("B")) != piece.nbytes:
                     raise EOFError("the file ends early")
-                out[i : i + step] = piece
+                flat[i : i + piece.size] = piece
 
     def _fill_from_tiles(self, lo: int, out: NDArray[np.float32]) -> None:
         """`fill` of an image whose planes may share tiles: what fits into `_KEPT_BYTES` is decompressed once."""

@@ -250,7 +250,7 @@ def bin_spaxels(
     given : BinnedMaps, GivenBins, or integer array (ny, nx) with 0 = none, optional
         Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
     cancel : Event, optional
-        Ends a long vorbin run early with `Cancelled`; powerbin runs to its end.
+        Ends a long run early with `Cancelled`.
 
     Returns
     -------

@@ -64,7 +64,8 @@ _LANCZOS = 4
 _MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad channels that is still filled by the others
 #: Share of the kernel that may lie on bridged channels; good channels on either side that bridge a gap of 1, 2 and 3.
 _MAX_BRIDGED_WEIGHT, _BRIDGE_SIDES = 0.7, (3, 2, 2)
-_X_STEP, _SIGMA_STEP = 0.005, 0.01  # pixels, of the table of narrow kernels
+_OFFSET_STEP, _SIGMA_STEP = 0.005, 0.01  # channels, of the table of narrow kernels
+_NARROW_REACH = int(np.ceil(_LANCZOS + _REACH * SAMPLED_FROM_PIX))  # their half-width, channels
 
 
 class RestSpectra(NamedTuple):
@@ -238,6 +239,9 @@ def _kernel(offset: F64, sigma: F64, reach: int) -> F64:
         Channels.
     reach : int
     """
+    narrow = sigma < SAMPLED_FROM_PIX
+    if narrow.all():
+        return _narrow_kernel(offset, sigma, reach).T
     a = 0.5 / np.maximum(sigma, SAMPLED_FROM_PIX) ** 2
     out = np.empty((2 * reach + 2, offset.size))
     np.exp(-a * offset**2, out=out[reach])
@@ -246,36 +250,42 @@ def _kernel(offset: F64, sigma: F64, reach: int) -> F64:
         for last, here in pairwise(rows):
             np.multiply(last, factor, out=here)
             factor *= twice
-    narrow = sigma < SAMPLED_FROM_PIX
     if narrow.any():
-        x = offset[narrow, None] - np.arange(-reach, reach + 2)
-        out[:, narrow] = _narrow_kernel(x, sigma[narrow]).T
+        out[:, narrow] = _narrow_kernel(offset[narrow], sigma[narrow], reach).T
     return out
 
 
-def _narrow_kernel(x: F64, sigma: F64) -> F64:
-    """Lanczos kernel convolved with narrow Gaussians: `_kernel` of those, bilinear in `_narrow_table`, 0 beyond it."""
+def _narrow_kernel(offset: F64, sigma: F64, reach: int) -> F64:
+    """Lanczos kernel convolved with narrow Gaussians (W, 2 reach + 2): `_kernel` of those, bilinear in a table."""
     table = _narrow_table()
-    last = table.shape[1] - 1
-    place, width = np.abs(x) / _X_STEP, sigma / _SIGMA_STEP
-    inside = place <= last
-    place = np.minimum(place, last)
-    column, row = np.minimum(place.astype(np.int32), last - 1), width.astype(np.int32)
-    along, across = place - column, (width - row)[:, None]
-    index = row[:, None] * np.int32(last + 1) + column
-    flat = table.ravel()
-    lower = flat[index] * (1.0 - along) + flat[index + 1] * along
-    index += np.int32(last + 1)
-    upper = flat[index] * (1.0 - along) + flat[index + 1] * along
-    return np.where(inside, lower * (1.0 - across) + upper * across, 0.0)
+    places = table.shape[1]
+    place, width = offset * (places - 1), sigma / _SIGMA_STEP
+    column, row = np.minimum(place.astype(np.int32), places - 2), width.astype(np.int32)
+    along, across = (place - column)[:, None], (width - row)[:, None]
+    flat, index = table.reshape(-1, table.shape[2]), row * np.int32(places) + column
+    lower = flat[index]
+    lower += (flat[index + 1] - lower) * along
+    index += np.int32(places)
+    out = flat[index]
+    out += (flat[index + 1] - out) * along
+    out -= lower
+    out *= across
+    out += lower
+    more = reach - _NARROW_REACH
+    return np.pad(out, ((0, 0), (more, more))) if more > 0 else out[:, -more : out.shape[1] + more]
 
 
 @cache
 def _narrow_table() -> F64:
-    """Lanczos kernel convolved with Gaussians of 0 to 0.8 pixels (rows), at distances from 0 (columns)."""
-    x = np.arange(0.0, _LANCZOS + _REACH * SAMPLED_FROM_PIX + _X_STEP, _X_STEP)
-    sigma = np.arange(0.0, SAMPLED_FROM_PIX + 1.5 * _SIGMA_STEP, _SIGMA_STEP)[:, None]
-    table = np.zeros((sigma.size, x.size))
+    """Lanczos kernel convolved with Gaussians: (widths, offsets, channels).
+
+    The widths go from 0 to 0.8 channels, the offsets of the centre from 0 to 1, the channels from `_NARROW_REACH`
+    before the one below the centre to as many behind the one above it. A spectrum takes whole rows of the table.
+    """
+    offset = np.linspace(0.0, 1.0, round(1.0 / _OFFSET_STEP) + 1)
+    x = offset[:, None] - np.arange(-_NARROW_REACH, _NARROW_REACH + 2)
+    sigma = np.arange(0.0, SAMPLED_FROM_PIX + 1.5 * _SIGMA_STEP, _SIGMA_STEP)[:, None, None]
+    table = np.zeros((sigma.size, *x.shape))
     for node, weight in zip(*np.polynomial.hermite.hermgauss(15)):
         shifted = x - np.sqrt(2.0) * sigma * node
         table += weight * np.where(np.abs(shifted) < _LANCZOS, np.sinc(shifted) * np.sinc(shifted / _LANCZOS), 0.0)
@@ -285,7 +295,10 @@ def _narrow_table() -> F64:
 def _resample(
     kernel: sparse.csr_array, spectra: BinSpectra, row: int, peaks: NDArray[np.intp], channel_aa: F64, pixel_aa: F64
 ) -> tuple[F64, F64, Bool]:
-    """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed."""
+    """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed.
+
+    The kernel is this bin's own, and is used up.
+    """
     measured = spectra.good[row]
     flux, variance, good = fill_short_gaps(spectra.flux[row], spectra.variance[row], measured, peaks)
     seen: list[NDArray[Any]] = [np.ones(good.size), flux, variance * channel_aa]

@@ -1,8 +1,8 @@
 """One spectrum per bin: summed over the spaxels in one pass through the cube.
 
-The cube is read in blocks of channels (`blocks`) and each channel is multiplied by the sparse bin matrix in float32;
-memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the instrument's
-range, the velocities and the broadening kernel can reach.
+The cube is read in blocks of channels (`cube_blocks`) and each channel is multiplied by the sparse bin matrix in
+float32; memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the
+instrument's range, the velocities and the broadening kernel can reach.
 
 Bad pixels: where some spaxels of a bin are bad in a channel, the sum is divided by the share of the bin's light (in the
 normalisation window) that the good ones hold; where that is below one half the channel is bad. Spaxels count as
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 V_MARGIN_KMS: float = 1000.0
 _KERNEL_MARGIN_AA = 20.0
 _MIN_LIGHT = 0.5
-_SIDE_BY_SIDE = 16  # channels that are summed at once: a line of the processor's cache holds so many
+_SIDE_BY_SIDE = 32  # channels that are put among the spectra at once: two lines of the processor's cache
 _NOISE_WINDOW = 100  # channels over which the noise is measured where STAT is absent
 
 
@@ -184,8 +184,15 @@ def extract_bin_spectra(
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
     report_progress(Progress("spectra", 0, n), progress, cancel)
+    summed: list[tuple[F32, F32, Bool]] = []
+    first = 0
     for part, block in read_cube_blocks(cube, channels, cancel):
-        flux[:, part], variance[:, part], good[:, part] = sum_block(members, *block)
+        summed.append(sum_block(members, *block))
+        if part.stop - first >= _SIDE_BY_SIDE or part.stop == n:
+            columns = slice(first, part.stop)
+            for spectra, sums in zip((flux, variance, good), zip(*summed), strict=True):
+                spectra[:, columns] = np.concatenate(sums, axis=1)
+            summed, first = [], part.stop
         report_progress(Progress("spectra", part.stop, n), progress, cancel)
     raise_if_cancelled(cancel)
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
@@ -212,31 +219,30 @@ def sum_block(members: BinMembers, flux: F32, variance: F32 | None, good: Bool) 
     flux, variance, good : array (N, n)
     """
     shape = flux.shape[0], members.matrix.shape[0]
-    out_variance = np.zeros(shape, dtype=np.float32)
+    out_flux, out_variance = (np.zeros(shape, dtype=np.float32) for _ in range(2))
     out_good = np.ones(shape, dtype=bool)
     inside = members.row >= 0
-    lost = ~good.reshape(-1, inside.size) & inside
-    out_flux = _sum_channels(members, flux, lost)
-    if variance is not None:
-        out_variance = _sum_channels(members, variance, lost)
-    for c in np.flatnonzero(lost.any(1)):
-        kept = members.remaining_light(np.flatnonzero(lost[c]))
-        out_good[c] = kept >= _MIN_LIGHT
-        scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
-        out_flux[c] *= scale
-        out_variance[c] *= scale**2
+    for c, usable in enumerate(good.reshape(-1, inside.size)):
+        lost = np.flatnonzero(inside & ~usable)
+        out_flux[c] = _sum_plane(members, flux[c], lost)
+        if variance is not None:
+            out_variance[c] = _sum_plane(members, variance[c], lost)
+        if lost.size:
+            kept = members.remaining_light(lost)
+            out_good[c] = kept >= _MIN_LIGHT
+            scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
+            out_flux[c] *= scale
+            out_variance[c] *= scale**2
     return out_flux.T, out_variance.T, out_good.T
 
 
-def _sum_channels(members: BinMembers, planes: F32, lost: Bool) -> F32:
-    """Sum (n, N) of channels (n, ny, nx) over each bin, the spaxels ``lost`` (n, ny*nx) left out."""
-    out = np.empty((lost.shape[0], members.matrix.shape[0]), dtype=np.float32)
-    for part in (slice(k, k + _SIDE_BY_SIDE) for k in range(0, lost.shape[0], _SIDE_BY_SIDE)):
-        values = planes[part].reshape(-1, lost.shape[1])
-        if lost[part].any():
-            values = np.where(lost[part], np.float32(0), values)
-        out[part] = (members.matrix @ values.T).T
-    return out
+def _sum_plane(members: BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32:
+    """Sum (N,) of one channel (ny, nx) over each bin, the spaxels ``lost`` left out."""
+    values = plane.ravel()
+    if lost.size:
+        values = values.copy()
+        values[lost] = 0
+    return np.asarray(members.matrix @ values)
 
 
 def measure_variance(flux: F32, good: Bool) -> F32:

@@ -19,6 +19,7 @@ from scipy.spatial import KDTree, QhullError
 
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.prep.tessellation.accretion import make_first_bins
+from napari_sfh.prep.tessellation.power_cells import refine_bins
 from napari_sfh.types import F32, F64, I32, Bool
 
 Label = NDArray[np.int_]
@@ -44,7 +45,7 @@ def tessellate_spaxels(
         S/N; all good spaxels together reach it.
     method : {"vorbin", "powerbin"}
     cancel : Event, optional
-        Ends vorbin, and the first half of powerbin, with `Cancelled`.
+        Ends both with `Cancelled`.
     aspect : float
         Height of a spaxel on the sky over its width: bins are round on the sky, not in pixels.
     """
@@ -116,12 +117,10 @@ def _vorbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: thre
 
 
 def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None) -> Label:
-    from powerbin.powerbin import regularization
-
     # (S/N)^2 adds up where the S/N is uniform over a bin; the bin's true S/N is measured by the caller.
     places, capacity = np.column_stack([x, y]), (signal / noise) ** 2
     start = make_first_bins(places, capacity, target**2, cancel)
-    return np.asarray(regularization(places, start, target**2, capacity, 0, (), _POWERBIN_STEPS)[0])
+    return refine_bins(places, start, capacity, target**2, _POWERBIN_STEPS, cancel)
 
 
 def bisect_spaxels(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:

@@ -25,6 +25,7 @@ from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
+from napari_sfh._qt.widgets.flow_row import place_row
 from napari_sfh._qt.widgets.small_widgets import apply_layouts, set_tip
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
@@ -45,8 +46,8 @@ _COLUMNS_WITH_ERRORS = 3
 _COLUMNS_WITH_INTERVALS = 2
 #: Share of the dock that the numbers of several bins take at most.
 _MAX_SHARE = 0.45
-#: Pixels between the columns of numbers, between some and many columns of short ones, and between the fields above.
-_COLUMN_GAP, _SOME_GAP, _BRIEF_GAP, _ROW_SPACING = 8, 6, 3, 2
+#: Pixels between the columns of numbers, and between some and many columns of short ones.
+_COLUMN_GAP, _SOME_GAP, _BRIEF_GAP = 8, 6, 3
 #: Columns of short numbers that have room between them.
 _SOME_COLUMNS = 5
 
@@ -297,8 +298,7 @@ class BinPanel(QWidget):
             labels=True,
         )
         row.margins = (0, 0, 0, 0)
-        # With napari's layer controls beside it the row must fit a window of 1280 pixels.
-        row.native.layout().setSpacing(_ROW_SPACING)
+        place_row(row.native)
         return row
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:

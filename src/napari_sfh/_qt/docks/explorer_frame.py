@@ -8,6 +8,7 @@ from typing import Any
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from psygnal import Signal
 from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -30,6 +31,19 @@ from napari_sfh.types import Progress
 MESSAGE_LINES = 4
 #: What a stage counts, where its name tells something else.
 _COUNTED = {"spectra": "spectra of the bins, channel"}
+
+#: Behind what has the keyboard, in a dark and in a light theme; napari's own style shows a cursor in a text alone.
+_FOCUS_DARK, _FOCUS_LIGHT = "#3a5f86", "#a8c8ea"
+
+
+def format_focus_rules(theme: str) -> str:
+    """Style of the combo box, button, tick box or slider that has the keyboard, for napari's theme of this id."""
+    is_dark = QColor(get_palette(theme).background).lightness() < 128
+    color, handle = (_FOCUS_DARK, _FOCUS_LIGHT) if is_dark else (_FOCUS_LIGHT, _FOCUS_DARK)
+    return (
+        f"QComboBox:focus, QPushButton:focus, QCheckBox:focus {{ background-color: {color}; }}\n"
+        f"QSlider::handle:horizontal:focus {{ background-color: {handle}; }}"
+    )
 
 
 class FileRow(QWidget):
@@ -100,6 +114,7 @@ class ExplorerFrame(QWidget):
     def __init__(self, message: str, theme: str) -> None:
         super().__init__()
         self.is_error, self._error_color = False, get_palette(theme).error
+        self._focus_rules, self._styled = format_focus_rules(theme), list[QWidget]()
         # Of fixed height: a sentence that is longer never moves the form below under the mouse.
         self.message = MessageText(message)
         self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
@@ -125,6 +140,9 @@ class ExplorerFrame(QWidget):
         """Lay all out; the message and the run are always in sight, the fields of all ``forms`` in line."""
         self.sections, self._forms = sections, forms
         body = QWidget()
+        self._styled = [self.file_row, body]
+        for widget in self._styled:  # before there is anything in it that would be polished anew
+            widget.setStyleSheet(self._focus_rules)
         inside = QVBoxLayout(body)
         inside.setContentsMargins(2, 2, 2, 2)
         inside.setSpacing(2)
@@ -139,6 +157,8 @@ class ExplorerFrame(QWidget):
         scroll.setWidget(body)
         self._buttons = Container(widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False)
         self._buttons.margins = (0, 0, 0, 0)
+        self._buttons.native.setStyleSheet(self._focus_rules)
+        self._styled.append(self._buttons.native)
         layout = QVBoxLayout(self)
         # napari's title bar is 7 pixels higher than the room that it asks for.
         layout.setContentsMargins(4, 8, 4, 4)
@@ -167,8 +187,10 @@ class ExplorerFrame(QWidget):
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme: the colour of an error's sentence."""
-        self._error_color = get_palette(theme).error
+        self._error_color, self._focus_rules = get_palette(theme).error, format_focus_rules(theme)
         self._color_message()
+        for widget in self._styled:
+            widget.setStyleSheet(self._focus_rules)
 
     def _color_message(self) -> None:
         self.message.set_color(self._error_color if self.is_error else "")

@@ -33,6 +33,7 @@ class UndoKeys(QObject):
         self._explorer: Any = weakref.proxy(explorer)
         self.history = UndoHistory(self._capture, self._restore, describe_step)
         self._told = ""
+        self._single: tuple[str, tuple[float, ...] | None] = explorer.map.limits.value, None  # limits of one map
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._keep)
@@ -76,9 +77,13 @@ class UndoKeys(QObject):
 
     def _capture(self) -> Snapshot:
         explorer = self._explorer
-        form = read_form(explorer.map)
-        layer = explorer.stack.display.find_layer(explorer.stack.display.shown)
-        limits = None if layer is None else tuple(float(value) for value in layer.contrast_limits)
+        form, display = read_form(explorer.map), explorer.stack.display
+        if display.is_grid:  # four maps have no limits of their own: those before and after are no step
+            form["limits"], limits = self._single
+        else:
+            layer = display.find_layer(display.shown) if form["limits"] == TYPED else None
+            limits = None if layer is None else tuple(float(value) for value in layer.contrast_limits)
+            self._single = form["limits"], limits
         outlines = explorer.tools["region"].region.state()
         return {
             "session": explorer.session.state(),

@@ -19,6 +19,7 @@ from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, histogram_corners, 
 from napari_sfh._qt.plots.spectrum_plot import describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES, TIME_AXES
 from napari_sfh._qt.session import BinMark
+from napari_sfh._qt.widgets.flow_row import place_row
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_middle, shorten_words
@@ -325,10 +326,8 @@ class ToolDock(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.setSpacing(2)
-        top = QHBoxLayout()
-        top.addWidget(self.fields.native)
-        top.addStretch(1)
-        layout.addLayout(top)
+        place_row(self.fields.native)
+        layout.addWidget(self.fields.native)
         layout.addWidget(self._content, 1)
         layout.addWidget(self._empty, 1)
         self.setMinimumHeight(230)

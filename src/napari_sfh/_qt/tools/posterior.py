@@ -228,6 +228,7 @@ class PosteriorForm:
             for name, (title, unit) in POSTERIOR_QUANTITIES.items()
         }
         self.known: tuple[str, ...] = tuple(self.boxes)
+        self._order = list(self.boxes)  # in the rows
         rows = list(self.boxes.values())
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.likelihood = CheckBox(
@@ -272,10 +273,17 @@ class PosteriorForm:
     def offer(self, names: Sequence[str]) -> None:
         """Have boxes of these quantities only; all are ticked where none of the usual ones is among them."""
         self.known = tuple(names)
-        for pair, k in zip(self.pairs, range(0, len(self.boxes), 2)):
-            for name in list(self.boxes)[k : k + 2]:
-                self.boxes[name].visible = name in names
-            pair.visible = any(name in names for name in list(self.boxes)[k : k + 2])
+        order = sorted(self.boxes, key=lambda name: name not in names)  # those that are not known leave no holes
+        if order != self._order:
+            self._order = order
+            for pair in self.pairs:
+                pair.clear()
+            for pair, k in zip(self.pairs, range(0, len(order), 2)):
+                pair.extend([self.boxes[name] for name in order[k : k + 2]])
+        for name, box in self.boxes.items():
+            box.visible = name in names
+        for pair, k in zip(self.pairs, range(0, len(order), 2)):
+            pair.visible = order[k] in names
         histories = set(MEAN_NAMES) <= set(names)
         self.likelihood.visible = self.prior.visible = histories
         if not histories:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, show_file_dialog
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.drawn_shapes import SHAPES
@@ -17,10 +18,13 @@ from napari_sfh._qt.canvas.interaction import OVERLAY
 from napari_sfh._qt.canvas.region_layer import ONE_REGION, RegionLayer
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis.region_files import RegionFile, read_regions, write_regions
 from napari_sfh.types import Result
 
 FILES = "DS9 regions (*.reg)"
+#: Milliseconds after the last letter of a name until it counts.
+TYPING_MS = 400
 
 
 class RegionForm:
@@ -78,7 +82,13 @@ class RegionTool(Tool):
         self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)
-        self.form.names.changed.connect(self._separate)
+        self._typing = QTimer(self.widget)
+        self._typing.setSingleShot(True)
+        self._typing.setInterval(TYPING_MS)
+        self._typing.timeout.connect(self._separate)
+        self.form.names.changed.connect(self._name)
+        self.form.names.native.textEdited.connect(make_weak_slot(self._type))  # before it has changed
+        self.form.names.native.editingFinished.connect(make_weak_slot(self._take_typed))
         self.form.clear.changed.connect(self.clear)
         host.export.distance.changed.connect(self._measure_again)
         self.form.open.changed.connect(self.open_dialog)
@@ -122,7 +132,27 @@ class RegionTool(Tool):
         if self.region.outlines():
             self.region.refresh()
 
+    @property
+    def working(self) -> bool:
+        """True while names are typed."""
+        return self._typing.isActive()
+
+    def _type(self, _: object = None) -> None:
+        """Names that are typed count when the keys rest: each letter would have the plots drawn anew."""
+        self._typing.start()
+
+    def _name(self, _: object = None) -> None:
+        """Names that a script, a file or a workspace brings count at once."""
+        if not self._typing.isActive():
+            self._separate()
+
+    def _take_typed(self, _: object = None) -> None:
+        """The field was left, or names are asked for."""
+        if self._typing.isActive():
+            self._separate()
+
     def _separate(self, _: object = None) -> None:
+        self._typing.stop()
         self.region.separate(bool(self.form.each.value), split_names(self.form.names.value))
 
     def _take_names(self, names: Sequence[str]) -> None:
@@ -187,6 +217,7 @@ class RegionTool(Tool):
         result = self.host.session.result
         if result is None:
             return
+        self._take_typed()
         outlines = self.region.outlines()
         if self.form.each.value:
             names = iter(self.region.list_names())
@@ -217,6 +248,7 @@ class RegionTool(Tool):
 
     def release(self) -> None:
         """Listen no longer."""
+        self._typing.stop()
         self.region.release()
 
     def _found(self, n_bins: Mapping[str, int]) -> None:

@@ -40,6 +40,8 @@ MIN_FILTER_SHARE: float = 0.8
 #: Every so many channels are read of the continuum; of emission lines, which are as narrow, each one.
 _STRIDE = 6
 _READ_AT_ONCE = 16
+#: Channels that are added up in single precision before they join the rest.
+_IN_SINGLE_PRECISION = 8
 _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
 _MAX_SHIFT_ARCSEC = 3.0
 #: Spaxels of both images that a comparison needs.
@@ -167,16 +169,26 @@ def _synthetic_image(
     """The cube through the filter, erg/s/cm2/AA per spaxel, and its variance (0: not known); NaN where unobserved."""
     curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
     channels, stand_for = _choose_channels(cube, curve, redshift)
-    curve = curve[channels] * stand_for
-    total, weight, noise = (np.zeros(cube.shape[1:]) for _ in range(3))
+    curve = curve[channels] * stand_for / max(float(curve.max()), 1e-300)
+    total, noise, missing = (np.zeros(cube.shape[1:]) for _ in range(3))
+    part, part_noise, product = (np.zeros(cube.shape[1:], dtype=np.float32) for _ in range(3))
     step = max(1, choose_block_length(cube) // 8)
     for k, (flux, variance, good) in enumerate(_read_channels(cube, channels)):
         if k % step == 0:
             report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
-        total += np.where(good, flux, 0.0) * curve[k]
-        if variance is not None:
-            noise += np.where(good, variance, 0.0) * curve[k] ** 2
-        weight += good * curve[k]
+        lost = np.flatnonzero(~good)
+        missing.reshape(-1)[lost] += curve[k]
+        height = np.float32(curve[k])
+        for plane, summed, factor in ((flux, part, height), (variance, part_noise, height**2)):
+            if plane is not None:
+                np.multiply(plane, factor, out=product)
+                product.reshape(-1)[lost] = 0
+                summed += product
+        if k % _IN_SINGLE_PRECISION == _IN_SINGLE_PRECISION - 1 or k == channels.size - 1:
+            for summed, whole in ((part, total), (part_noise, noise)):
+                whole += summed
+                summed[:] = 0
+    weight = curve.sum() - missing
     enough = weight > 0.5 * curve.sum()
     seen = np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
     return seen, np.divide(noise, weight**2, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale**2

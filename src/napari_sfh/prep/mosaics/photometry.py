@@ -34,6 +34,8 @@ from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic, measure_
 MIN_COVERAGE: float = 0.9
 #: Share of the matching kernel that must lie on good pixels: beside a gap in a nucleus half of it is 35 % too faint.
 _MIN_KERNEL = 0.9
+#: Departure from a product of its two axes, over its peak, up to which a kernel counts as one: single precision.
+_SEPARABLE = 1e-6
 STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
 
 
@@ -231,7 +233,11 @@ def find_mosaic_cutout(
 def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
     good = np.isfinite(data) & np.isfinite(error)
-    layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
+    layers = np.empty((3, *data.shape), dtype=np.float32)
+    layers[0], layers[2] = data, good
+    np.multiply(error, error, out=layers[1])
+    if not good.all():
+        layers[:2, ~good] = 0
     if kernel is None:
         return layers
     layers[0] = _convolve(layers[0], kernel)
@@ -252,9 +258,25 @@ def _convolve(image: F32, kernel: NDArray[np.float32]) -> F32:
     margins = [n // 2 for n in kernel.shape]
     shape = [fft.next_fast_len(n + margin, real=True) for n, margin in zip(image.shape, margins)]
     product = fft.rfft2(image, shape)
-    product *= fft.rfft2(kernel, shape)
+    for factor in _transform_kernel(kernel, shape):
+        product *= factor
     cut = tuple(slice(margin, margin + n) for n, margin in zip(image.shape, margins))
     return np.asarray(fft.irfft2(product, shape, overwrite_x=True)[cut], dtype=np.float32)
+
+
+def _transform_kernel(kernel: NDArray[np.float32], shape: list[int]) -> tuple[NDArray[np.complex64], ...]:
+    """Factors of a kernel's Fourier transform on ``shape``: those of its axes where it is their product, as a Gaussian.
+
+    The transform of a whole image takes as long as that of the mosaic's strip.
+    """
+    from scipy import fft
+
+    along, across = (kernel.sum(axis, dtype=np.float64) for axis in (0, 1))
+    along /= along.sum()
+    if np.abs(across[:, None] * along - kernel).max() > _SEPARABLE * float(kernel.max()):
+        return (fft.rfft2(kernel, shape),)
+    first, second = fft.fft(across, shape[0]), fft.rfft(along, shape[1])
+    return first.astype(np.complex64)[:, None], second.astype(np.complex64)
 
 
 def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:
@@ -283,26 +305,28 @@ def _kernel_sigma(kernel: NDArray[np.float32]) -> float:
 
 def _bin_variance(bin_id: I32, sigma: F32, n_bins: int, reach: float) -> F64:
     """Variance (N,) of the bins' sums over all pairs of spaxels d apart, correlated as exp(-d^2 / (4 reach^2))."""
-    total = _sum_by_label(bin_id, sigma**2, n_bins)
+    # What each spaxel shares with itself and with those of its bin of which it is the first of a pair.
+    shared = sigma.copy()
     span = int(np.ceil(3.5 * np.sqrt(2.0) * reach)) if reach > 0 else 0
     for dy in range(span + 1):
         for dx in range(-span if dy else 1, span + 1):
             rho = float(np.exp(-(dx**2 + dy**2) / (4.0 * reach**2)))
             if rho > 2e-3:
-                total += 2.0 * rho * _pair_sum(bin_id, sigma, dy, dx, n_bins)
-    return total[1:]
+                _add_partners(shared, bin_id, sigma, dy, dx, 2.0 * rho)
+    shared *= sigma
+    return _sum_by_label(bin_id, shared, n_bins)[1:]
 
 
-def _pair_sum(bin_id: I32, sigma: F32, dy: int, dx: int, n_bins: int) -> F64:
-    """Sum over pairs of spaxels of one bin that are (dy, dx) apart of the product of their sigmas, (N + 1,)."""
+def _add_partners(shared: F32, bin_id: I32, sigma: F32, dy: int, dx: int, weight: float) -> None:
+    """Add to each spaxel, in place, the weighted sigma of that one (dy, dx) away which lies in its bin."""
     ny, nx = bin_id.shape
     if dy >= ny or abs(dx) >= nx:
-        return np.zeros(n_bins + 1)
+        return
     here = (slice(0, ny - dy), slice(max(0, -dx), nx - max(0, dx)))
     there = (slice(dy, ny), slice(max(0, dx), nx - max(0, -dx)))
-    label = np.where(bin_id[here] == bin_id[there], bin_id[here], 0)
-    product = sigma[here] * sigma[there]
-    return _sum_by_label(label, product, n_bins)
+    partner = sigma[there] * np.float32(weight)
+    partner *= bin_id[here] == bin_id[there]
+    shared[here] += partner
 
 
 def _sum_by_label(label: I32, values: F32, n_bins: int) -> F64:
