@@ -219,7 +219,8 @@ class PlotAxis(pg.AxisItem):
             number = QStaticText(text)
             number.setTextFormat(Qt.TextFormat.PlainText)
             number.prepare(QTransform(), font)
-            self._texts[text] = number, number.size()
+            # Its own height is rounded up with Qt 6, which may move the number by a pixel.
+            self._texts[text] = number, QSizeF(number.size().width(), QFontMetricsF(font).height())
         return self._texts[text]
 
     def _measure(self, text: str) -> tuple[float, float]:
