@@ -73,6 +73,24 @@ def test_a_narrow_dock_leaves_room_for_the_curves_and_their_names(plots: BinPlot
     plots.resize(900, 240)
     QApplication.processEvents()
     assert plots.residual.isVisible()
+
+
+def test_a_dock_of_a_small_window_keeps_history_and_spectrum(plots: BinPlots) -> None:
+    """As a window of 1024 pixels leaves it: the spectrum had the width of nothing, its numbers lay upon others."""
+    plots.resize(370, 230)
+    QTest.qWait(50)
+    assert plots.sfh.vb.width() > plots.spectrum.vb.width() > 90
+    assert plots.cumulative.vb.height() > 40
+    assert not any(plot.isVisible() for plot in (plots.mh, plots.sed, plots.residual))
+    axes = [getattr(plots, name).getAxis("bottom") for name in ("sfh", "spectrum", "cumulative")]
+    assert all(find_numbers(axis) for axis in axes)
+    assert all(axis.label.toPlainText() and axis.label.sceneBoundingRect().right() <= 370 for axis in axes[:2])
+    double_click(plots, plots.cumulative)
+    assert [name for name in PLACES if getattr(plots, name).isVisible()] == ["cumulative"]
+    double_click(plots, plots.cumulative)
+    plots.resize(900, 240)
+    QApplication.processEvents()
+    assert all(getattr(plots, name).isVisible() for name in PLACES)
     assert not find_numbers(axes[2])
 
 

@@ -6,9 +6,9 @@ by `napari_sfh.figures.pages` from the same `BinView`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,14 +62,29 @@ PLACES = {
     "residual": (5, 2, 3, 1),
     "sed": (0, 3, 8, 1),
 }
-#: Places in a narrow dock: the bands stand below the spectrum, and the residual is seen where the spectrum is alone.
-NARROW_PLACES = {**PLACES, "spectrum": (0, 2, 5, 1), "sed": (5, 2, 3, 1)}
-NARROW_PLACES.pop("residual")
-#: Width in pixels below which a dock is narrow: the axes would take more of it than the curves.
-NARROW_DOCK_PX = 620
-#: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
-STRETCH, LEAST_PX = (11, 7, 12, 5), (132, 118, 116, 134)
-NARROW_STRETCH = (13, 7, 10, 0)
+#: Least widths of the columns in pixels, for their numbers.
+LEAST_PX = (132, 118, 116, 134)
+
+
+class Arrangement(NamedTuple):
+    """Where the plots stand in a dock of at least some width in pixels, and how wide the columns are to each other."""
+
+    least_px: int
+    places: Mapping[str, tuple[int, int, int, int]]
+    stretch: tuple[int, ...]
+
+
+#: By falling width: in less, the axes would take more room than the curves. First the bands stand below the spectrum,
+#: and the residual is seen where the spectrum is alone; then the formed mass does, and metallicities and bands wait.
+ARRANGEMENTS = (
+    Arrangement(620, PLACES, (11, 7, 12, 5)),
+    Arrangement(
+        440,
+        {name: PLACES[name] for name in ("sfh", "cumulative", "mh")} | {"spectrum": (0, 2, 5, 1), "sed": (5, 2, 3, 1)},
+        (13, 7, 10, 0),
+    ),
+    Arrangement(0, {"sfh": (0, 0, 8, 1), "spectrum": (0, 1, 4, 1), "cumulative": (4, 1, 4, 1)}, (8, 7, 0, 0)),
+)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
@@ -85,7 +100,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.metallicity = "age"
         self.time = TIME_AXES["log_gyr"]
         self.enlarged = ""
-        self.is_narrow = False
+        self.arrangement = ARRANGEMENTS[0]
         self.panels = tuple(PANELS)
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
@@ -115,37 +130,39 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def _place_panels(self) -> None:
         """The panels in their places, or the enlarged one alone."""
         used = [self.enlarged] if self.enlarged else list(self.panels)
-        self.is_narrow = self._lacks_room()
-        places = NARROW_PLACES if self.is_narrow else PLACES
+        self.arrangement = self._choose_arrangement()
+        places = self.arrangement.places
         shown = [name for panel in used for name in PANELS[panel] if name in places]
         for name, plot in self._plots.items():
             if plot in self.ci.items:
                 self.ci.removeItem(plot)
             plot.setVisible(name in shown)
         used_columns = {places[name][1] for name in shown}
-        for column, stretch in enumerate(NARROW_STRETCH if self.is_narrow else STRETCH):
+        for column, stretch in enumerate(self.arrangement.stretch):
             in_use = column in used_columns
             self.ci.layout.setColumnStretchFactor(column, stretch if in_use else 0)
             self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if in_use else 0)
         for name in shown:
             row, column, rows, columns = places[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
-        self.cumulative.getAxis("bottom").setStyle(showValues=bool(self.enlarged))
-        self.spectrum.getAxis("bottom").setStyle(showValues=self.is_narrow)
+        for plot, below in ((self.cumulative, self.mh), (self.spectrum, self.residual)):
+            plot.getAxis("bottom").setStyle(showValues=not below.isVisible())
         for row in range(8):
             self.ci.layout.setRowStretchFactor(row, 1)
 
-    def _lacks_room(self) -> bool:
-        """All panels beside each other would leave their curves less than their axes."""
-        return self.width() < NARROW_DOCK_PX and not self.enlarged and self.panels == tuple(PANELS)
+    def _choose_arrangement(self) -> Arrangement:
+        """The first for which there is room; few panels have it."""
+        if self.enlarged or self.panels != tuple(PANELS):
+            return ARRANGEMENTS[0]
+        return next(each for each in ARRANGEMENTS if self.width() >= each.least_px)
 
     def resizeEvent(self, event: Any) -> None:
         """Where it becomes narrow, by its window or by many numbers beside it, fewer columns are left."""
-        super().resizeEvent(event)
-        if hasattr(self, "reader") and self.is_narrow != self._lacks_room():
+        if hasattr(self, "reader") and self.arrangement is not self._choose_arrangement():
             self.reader.hide()
             self._place_panels()
             self._label()
+        super().resizeEvent(event)  # the last: the columns that were there may be wider together than it is now
 
     def choose_panels(self, names: Sequence[str]) -> None:
         """Have these panels only (keys of `PANELS`): weights may predict no histories, or take no bands."""
@@ -275,7 +292,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
             (self.mh, "bottom", self.time.label if self.metallicity == "age" else "[M/H] (dex)"),
             (self.spectrum, "left", label),
-            (self.spectrum, "bottom", "rest λ (Å)" if self.is_narrow else ""),
+            (self.spectrum, "bottom", "" if self.residual.isVisible() else "rest λ (Å)"),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
             (self.sed, "left", label),
