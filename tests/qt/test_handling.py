@@ -673,6 +673,33 @@ def test_closing_asks_and_another_explorer_finds_the_result(
     assert len(again.stack.marks.overlay.vertices)
 
 
+def test_closing_during_a_run_asks_before_it_is_stopped(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that comes while the question stands is asked about, too: both were lost without a word."""
+    ended = threading.Event()
+    asked: list[str] = []
+
+    def keep_going(parent: Any, stage: str) -> bool:
+        asked.append(stage)
+        return False
+
+    def let_it_come(parent: Any, stage: str) -> bool:
+        ended.set()
+        assert opened.wait(60)
+        opened.files.unsaved = True
+        return True
+
+    opened.start(lambda progress, cancel: ended.wait(60) and None, lambda _: None)
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", keep_going)
+    opened.window().close(quit_app=False, confirm_need=True)
+    assert len(asked) == 1
+    assert opened.busy
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", let_it_come)
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or closing.CANCEL)
+    opened.window().close(quit_app=False, confirm_need=True)
+    assert asked[1:] == [opened.session.result.name]
+    assert opened.window().isVisible()
+
+
 def test_naparis_menu_asks_before_the_window_goes(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or closing.CANCEL)

@@ -19,7 +19,7 @@ from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.catalogue.catalogue_window import CatalogueWindow
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
-from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
+from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving, propose_stopping
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.docks.help_text import format_help
 from napari_sfh._qt.docks.late_controls import LateControls, make_late_controls
@@ -130,7 +130,7 @@ class Explorer(ExplorerFrame):
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
         self.guard = InputGuard(self)
-        self._close_guard = CloseGuard(self, self.may_close, self._leave_window, self.files.regret_discarding)
+        self._close_guard = CloseGuard(self, self.may_leave, self._leave_window, self.files.regret_discarding)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
         for root in (self, self.panel):
@@ -594,6 +594,11 @@ class Explorer(ExplorerFrame):
         if answer == DISCARD:
             self.files.discard()
         return answer == DISCARD
+
+    def may_leave(self) -> bool:
+        """Whether dock or window may close: work that goes on is asked about, then a result that is in no file."""
+        at_work = self.job.running and not self.job.cancelling
+        return (not at_work or propose_stopping(self, self.stage.value)) and self.may_close()
 
     def _leave_window(self) -> None:
         """The window closes: no more layers come, and the collector is given all back, even if Qt ends it later."""

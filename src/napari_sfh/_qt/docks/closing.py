@@ -1,4 +1,4 @@
-"""What is in no file is asked about: a result when its dock or the window is closed, and what was made of it."""
+"""What is in no file is asked about when its dock or the window is closed: a run, a result, and what was made of it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,21 @@ def propose_keeping(parent: QWidget, name: str, work: Sequence[str]) -> str:
     return _ask(parent, "What was made of the result is not saved", what, "Save a workspace before another comes?")
 
 
-def _ask(parent: QWidget, title: str, what: str, question: str) -> str:
+def propose_stopping(parent: QWidget, stage: str) -> bool:
+    """Ask whether work in the background may end before it is done.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The window in front of which the question stands.
+    stage : str
+        What is being done, as the progress bar says.
+    """
+    what = f"Still at work: {stage}"
+    return _ask(parent, "Not done yet", what, "Stop it? What it has computed so far is lost.", False) == DISCARD
+
+
+def _ask(parent: QWidget, title: str, what: str, question: str, can_save: bool = True) -> str:
     buttons = QMessageBox.StandardButton
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
@@ -54,9 +68,9 @@ def _ask(parent: QWidget, title: str, what: str, question: str) -> str:
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(what)
     box.setInformativeText(question)
-    for button in (buttons.Save, buttons.Discard, buttons.Cancel):
+    for button in (buttons.Save, buttons.Discard, buttons.Cancel)[not can_save :]:
         box.addButton(button)
-    box.setDefaultButton(buttons.Save)
+    box.setDefaultButton(buttons.Save if can_save else buttons.Cancel)
     answer = box.exec_() if hasattr(box, "exec_") else box.exec()
     return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
 
