@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 from napari.components.overlays import Overlay
-from numpy.typing import NDArray
 from psygnal import Signal
 
 OverlayT = TypeVar("OverlayT", bound=Overlay)
@@ -24,25 +24,21 @@ def keep_corners(layer: Any) -> None:
     layer : napari.layers.Image or napari.layers.Labels
         Itself, not a proxy. Of several resolutions napari chooses one with each picture: such a layer is left alone.
     """
-    if layer.multiscale:
+    find_corners = getattr(type(layer), "_update_draw", None)
+    if layer.multiscale or find_corners is None:
         return
-    reference, find_corners = weakref.ref(layer), type(layer)._update_draw
+    reference = weakref.ref(layer)
     known: list[Any] = [None, None]
 
-    def find_new_corners(scale_factor: float, corner_pixels_displayed: NDArray[Any], shape_threshold: Any) -> None:
+    def find_new_corners(*view: Any, **more: Any) -> None:
         target = reference()
         if target is None:
             return
-        view = (
-            scale_factor,
-            corner_pixels_displayed.tobytes(),
-            tuple(shape_threshold),
-            tuple(target._slice_input.displayed),
-        )
+        parts = [np.asarray(part).tolist() for part in (*view, *more.values(), *target._slice_input.displayed)]
         extent = target.extent  # napari keeps it until place or data change
-        if view != known[0] or extent is not known[1]:
-            find_corners(target, scale_factor, corner_pixels_displayed, shape_threshold)
-            known[:] = view, extent
+        if parts != known[0] or extent is not known[1]:
+            find_corners(target, *view, **more)
+            known[:] = parts, extent
 
     layer._update_draw = find_new_corners
 
