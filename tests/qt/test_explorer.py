@@ -366,14 +366,17 @@ def use_and_close(qtbot: Any, viewer: Any, result: Result, stopped: threading.Ev
 
 
 def test_closing_the_dock_leaves_nothing(
-    qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result
+    qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage: not asked.append(stage))
     viewer = make_viewer()
     drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
     keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}
     docks = set(viewer.window.dock_widgets)
     stopped = threading.Event()
     gone = use_and_close(qtbot, viewer, result, stopped)
+    assert len(asked) == 1, "whether the work may stop"
     qtbot.waitUntil(stopped.is_set, timeout=120_000)
     assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == (drag, move)
     assert viewer.keymap == keys
