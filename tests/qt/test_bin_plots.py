@@ -73,6 +73,7 @@ def test_a_narrow_dock_leaves_room_for_the_curves_and_their_names(plots: BinPlot
     plots.resize(900, 240)
     QApplication.processEvents()
     assert plots.residual.isVisible()
+    assert not find_numbers(axes[2])
 
 
 def test_a_dock_of_a_small_window_keeps_history_and_spectrum(plots: BinPlots) -> None:

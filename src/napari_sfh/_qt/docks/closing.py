@@ -54,9 +54,9 @@ def propose_stopping(parent: QWidget, stage: str) -> bool:
     parent : QWidget
         The window in front of which the question stands.
     stage : str
-        What is being done, as the progress bar says.
+        What is being done, as the progress bar says; it may say nothing yet.
     """
-    what = f"Still at work: {stage}"
+    what = f"Still at work: {stage}" if stage else "Still at work."
     return _ask(parent, "Not done yet", what, "Stop it? What it has computed so far is lost.", False) == DISCARD
 
 
