@@ -29,7 +29,7 @@ class _Rates(NamedTuple):
     packed_gb: float = 45.0  # the same of a compressed file, by its size when unpacked
     mosaic_mpix: float = 0.3  # of mosaic under the cube: blurred, sampled, with its weight
     vorbin_spaxel: float = 1.6e-4  # at `_MANY` spaxels; grows with the root of their number
-    powerbin_spaxel: float = 1.2e-5  # likewise
+    powerbin_spaxel: float = 3.5e-5
     rest_bin: float = 1.2e-3  # rest frame and 150 km/s
     ppxf_bin: float = PPXF_SECONDS
     fast_bin: float = FAST_SECONDS
@@ -90,7 +90,7 @@ def estimate_cost(work: Workload, rates: _Rates = RATES) -> CostEstimate:
     """
     gigabytes = work.cube_bytes / 1e9
     tessellated = work.spaxels * (work.spaxels / _MANY) ** 0.5
-    binning = {"vorbin": rates.vorbin_spaxel * tessellated, "powerbin": rates.powerbin_spaxel * tessellated}
+    binning = {"vorbin": rates.vorbin_spaxel * tessellated, "powerbin": rates.powerbin_spaxel * work.spaxels}
     seconds = {
         "starting": rates.start,
         "reading the cube": gigabytes * (rates.packed_gb if work.packed else rates.cube_gb),

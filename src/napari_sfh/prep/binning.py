@@ -34,7 +34,7 @@ MIN_SPAXEL_SNR: float = 1.0
 #: ``auto`` takes vorbin up to this number of spaxels: a quarter of a minute; above, powerbin is much the faster.
 MAX_VORBIN_SPAXELS: int = 40_000
 #: Seconds a spaxel with powerbin, a squared spaxel with vorbin, on one core (benchmarks/bench_prep.py).
-_POWERBIN_SECONDS, _VORBIN_SECONDS = 1.2e-4, 5.5e-9
+_POWERBIN_SECONDS, _VORBIN_SECONDS = 3.5e-5, 5.5e-9
 BINNING_METHODS: tuple[str, ...] = ("auto", "vorbin", "powerbin")
 _DIFFERENCE_NOISE = SIGMA_PER_MAD / np.sqrt(6.0)
 
