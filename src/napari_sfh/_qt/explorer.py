@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
+from napari_sfh._qt.canvas.strokes import StrokeKeeper
 from napari_sfh._qt.canvas.layer_data import format_main_values, format_map_title, format_map_value
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.catalogue.catalogue_window import CatalogueWindow
@@ -126,6 +127,7 @@ class Explorer(ExplorerFrame):
         keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo}
         keys |= {"F1": self.show_help, "Alt-N": self.turn_edges}
         self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
+        self.strokes = StrokeKeeper(viewer, self)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
@@ -627,6 +629,7 @@ class Explorer(ExplorerFrame):
         self._foreign.release()
         self.stack.release()
         self.canvas.release()
+        self.strokes.release()
         self.panel.release()
         self.catalogue.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
