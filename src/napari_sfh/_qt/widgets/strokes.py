@@ -20,9 +20,9 @@ from qtpy.QtWidgets import QMainWindow, QOpenGLWidget, QWidget
 #: Modes of a layer that draw a line along the mouse.
 STROKE_MODES = ("add_polygon_lasso", "add_path")
 #: Milliseconds between two events, so that vispy and napari take both.
-REST_MS = 12
+STROKE_REST_MS = 12
 #: Milliseconds that a stroke waits for its layer at most.
-HOLD_MS = 5000
+STROKE_HOLD_MS = 5000
 _COMPRESS = Qt.ApplicationAttribute.AA_CompressHighFrequencyEvents
 _PRESS, _MOVE, _RELEASE = (
     QEvent.Type.MouseButtonPress,
@@ -52,7 +52,10 @@ class StrokeKeeper(QObject):
         self._passing = False
         self._compressed = QCoreApplication.testAttribute(_COMPRESS)
         self._rest, self._hold = QTimer(self), QTimer(self)
-        for timer, milliseconds, act in ((self._rest, REST_MS, self._pass_next), (self._hold, HOLD_MS, self.let_go)):
+        for timer, milliseconds, act in (
+            (self._rest, STROKE_REST_MS, self._pass_next),
+            (self._hold, STROKE_HOLD_MS, self.let_go),
+        ):
             timer.setSingleShot(True)
             timer.setInterval(milliseconds)
             timer.timeout.connect(act)
