@@ -386,7 +386,9 @@ def _list_units(bundle: Bundle) -> dict[str, str]:
     """Units that a recipe states of quantities of its own, by name."""
     targets = bundle.targets.targets if isinstance(bundle.targets, ScalarTargets) else ()
     written = {target.name: format_fits_unit(target.unit) for target in targets}
-    return {name: unit for name, unit in written.items() if "dex" not in unit}  # tables in FITS have none for logarithms
+    return {
+        name: unit for name, unit in written.items() if "dex" not in unit
+    }  # tables in FITS have none for logarithms
 
 
 def _join_estimates(

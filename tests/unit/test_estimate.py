@@ -86,7 +86,9 @@ def test_columns_of_answers_say_what_they_hold(tmp_path, catalogue, suffix):
     words = {name: (found[name].description, found[name].meta.get("ucd")) for name in found.colnames}
     if suffix == ".fits":  # astropy's tables leave these cards
         header = fits.getheader(out, 1)
-        words = {header[f"TTYPE{k}"]: (header.get(f"TCOMM{k}"), header.get(f"TUCD{k}")) for k in range(1, len(words) + 1)}
+        words = {
+            header[f"TTYPE{k}"]: (header.get(f"TCOMM{k}"), header.get(f"TUCD{k}")) for k in range(1, len(words) + 1)
+        }
     assert words["LG_AGE"] == ("log10 age/yr", "time.age")
     assert words["EBV_ERR"][1] == "stat.error;phot.color.excess"
     assert words["MH_MW_ERR"][0].startswith("half of the 16-84 % width of: mass-weighted mean [M/H] in dex")

@@ -268,7 +268,9 @@ def test_weights_of_a_table_ask_for_one(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["mine", "wide"])
 def test_weights_of_a_prior_of_ones_own_are_tested_on_it(tmp_path, monkeypatch, capsys, name):
-    text = load_prior("tiny").source.replace('name = "tiny"', f'name = "{name}"').replace("floor = 0.02", "floor = 0.07")
+    text = (
+        load_prior("tiny").source.replace('name = "tiny"', f'name = "{name}"').replace("floor = 0.02", "floor = 0.07")
+    )
     own = parse_prior(text, "mine.toml")
     record = {"name": own.name, "sha256": own.sha256, "toml": own.source}
     path = write_toy_bundle(tmp_path / "own.safetensors", prior=record)

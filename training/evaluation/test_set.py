@@ -154,7 +154,9 @@ def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = No
     return data if snr is None else degrade_to_snr(data, np.full(data.n_bins, snr), rng)
 
 
-def draw_test_set(prior: str | Path | PriorConfig, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None) -> TestSet:
+def draw_test_set(
+    prior: str | Path | PriorConfig, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None
+) -> TestSet:
     """Draw a test set that no training has seen.
 
     Parameters
