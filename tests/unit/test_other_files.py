@@ -26,9 +26,9 @@ def _write_catalogue(path):
 
 
 def _write_estimates(path):
-    Table({"ID": [1, 2], "LG_AGE": [9.0, 9.5], "LG_AGE_P16": [8.9, 9.4], "LG_AGE_P84": [9.1, 9.6], "OOD": [0, 0]}).write(
-        path
-    )
+    Table(
+        {"ID": [1, 2], "LG_AGE": [9.0, 9.5], "LG_AGE_P16": [8.9, 9.4], "LG_AGE_P84": [9.1, 9.6], "OOD": [0, 0]}
+    ).write(path)
 
 
 @pytest.mark.parametrize(
