@@ -37,7 +37,7 @@ def _write_estimates(path):
         ("s.fits", _write_spectrum, ["a spectrum, for napari-sfh estimate", "2000 pixels", "25 per pixel", "0.02000"]),
         ("c.fits", _write_catalogue, ["catalogue", "2 rows", f"{len(_BANDS)} of {len(_BANDS)} of the weights jpas\n"]),
         ("c.ecsv", _write_catalogue, ["catalogue", f"{len(_BANDS)} of {len(_BANDS)} of the weights jpas\n"]),
-        ("o.csv", lambda path: path.write_text("a,b\n1,2\n3,4\n"), ["catalogue", "columns: a, b", "--columns"]),
+        ("o.csv", lambda path: path.write_text("a,b\n1,2\n3,4\n"), ["catalogue", "columns: a, b", "! no bands"]),
         ("e.ecsv", _write_estimates, ["estimates of the rows"]),
         ("i.toml", lambda path: path.write_text(_INSTRUMENT), ["instrument mine", "of my own"]),
         ("w.safetensors", write_toy_bundle, ["weights ", "napari-sfh models"]),

@@ -73,7 +73,7 @@ def _describe_objects(path: Path) -> list[str]:
         if path.suffix.lower() in UNCLEAR_SUFFIXES:  # text, in which any line may be columns
             return []
         names = ", ".join(catalogue.names[:_NAMED]) + (", ..." if len(catalogue.names) > _NAMED else "")
-        unknown = "no bands of the shipped weights: estimate takes them by --columns"
+        unknown = "no bands of the shipped weights; estimate can be told which columns they are"
         return ["catalogue, for napari-sfh estimate", size, f"columns: {names}", f"! {unknown}"]
 
 
@@ -95,7 +95,7 @@ def _find_bands(catalogue: Catalogue) -> list[str]:
 def _describe_spectra(spectra: list[SingleSpectrum]) -> list[str]:
     first = spectra[0]
     many = "a spectrum" if len(spectra) == 1 else f"{len(spectra)} spectra"
-    redshift = "not in the file: give --redshift" if first.redshift is None else f"{first.redshift:.5f}"
+    redshift = "not in the file: give `redshift`" if first.redshift is None else f"{first.redshift:.5f}"
     good = first.wave_aa[first.good]
     range_aa = f"{good.min():.1f}-{good.max():.1f} AA in air" if good.size else "none"
     errors = np.sqrt(first.variance[first.good])
