@@ -370,7 +370,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._settle()
 
     def _settle(self) -> None:
-        """Find new ranges, and bounds that follow from them: else the first painting does, and asks for a second one."""
+        """Find new ranges and bounds: else the first painting does, and asks for a second one."""
         self.scene().prepareForPaint()
         for plot in self._plots.values():
             for item in plot.items:
