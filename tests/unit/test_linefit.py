@@ -77,7 +77,9 @@ def test_noiseless_lines_come_back(sigma_stars, v, sigma_gas):
 
 def test_lines_of_a_bin_do_not_depend_on_the_bins_that_are_fitted_with_it():
     rng = np.random.default_rng(5)
-    rows = np.stack([spectrum(80.0, v, width, scale) for v, width, scale in ((0, 30, 1), (210, 90, 0.02), (-60, 15, 3))])
+    rows = np.stack(
+        [spectrum(80.0, v, width, scale) for v, width, scale in ((0, 30, 1), (210, 90, 0.02), (-60, 15, 3))]
+    )
     rows += rng.normal(0, 0.02, rows.shape)
     together = fit(rows, 0.02, 80.0)
     alone = [fit(row[None], 0.02, 80.0) for row in rows]
