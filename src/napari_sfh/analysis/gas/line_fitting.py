@@ -85,8 +85,8 @@ def select_line_pixels(wave_aa: F64) -> Bool:
 
 
 def holds_lines(grid: SpectrumGrid) -> bool:
-    """Whether a grid reaches over both windows, which the lines' ratios need."""
-    return bool(grid.wave_aa[0] <= WINDOWS_AA[0][0] and grid.wave_aa[-1] >= WINDOWS_AA[-1][1])
+    """Whether a grid reaches over one of the windows; of lines in the other nothing is measured (NaN)."""
+    return any(grid.wave_aa[0] <= lo and grid.wave_aa[-1] >= hi for lo, hi in WINDOWS_AA)
 
 
 class _LineGrid(NamedTuple):
