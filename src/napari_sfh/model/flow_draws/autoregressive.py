@@ -5,8 +5,8 @@ follow from those before it. zuko computes the whole network for each. But a uni
 features alone: sorted by how many, the units of each layer are computed block by block, as the features come, from what
 lies before them. All features together then cost less than the network does once.
 
-As in `couplings`, draws lie innermost, the context's part of the first layer is computed once per object, and objects go
-through in groups whose arrays stay in the processor's cache. Nothing here has a gradient.
+As in `couplings`, draws lie innermost, the context's part of the first layer is computed once per object, and objects
+go through in groups whose arrays stay in the processor's cache. Nothing here has a gradient.
 """
 
 from __future__ import annotations
