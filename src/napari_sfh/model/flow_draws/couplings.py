@@ -102,7 +102,17 @@ def draw_through_couplings(
 
 
 def invert_scale(raw: torch.Tensor) -> torch.Tensor:
-    """One over zuko's bounded scale, exp(-r / (1 + |r / ln slope|)), of raw parameters r (any shape)."""
+    """One over zuko's bounded scale: exp(-r / (1 + |r / ln slope|)).
+
+    Parameters
+    ----------
+    raw : tensor (...)
+        Unconstrained parameters r.
+
+    Returns
+    -------
+    tensor (...)
+    """
     return (-raw).div_(raw.abs().div_(_LN_SLOPE).add_(1)).exp_()
 
 
