@@ -41,6 +41,9 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
+from napari_sfh.model.targets import ScalarTargets
+from napari_sfh.physics.columns import describe_column, find_column_ucd, find_column_unit
+from napari_sfh.physics.quantities import format_fits_unit
 from napari_sfh.prep.bad_channels import describe_repeated_channels
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
@@ -233,7 +236,7 @@ def estimate_row_block(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
     strange = derive_credibility_flags(data, prediction, load_prior_quantiles(bundle))
-    table = _join_estimates(block.rows, data, prediction, strange)
+    table = _join_estimates(block.rows, data, prediction, strange, _list_units(bundle))
     return EstimatedBlock(table, data.flag, prediction.ood)
 
 
@@ -375,23 +378,37 @@ def _append_estimates(
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=bundle)
     prior = load_prior_quantiles(bundle)
     strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra)
-    out.append(_join_estimates(block, data, prediction, strange))
+    out.append(_join_estimates(block, data, prediction, strange, _list_units(bundle)))
     return prediction.ood
 
 
-def _join_estimates(block: Table, data: Observation, prediction: Prediction, strange: I32) -> Table:
+def _list_units(bundle: Bundle) -> dict[str, str]:
+    """Units that a recipe states of quantities of its own, by name."""
+    targets = bundle.targets.targets if isinstance(bundle.targets, ScalarTargets) else ()
+    written = {target.name: format_fits_unit(target.unit) for target in targets}
+    return {
+        name: unit for name, unit in written.items() if "dex" not in unit
+    }  # tables in FITS have none for logarithms
+
+
+def _join_estimates(
+    block: Table, data: Observation, prediction: Prediction, strange: I32, units: Mapping[str, str]
+) -> Table:
     """The block with the columns of the module's text; ``strange`` (n,) are flags of the answers."""
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
-    def put(name: str, values: Any) -> None:
-        out[f"{name}_SFH" if name in taken else name] = Column(values)
+    def put(name: str, values: Any, unit: str = "") -> None:
+        column = Column(values, unit=find_column_unit(name) or unit or None, description=describe_column(name) or None)
+        if ucd := find_column_ucd(name):
+            column.meta["ucd"] = ucd
+        out[f"{name}_SFH" if name in taken else name] = column
 
     for name in prediction.scalars:
-        quantiles = prediction.quantiles[name]
-        put(name.upper(), quantiles[:, 2])
-        put(f"{name.upper()}_ERR", prediction.half_width(name))
-        put(f"{name.upper()}_P16", quantiles[:, 1])
-        put(f"{name.upper()}_P84", quantiles[:, 3])
+        quantiles, unit = prediction.quantiles[name], units.get(name, "")
+        put(name.upper(), quantiles[:, 2], unit)
+        put(f"{name.upper()}_ERR", prediction.half_width(name), unit)
+        put(f"{name.upper()}_P16", quantiles[:, 1], unit)
+        put(f"{name.upper()}_P84", quantiles[:, 3], unit)
     put("SNR", data.snr)
     put("OOD", prediction.ood)
     put("FLAG", data.flag | strange)

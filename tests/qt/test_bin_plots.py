@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPointF, Qt
+from qtpy.QtCore import QEvent, QObject, QPointF, QRectF, Qt
 from qtpy.QtGui import QImage, QPainter
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -42,6 +42,43 @@ def double_click(plots: BinPlots, plot: Any) -> None:
     QTest.mouseClick(plots.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
     QTest.mouseDClick(plots.viewport(), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
     QTest.qWait(50)
+
+
+class PaintingCounter(QObject):
+    """Counts the paintings of a widget."""
+
+    def __init__(self, widget: Any) -> None:
+        super().__init__()
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, _: Any, event: Any) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False
+
+
+def test_another_bin_is_painted_once_and_the_axis_of_wavelengths_is_kept(plots: BinPlots, result: Result) -> None:
+    counter = PaintingCounter(plots.viewport())
+    axis = plots.spectrum.getAxis("bottom")
+    for n, bin_id in enumerate((4, 8, 5), 1):
+        drawn = axis.picture
+        assert drawn
+        plots.draw([BinView.of(result, bin_id)])
+        QTest.qWait(30)
+        assert counter.count == n
+        assert axis.picture is drawn
+    plots.resize(800, 260)
+    QTest.qWait(30)
+    assert plots.scene().sceneRect() == QRectF(plots.rect()), "Qt would look for the bounds of all items"
+
+
+def test_the_bounds_of_a_band_are_those_of_its_numbers(plots: BinPlots, result: Result) -> None:
+    view = BinView.of(result, 4)
+    plots.draw([view])
+    (ribbon,) = [each for each in plots.curves["mh"].ribbons if each.isVisible()]
+    bounds = ribbon.boundingRect()
+    assert (bounds.top(), bounds.bottom()) == pytest.approx((np.nanmin(view.mh.low), np.nanmax(view.mh.high)))
+    assert (bounds.left(), bounds.right()) == pytest.approx(tuple(plots.time.edges[[0, -1]]))
 
 
 def test_the_history_is_the_largest_plot(plots: BinPlots) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import dask
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from napari_sfh.analysis.credibility.magnesium_check import MAGNESIUM_WINDOWS
@@ -69,6 +70,28 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
     assert abs(age[1] - age[0]) < 0.5
     low, high = (np.asarray(found[f"EBV_{p}"], float)[:4] for p in ("P16", "P84"))
     assert np.all(low <= high)
+
+
+@needs("jpas")
+@pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".vot"])
+def test_columns_of_answers_say_what_they_hold(tmp_path, catalogue, suffix):
+    out = tmp_path / f"out{suffix}"
+    catalogue["mag_J0500"].unit = "mag"
+    catalogue.write(tmp_path / "in.ecsv")
+    source = tmp_path / "in.ecsv"
+    assert main(["estimate", str(source), "--model", "jpas", "--output", str(out), "--quiet"]) == 0
+    found = Table.read(out)
+    assert [str(found[name].unit) for name in ("EBV", "EBV_ERR", "EBV_P84", "mag_J0500")] == ["mag"] * 4
+    assert not any(found[name].unit for name in ("LG_AGE", "MH_MW", "OOD"))
+    words = {name: (found[name].description, found[name].meta.get("ucd")) for name in found.colnames}
+    if suffix == ".fits":  # astropy's tables leave these cards
+        header = fits.getheader(out, 1)
+        words = {
+            header[f"TTYPE{k}"]: (header.get(f"TCOMM{k}"), header.get(f"TUCD{k}")) for k in range(1, len(words) + 1)
+        }
+    assert words["LG_AGE"] == ("log10 age/yr", "time.age")
+    assert words["EBV_ERR"][1] == "stat.error;phot.color.excess"
+    assert words["MH_MW_ERR"][0].startswith("half of the 16-84 % width of: mass-weighted mean [M/H] in dex")
 
 
 @needs("jpas")

@@ -23,6 +23,7 @@ from napari_sfh.training.fitting import provenance
 from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.fitting.training_run import BUNDLE
+from napari_sfh.training.prior.prior_config import load_prior, parse_prior
 from napari_sfh.training.simulator import independent_simulator
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_ood_cases=12, n_independent=8)
@@ -263,6 +264,26 @@ def test_weights_of_a_table_ask_for_one(tmp_path, capsys):
     path = write_toy_bundle(tmp_path / "own.safetensors", prior=own)
     assert cli.main(["evaluate", "--weights", str(path), "--output", str(tmp_path / "report")]) == 2
     assert "table mine.fits; give it, or other objects with labels, by --data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mine", "wide"])
+def test_weights_of_a_prior_of_ones_own_are_tested_on_it(tmp_path, monkeypatch, capsys, name):
+    text = (
+        load_prior("tiny").source.replace('name = "tiny"', f'name = "{name}"').replace("floor = 0.02", "floor = 0.07")
+    )
+    own = parse_prior(text, "mine.toml")
+    record = {"name": own.name, "sha256": own.sha256, "toml": own.source}
+    path = write_toy_bundle(tmp_path / "own.safetensors", prior=record)
+    drawn = []
+
+    def stop(config, *_):
+        drawn.append(config)
+        raise SfhInputError("far enough")
+
+    monkeypatch.setattr(test_set, "prepare_prior", stop)
+    assert cli.main(["evaluate", "--weights", str(path), "--output", str(tmp_path / "report")]) == 2
+    assert "far enough" in capsys.readouterr().err
+    assert [(config.name, config.sha256) for config in drawn] == [(name, own.sha256)]
 
 
 def test_folder_without_weights(tmp_path, capsys):

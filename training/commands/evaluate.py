@@ -190,6 +190,7 @@ def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.evaluation import test_set
     from napari_sfh.training.fitting.training_data import TABLE_PRIOR
+    from napari_sfh.training.prior.prior_config import restore_prior
 
     if args.n < 1:
         raise SfhInputError(f"--n {args.n}: at least one test spectrum is needed")
@@ -199,12 +200,14 @@ def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
             args.data, args.n, training.get("data_sha256"), training.get("seed"), bundle.instrument
         )
     own = bundle.meta["prior"]
-    prior = args.prior or own.get("name")
-    if not args.prior and str(prior).startswith(TABLE_PRIOR):
-        raise SfhInputError(
-            f"--weights {args.weights}: they were trained on {prior}; give it, or other objects with labels, by --data"
-        )
-    if not prior:
-        raise SfhInputError(f"--weights {args.weights}: they do not say on which prior they were trained; give --prior")
     seed = test_set.TEST_SEED if args.seed is None else args.seed
-    return test_set.draw_test_set(prior, args.n, seed, bundle.instrument)
+    if args.prior:
+        return test_set.draw_test_set(args.prior, args.n, seed, bundle.instrument)
+    name = own.get("name")
+    if str(name).startswith(TABLE_PRIOR):
+        raise SfhInputError(
+            f"--weights {args.weights}: they were trained on {name}; give it, or other objects with labels, by --data"
+        )
+    if not name:
+        raise SfhInputError(f"--weights {args.weights}: they do not say on which prior they were trained; give --prior")
+    return test_set.draw_test_set(restore_prior(own, args.weights), args.n, seed, bundle.instrument)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sfh.jobs import ReportProgress
     from napari_sfh.model.bundle import Bundle
+    from napari_sfh.training.prior.prior_config import PriorConfig
     from napari_sfh.training.simulator.simulation import PreparedPrior
     from napari_sfh.training.studies.narrow_bands.narrow_galaxies import MockSpaxels
     from napari_sfh.training.studies.narrow_bands.spaxel_tests import SpaxelTestSettings
@@ -215,15 +216,21 @@ def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
     return made, words[args.labels]
 
 
+def _load_prior_of(given: str | None, bundle: Bundle) -> PriorConfig:
+    """The prior that is named, else the one that the weights were trained on."""
+    from napari_sfh.training.prior.prior_config import load_prior, restore_prior
+
+    return load_prior(given) if given else restore_prior(bundle.meta["prior"], bundle.name)
+
+
 def _measure_stack_like(args: argparse.Namespace) -> dict[str, Any]:
     """Weights on spectra like stacks."""
     from napari_sfh.model.bundle import load_bundle
-    from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
     from napari_sfh.training.studies.percentiles.stack_like import measure_stack_like
 
     bundle = load_bundle(args.model)
-    source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
+    source = prepare_prior(_load_prior_of(args.prior, bundle), bundle.instrument)
     rows = measure_stack_like(bundle, source, args.n or 2000)
     return {"model": bundle.name, "sha256": bundle.sha256, "stack_like": rows}
 
@@ -255,7 +262,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     from napari_sfh.console import print_progress
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.model.inference import predict_histories
-    from napari_sfh.training.prior.prior_config import load_prior
+    from napari_sfh.training.prior.prior_config import restore_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
     from napari_sfh.training.studies.narrow_bands import (
         catalogue_figures,
@@ -265,7 +272,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     )
 
     bundle, n = load_bundle(args.model or "jpas"), args.n or 1000
-    source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
+    source = prepare_prior(_load_prior_of(args.prior, bundle), bundle.instrument)
     measured: dict[str, Any] = {"model": bundle.name, "sha256": bundle.sha256, **_measure_catalogue(bundle, source, n)}
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
     prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
@@ -276,7 +283,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     )
     if args.beside:
         beside = load_bundle(args.beside)
-        galaxies = load_prior(str(beside.meta["prior"]["name"]))
+        galaxies = restore_prior(beside.meta["prior"], beside.name)
         measured["realism"] = realistic_catalogues.measure_realism([bundle, beside], source.config, galaxies, 2 * n)
     tables = {bundle.name: measured["by_magnitude"]}
     if args.networks:

@@ -25,7 +25,7 @@ from napari_sfh.training.fitting.spectra_sources import (
     make_fresh_source,
     split_rows,
 )
-from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels, prepare_prior
@@ -154,13 +154,15 @@ def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = No
     return data if snr is None else degrade_to_snr(data, np.full(data.n_bins, snr), rng)
 
 
-def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None) -> TestSet:
+def draw_test_set(
+    prior: str | Path | PriorConfig, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None
+) -> TestSet:
     """Draw a test set that no training has seen.
 
     Parameters
     ----------
-    name : str or Path
-        A prior's name or TOML file.
+    prior : str, Path or PriorConfig
+        A prior, its name or its TOML file.
     n : int
         Objects.
     seed : int
@@ -177,7 +179,8 @@ def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: I
     SfhInputError
         No such prior, or templates are not prepared.
     """
-    return draw_test_set_from_source(prepare_prior(load_prior(name), instrument), n, seed)
+    config = prior if isinstance(prior, PriorConfig) else load_prior(prior)
+    return draw_test_set_from_source(prepare_prior(config, instrument), n, seed)
 
 
 def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSet:

@@ -108,6 +108,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         _prepare_run_folder(folder, recipe, options.resume)
         log = StageTimer(folder)
         say(f"recipe {recipe.name}: prior {recipe.prior}, instrument {recipe.instrument}, on {device}")
+        noise = load_prior(recipe.prior).noise  # now: the file may change while the network is fitted
         with log.time_stage("data"):
             data = options.data or (Path(recipe.data) if recipe.data else None)
             material = load_training_data(recipe, data, folder / FRESH, say, device)
@@ -124,7 +125,6 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         with log.time_stage("calibration"):
             parts = (material.train, material.held_out)
             calibrate_model(model, material.basis, material.spectra, parts, recipe, say, device)
-        noise = load_prior(recipe.prior).noise
         material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)

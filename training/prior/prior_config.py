@@ -415,3 +415,25 @@ def load_prior(name_or_path: str | Path) -> PriorConfig:
     if str(name_or_path) not in list_priors():
         raise SfhInputError(f"`config` {name_or_path}: no such prior or file, choose from {', '.join(list_priors())}")
     return parse_prior(_read_stock_prior(str(name_or_path)), f"{name_or_path}.toml")
+
+
+def restore_prior(record: Mapping[str, Any], weights: str) -> PriorConfig:
+    """The prior that weights were trained on, from the text that they carry.
+
+    A prior's name does not tell it: one of a file of the user's is not among those that ship, or has the name of the
+    one that it was copied from.
+
+    Parameters
+    ----------
+    record : mapping
+        ``prior`` of the metadata of a bundle: its name, and its text as ``toml``; the name alone in old bundles.
+    weights : str
+        Their name, for errors.
+
+    Raises
+    ------
+    SfhInputError
+        The text is no prior of this version, or there is none and the name is of no prior that ships.
+    """
+    text = record.get("toml")
+    return parse_prior(str(text), f"prior of {weights}") if text else load_prior(str(record["name"]))

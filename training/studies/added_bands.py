@@ -21,6 +21,7 @@ from napari_sfh.training.evaluation.predictions import PredictionsWithTruth, pre
 from napari_sfh.training.evaluation.test_set import draw_test_set
 from napari_sfh.training.fitting.transfer.added_bands import has_added_bands
 from napari_sfh.training.libraries.templates import prepare_templates
+from napari_sfh.training.prior.prior_config import restore_prior
 from napari_sfh.training.simulator.independent_simulator import simulate_independent_galaxies
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import Observation
@@ -74,7 +75,7 @@ def measure_added_bands(
             f"`without` {narrower.name}: instrument {narrower.instrument.name} is not that of {wider.name} "
             f"({wider.instrument.name}) with fewer bands; give other weights"
         )
-    tests = draw_test_set(wider.meta["prior"]["name"], settings.n, settings.seed, wider.instrument)
+    tests = draw_test_set(restore_prior(wider.meta["prior"], wider.name), settings.n, settings.seed, wider.instrument)
     blocks = [data for _, data in tests.observe()]
     samples = {"the prior, as drawn": _predict_all(blocks, tests.labels, wider, narrower, settings, say)}
     whole = np.concatenate([data.phot_mask.all(1) for data in blocks])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import AGE_EDGES_GYR, compute_age_centres
-from napari_sfh.physics.columns import describe_column
+from napari_sfh.physics.columns import describe_column, find_column_unit
 from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES, format_fits_unit
 from napari_sfh.types import F32, FLAG_MEANING, QUANTILES, Prediction, Result
@@ -286,8 +285,7 @@ def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
 
 def _describe_scalar(name: str) -> tuple[str, str]:
     """Comment and unit of a scalar's column."""
-    unit = "mag" if name == "EBV" else "Gyr" if name.endswith("_GYR") or re.fullmatch(r"T\d+", name) else ""
-    return describe_column(name) or name.lower(), unit
+    return describe_column(name) or name.lower(), find_column_unit(name)
 
 
 def _describe_time(name: str) -> str:

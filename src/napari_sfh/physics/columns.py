@@ -1,4 +1,4 @@
-"""What the columns of tables and the images of result files hold, in words: stated once, for all that is written."""
+"""What the columns of tables and the images of result files hold, in words, units and UCDs: for all that is written."""
 
 from __future__ import annotations
 
@@ -73,6 +73,15 @@ _SUFFIXES = {
 }
 _FORMED = re.compile(r"T([1-9]0)")
 _KEYS = {"LG_AGE_LW": "AGE_LW", "LG_AGE_MW": "AGE_MW"}
+#: Beginnings of names with the UCD of the quantity (UCD1+ controlled vocabulary, IVOA 1.5).
+_UCDS = {
+    r"(LG_)?AGE(_[LM]W)?(_GYR)?|T[1-9]0": "time.age",
+    r"MH(_[LM]W)?": "phys.abund.Z",
+    r"EBV": "phot.color.excess",
+    r"TAU_(ISM|BC)": "phys.absorption.opticalDepth",
+    r"SNR": "stat.snr",
+    r"FLAG": "meta.code.qual",
+}
 
 
 def describe_column(name: str) -> str:
@@ -107,3 +116,53 @@ def describe_column(name: str) -> str:
     if name.startswith("AGE_") and name.endswith("_GYR"):
         return COLUMN_WORDS.get(name.removesuffix("_GYR"), "").replace("log10 age/yr", "age")
     return ""
+
+
+def find_column_unit(name: str) -> str:
+    """Unit of a quantity's column in a table; what FITS has no unit for (logarithms, dex) is in its words.
+
+    Parameters
+    ----------
+    name : str
+        ``T50``, ``EBV_ERR``, in any case.
+
+    Returns
+    -------
+    str
+        Empty if it has none.
+
+    Examples
+    --------
+    >>> [find_column_unit(name) for name in ("t50_p16", "EBV", "LG_AGE_LW")]
+    ['Gyr', 'mag', '']
+    """
+    name = _strip_suffix(name.upper())
+    return "mag" if name == "EBV" else "Gyr" if name.endswith("_GYR") or _FORMED.fullmatch(name) else ""
+
+
+def find_column_ucd(name: str) -> str:
+    """What the Virtual Observatory calls the quantity of a column: its Unified Content Descriptor.
+
+    Parameters
+    ----------
+    name : str
+        ``T50``, ``EBV_ERR``, in any case.
+
+    Returns
+    -------
+    str
+        Empty where there is no word for it, as for quantiles.
+
+    Examples
+    --------
+    >>> [find_column_ucd(name) for name in ("T50", "MH_LW_ERR", "EBV_P16")]
+    ['time.age', 'stat.error;phys.abund.Z', '']
+    """
+    name = name.upper()
+    plain = name.removesuffix("_ERR")
+    ucd = next((ucd for pattern, ucd in _UCDS.items() if re.fullmatch(pattern, plain)), "")
+    return f"stat.error;{ucd}" if ucd and plain != name else ucd
+
+
+def _strip_suffix(name: str) -> str:
+    return next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix)), name)

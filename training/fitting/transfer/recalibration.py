@@ -25,7 +25,7 @@ from napari_sfh.training.fitting.spectra_sources import SpectraSource, make_fres
 from napari_sfh.training.fitting.training_data import MAX_HELD_OUT, check_held_out_number
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
-from napari_sfh.training.prior.prior_config import parse_prior
+from napari_sfh.training.prior.prior_config import restore_prior
 from napari_sfh.training.simulator.simulation import prepare_prior
 from napari_sfh.types import I64
 
@@ -89,7 +89,7 @@ def _draw_objects(bundle: Bundle, n: int, seed: int, say: LogLine) -> Calibratio
     prior = bundle.meta["prior"]
     if not prior.get("toml"):
         raise SfhInputError(f"{bundle.path}: trained on {prior.get('name')}; give other objects with labels by `data`")
-    source = prepare_prior(parse_prior(prior["toml"], str(bundle.path)), bundle.instrument)
+    source = prepare_prior(restore_prior(prior, str(bundle.path)), bundle.instrument)
     say(f"drawing {n} objects of prior {source.config.name}")
     spectra = replace(make_fresh_source(source, n, seed), targets=bundle.targets, features=bundle.features)
     train, held_out, _ = split_rows(n, seed)

@@ -29,7 +29,7 @@ from napari_sfh.training.fitting.posterior import HELD_OUT_SNR, derive_held_out_
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import Batches, make_fresh_source
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.training.prior.prior_config import parse_prior
+from napari_sfh.training.prior.prior_config import restore_prior
 from napari_sfh.training.simulator.independent_simulator import IndependentGalaxies, simulate_independent_galaxies
 from napari_sfh.training.simulator.simulation import prepare_prior
 from napari_sfh.types import Observation
@@ -117,7 +117,7 @@ def observe_prior_objects(bundle: Bundle, settings: RecalibrationSettings) -> It
     stored = bundle.meta["training"].get("recipe", {}).get("augment", {})
     settings_by_name: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     augment = AugmentSettings(**settings_by_name)
-    prior = parse_prior(bundle.meta["prior"]["toml"], f"prior of {bundle.name}")
+    prior = restore_prior(bundle.meta["prior"], bundle.name)
     source = make_fresh_source(prepare_prior(prior, bundle.instrument), settings.n, settings.seed)
     for batch in Batches(source, np.arange(settings.n), _CHUNK, derive_held_out_settings(augment), settings.seed):
         yield batch.features, truth_from_batch(batch.y, batch, bundle.model)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QRectF, Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_sfh._qt.plots.band_plot import BandPlot
@@ -163,6 +163,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
             self._place_panels()
             self._label()
         super().resizeEvent(event)  # the last: the columns that were there may be wider together than it is now
+        # Else Qt looks for the bounds of all items whenever one changes.
+        self.scene().setSceneRect(QRectF(self.rect()))
 
     def choose_panels(self, names: Sequence[str]) -> None:
         """Have these panels only (keys of `PANELS`): weights may predict no histories, or take no bands."""
@@ -355,6 +357,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def draw(self, views: Sequence[BinView]) -> None:
         """Show bins: the SFHs of all of them, spectrum and bands of the first."""
+        self.scene().update()  # of all at once: Qt looks for no part of each item that has changed
         self._views = list(views)
         if views:
             self.set_instrument(views[0].instrument)
@@ -364,8 +367,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._spectrum.overlay(views)
         self._spectrum.draw_predictive(self._predictive.get(first.bin_id) if first is not None else None)
         self._bands.draw(views)
-        # Else the first painting finds the new ranges, and asks for a second one.
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find new ranges and bounds: else the first painting does, and asks for a second one."""
         self.scene().prepareForPaint()
+        for plot in self._plots.values():
+            for item in plot.items:
+                if isinstance(item, pg.InfiniteLine | pg.ErrorBarItem) and item.isVisible():
+                    item.boundingRect()
 
     def _draw_histories(self, views: Sequence[BinView]) -> None:
         histories, shares = [v.sfh(self.kind) for v in views], [v.cumulative_share(self.kind) for v in views]

@@ -119,7 +119,27 @@ def copy_text(text: str) -> None:
         clipboard.setText(text)
 
 
-class Ribbon(QGraphicsPathItem):
+class PathItem(QGraphicsPathItem):
+    """A path whose lines are a pixel wide at every zoom.
+
+    Qt takes their width for one in the unit of the data, and draws the whole outline to find the bounds of that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bounds = QRectF()
+
+    def setPath(self, path: QPainterPath) -> None:
+        """Draw something else."""
+        super().setPath(path)
+        self._bounds = path.controlPointRect()
+
+    def boundingRect(self) -> QRectF:
+        """Of the path alone: Qt adds the pixels of the line when it paints."""
+        return self._bounds
+
+
+class Ribbon(PathItem):
     """A filled region: a 16-84 % band, or masked ranges; ``edged`` ones have a line around, seen where it is narrow."""
 
     def __init__(self, alpha: int = 60, edged: bool = False) -> None:
@@ -288,7 +308,7 @@ class Curve(pg.PlotCurveItem):
         return self._boundingRect
 
 
-class VerticalLines(QGraphicsPathItem):
+class VerticalLines(PathItem):
     """Lines from the bottom to the top of a plot, in one drawing.
 
     Parameters

@@ -34,6 +34,7 @@ class SpectrumPlot:
         self.spectrum, self.residual = spectrum, residual
         self._view: BinView | None = None
         self._wave_aa = np.empty(0)
+        self._is_narrow: bool | None = None
         self._whole_range = 0.0, 1.0  # of flux, at all wavelengths of the shown bin
         self._data = Curve(connect="finite")
         self._model = Curve()
@@ -149,9 +150,11 @@ class SpectrumPlot:
     def _space_numbers(self, *_: object) -> None:
         """Wavelengths by the thousand where the plot is narrow: pyqtgraph's own numbers would touch."""
         first, last = self.spectrum.vb.viewRange()[0]
-        narrow = self.spectrum.vb.width() < NARROW_PX and last - first > 1500
-        for plot in (self.spectrum, self.residual):
-            plot.getAxis("bottom").setTickSpacing(*((1000.0, 500.0) if narrow else ()))
+        narrow = bool(self.spectrum.vb.width() < NARROW_PX and last - first > 1500)
+        if narrow is not self._is_narrow:
+            self._is_narrow = narrow
+            for plot in (self.spectrum, self.residual):
+                plot.getAxis("bottom").setTickSpacing(*((1000.0, 500.0) if narrow else ()))
 
     def _fit_flux(self, *_: object) -> None:
         """The range of flux for the wavelengths in sight: they stay when another bin is shown."""

@@ -49,6 +49,10 @@ _ITERATIONS = 12
 _REACH_AA = 45.0  # over four sigma of the broadest line at the largest velocity
 _BATCH = 128
 _MIN_LINE = 0.7  # share of a line's profile on usable pixels
+#: Columns of the design: two of the continuum in each window, those and the lines, and with v and sigma_gas.
+_N_CONTINUUM = 2 * len(WINDOWS_AA)
+_N_LINEAR = _N_CONTINUUM + len(LINES)
+_N_COLUMNS = _N_LINEAR + 2
 #: Age bins whose older part still ionises some gas in the basis.
 _AGE_BINS_WITH_GAS = (0, 1)
 
@@ -81,8 +85,8 @@ def select_line_pixels(wave_aa: F64) -> Bool:
 
 
 def holds_lines(grid: SpectrumGrid) -> bool:
-    """Whether a grid reaches over both windows, which the lines' ratios need."""
-    return bool(grid.wave_aa[0] <= WINDOWS_AA[0][0] and grid.wave_aa[-1] >= WINDOWS_AA[-1][1])
+    """Whether a grid reaches over one of the windows; of lines in the other nothing is measured (NaN)."""
+    return any(grid.wave_aa[0] <= lo and grid.wave_aa[-1] >= hi for lo, hi in WINDOWS_AA)
 
 
 class _LineGrid(NamedTuple):
@@ -295,43 +299,61 @@ def fit_lines(
     weight /= np.sqrt(noise_gain(added_kms, grid))[:, None]
     data = flux * weight
     v, sigma = np.zeros(len(flux)), np.full(len(flux), _PRIOR_KMS[1][0])
-    fixed = _continuum_columns(stars, lines.wave_aa)
+    design = np.empty((len(flux), _N_COLUMNS, lines.wave_aa.size))
+    np.multiply(_continuum_columns(stars, lines.wave_aa), weight[:, None], out=design[:, :_N_CONTINUUM])
+    moving = np.arange(len(flux))  # bins whose velocity or width still changes
     for _ in range(_ITERATIONS):
-        profiles, by_v, by_sigma = _profiles(lines, v, sigma, extra)
-        linear = np.concatenate([fixed, profiles], axis=2)
-        amplitude = _solve(linear, weight, data)[0][:, fixed.shape[2] :]
-        moving = np.stack([(d * amplitude[:, None, :]).sum(2) for d in (by_v, by_sigma)], axis=2)
-        step = _solve(np.concatenate([linear, moving], axis=2), weight, data, (v, sigma))[0][:, -2:]
+        part, before = design[moving], (v[moving], sigma[moving])
+        _fill_design(part, lines, (*before, extra[moving]), weight[moving], data[moving])
+        step = _solve(part, data[moving], before)[0][:, -2:]
         step = np.clip(step, -_MAX_STEP_KMS, _MAX_STEP_KMS)
-        before = v, sigma
-        v = np.clip(v + step[:, 0], *_BOUNDS_KMS[0])
-        sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
-        if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
+        v[moving] = np.clip(before[0] + step[:, 0], *_BOUNDS_KMS[0])
+        sigma[moving] = np.clip(before[1] + step[:, 1], *_BOUNDS_KMS[1])
+        change = np.maximum(np.abs(v[moving] - before[0]), np.abs(sigma[moving] - before[1]))
+        moving = moving[change >= _SMALL_STEP_KMS]
+        if not moving.size:
             break
-    return *_solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, added_kms), v
+    return *_solve_final_fluxes(design, lines, (v, sigma, extra), weight, data, ok, added_kms), v
+
+
+def _fill_design(
+    design: F64, lines: _LineGrid, kinematics: tuple[F64, F64, F64], weight: F64, data: F64
+) -> tuple[F64, F64]:
+    """Set the columns of lines, and of steps in v and sigma_gas, in a weighted design (B, 12, n).
+
+    The first four, of the continuum, stay. Returns the lines' profiles (B, 6, n) and the linear solution (B, 10).
+    """
+    profiles, by_v, by_sigma = _profiles(lines, *kinematics)
+    np.multiply(profiles, weight[:, None], out=design[:, _N_CONTINUUM:_N_LINEAR])
+    solution, _ = _solve(design[:, :_N_LINEAR], data)
+    amplitude = solution[:, None, _N_CONTINUUM:]
+    for column, slopes in ((-2, by_v), (-1, by_sigma)):
+        np.multiply((amplitude @ slopes)[:, 0], weight, out=design[:, column])
+    return profiles, solution
 
 
 def _solve_final_fluxes(
-    lines: _LineGrid, fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, added: F64
+    design: F64,
+    lines: _LineGrid,
+    kinematics: tuple[F64, F64, F64],
+    weight: F64,
+    data: F64,
+    ok: Bool,
+    added: F64,
 ) -> tuple[F64, F64]:
     """Fluxes and errors at the final velocity and width, whose own uncertainty is in the errors."""
     v, sigma, extra = kinematics
-    profiles, by_v, by_sigma = _profiles(lines, v, sigma, extra)
-    linear = np.concatenate([fixed, profiles], axis=2)
-    solution, _ = _solve(linear, weight, data)
-    amplitude = solution[:, fixed.shape[2] :]
-    moving = np.stack([(d * amplitude[:, None, :]).sum(2) for d in (by_v, by_sigma)], axis=2)
-    _, covariance = _solve(np.concatenate([linear, moving], axis=2), weight, data, (v, sigma))
-    part = slice(fixed.shape[2], linear.shape[2])
-    variance = np.diagonal(covariance, axis1=1, axis2=2)[:, part]
-    residual = data - weight * (linear @ solution[:, :, None])[..., 0]
-    chi2 = (residual**2).sum(1) / np.maximum(ok.sum(1) - linear.shape[2] - 2, 1)
+    profiles, solution = _fill_design(design, lines, kinematics, weight, data)
+    _, covariance = _solve(design, data, (v, sigma))
+    variance = np.diagonal(covariance, axis1=1, axis2=2)[:, _N_CONTINUUM:_N_LINEAR]
+    residual = data - (solution[:, None] @ design[:, :_N_LINEAR])[:, 0]
+    chi2 = (residual**2).sum(1) / np.maximum(ok.sum(1) - _N_COLUMNS, 1)
     widths = lines.widths(_STRONG_AA, sigma, extra)
     variance = variance * _correlated_noise_factor(lines, widths, added) * np.maximum(chi2, 1.0)[:, None]
-    area = profiles.sum(1)
-    held = np.divide((profiles * ok[:, :, None]).sum(1), area, out=np.zeros_like(area), where=area > 0)
+    area = profiles.sum(2)
+    held = np.divide((profiles * ok[:, None]).sum(2), area, out=np.zeros_like(area), where=area > 0)
     missing = held < _MIN_LINE
-    return np.where(missing, np.nan, amplitude), np.where(missing, np.nan, np.sqrt(variance))
+    return np.where(missing, np.nan, solution[:, _N_CONTINUUM:]), np.where(missing, np.nan, np.sqrt(variance))
 
 
 def _correlated_noise_factor(lines: _LineGrid, width: F64, added: F64) -> F64:
@@ -345,18 +367,18 @@ def _correlated_noise_factor(lines: _LineGrid, width: F64, added: F64) -> F64:
 
 
 def _continuum_columns(stars: F32, wave_aa: F64) -> F64:
-    """Columns (B, n, 4): the stars and the stars times wavelength, in each window."""
+    """Columns (B, 4, n): the stars and the stars times wavelength, in each window."""
     columns: list[NDArray[np.floating]] = []
     for lo, hi in WINDOWS_AA:
         inside = (lo <= wave_aa) & (hi >= wave_aa)
         x = (wave_aa - 0.5 * (lo + hi)) / (0.5 * (hi - lo))
         columns += [stars * inside, stars * inside * x]
-    return np.stack(columns, axis=2).astype(np.float64)
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def _profiles(lines: _LineGrid, v: F64, sigma: F64, extra: F64) -> tuple[F64, F64, F64]:
-    """Line profiles of unit flux (B, n, 6) and their derivatives with respect to v and sigma_gas (per km/s)."""
-    shape = (v.size, lines.wave_aa.size, len(_MODEL))
+    """Line profiles of unit flux (B, 6, n) and their derivatives with respect to v and sigma_gas (per km/s)."""
+    shape = (v.size, len(_MODEL), lines.wave_aa.size)
     out, by_v, by_sigma = (np.zeros(shape) for _ in range(3))
     for k, line in enumerate(_MODEL):
         for wave, share in line.parts:
@@ -365,20 +387,19 @@ def _profiles(lines: _LineGrid, v: F64, sigma: F64, extra: F64) -> tuple[F64, F6
             centre = wave * np.exp(v / C_KMS)[:, None]
             t = (lines.wave_aa[near] - centre) / width
             g = share * np.exp(-0.5 * t**2) / (np.sqrt(2 * np.pi) * width)
-            out[:, near, k] += g
-            by_v[:, near, k] += g * t / width * centre / C_KMS
-            by_sigma[:, near, k] += g * (t**2 - 1) / width**2 * (wave / C_KMS) ** 2 * sigma[:, None]
+            out[:, k, near] += g
+            by_v[:, k, near] += g * t / width * centre / C_KMS
+            by_sigma[:, k, near] += g * (t**2 - 1) / width**2 * (wave / C_KMS) ** 2 * sigma[:, None]
     return out, by_v, by_sigma
 
 
-def _solve(design: F64, weight: F64, data: F64, kinematics: tuple[F64, F64] | None = None) -> tuple[F64, F64]:
-    """Weighted least squares of B systems: solutions (B, k) and covariances (B, k, k).
+def _solve(design: F64, data: F64, kinematics: tuple[F64, F64] | None = None) -> tuple[F64, F64]:
+    """Least squares of B systems of weighted columns (B, k, n): solutions (B, k) and covariances (B, k, k).
 
     ``kinematics`` (v, sigma): the last two columns are steps of these, with their priors.
     """
-    a = design * weight[:, :, None]
-    normal = np.einsum("bnk,bnl->bkl", a, a, optimize=True)
-    right = np.einsum("bnk,bn->bk", a, data, optimize=True)
+    normal = design @ design.transpose(0, 2, 1)
+    right = (design @ data[:, :, None])[..., 0]
     if kinematics is not None:
         for column, now, (mean, width) in zip((-2, -1), kinematics, _PRIOR_KMS):
             normal[:, column, column] += width**-2

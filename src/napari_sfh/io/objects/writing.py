@@ -136,6 +136,7 @@ class CatalogueWriter:
         if not self.n_rows and not self._count_at:
             header = hdu.header.copy()
             header["EXTNAME"] = "ESTIMATES"
+            _describe_columns(header, table)
             for key, value in self.meta.items():
                 parts = value if isinstance(value, tuple) else (value,)
                 header[key] = tuple(escape_to_ascii(part) if isinstance(part, str) else part for part in parts)
@@ -171,6 +172,14 @@ class CatalogueWriter:
             whole = vstack(self._kept, metadata_conflicts="silent")
             writeto(from_table(whole), self._file)
         self._file.flush()
+
+
+def _describe_columns(header: fits.Header, table: Table) -> None:
+    """Words and UCDs of the columns as cards, which `astropy.io.fits` leaves out."""
+    for place, column in enumerate(table.columns.values(), start=1):
+        for card, text in (("TCOMM", column.description), ("TUCD", column.meta.get("ucd"))):
+            if text:
+                header.set(f"{card}{place}", escape_to_ascii(" ".join(str(text).split())), after=f"TFORM{place}")
 
 
 def _plain_value(value: Any) -> str:
