@@ -257,7 +257,7 @@ class Explorer(ExplorerFrame):
         """Run the pipeline with what the forms say."""
         self.attempt(partial(self._start_run, self.presenter.show_run))
 
-    def _start_run(self, show: Callable[[tasks.PreparedResult], object]) -> None:
+    def _start_run(self, show: Callable[[tasks.PreparedResult], None]) -> None:
         options = self.collect_options()
         if not self.presenter.is_demo:
             settings.store_settings(self)

@@ -93,7 +93,7 @@ class StrokeKeeper(QObject):
         if not (self._waiting or held or self._takes_strokes()):
             return False
         if event.type() == _PRESS:
-            self._corner = QPointF(event.position())
+            self._corner = _find_place(event)
         loose = event.type() == _MOVE and not self._is_corner(event)
         if not (self._waiting or held or self._rest.isActive()):
             self._rest.start()
@@ -108,10 +108,10 @@ class StrokeKeeper(QObject):
         """Whether a move is one that makes a corner of a stroke."""
         if not event.buttons() & Qt.MouseButton.LeftButton or self._corner is None:
             return False
-        step = event.position() - self._corner
+        step = _find_place(event) - self._corner
         far = float(step.x() ** 2 + step.y() ** 2) ** 0.5 > get_settings().experimental.lasso_vertex_distance
         if far:
-            self._corner = QPointF(event.position())
+            self._corner = _find_place(event)
         return far
 
     def _pass_next(self) -> None:
@@ -159,7 +159,12 @@ def find_canvas(widget: QWidget) -> QWidget | None:
     return None if middle is None else middle.findChild(QOpenGLWidget)
 
 
-def _copy_event(event: QMouseEvent) -> QMouseEvent:
+def _find_place(event: Any) -> QPointF:
+    """Where the mouse was, on the canvas."""
+    return QPointF(event.position())
+
+
+def _copy_event(event: Any) -> QMouseEvent:
     """An event that outlives its delivery."""
-    places = QPointF(event.position()), QPointF(event.globalPosition())
+    places = _find_place(event), QPointF(event.globalPosition())
     return QMouseEvent(event.type(), *places, event.button(), event.buttons(), event.modifiers())
