@@ -424,9 +424,16 @@ def _info_command(options: argparse.Namespace) -> int:
             lines = _describe_galaxy(path, options)
         else:
             info = identify_file(path, header)
-            lines, usable = describe_file(info), usable and info.usable
+            other = _describe_other_file(path) if info.kind == "unknown" else []
+            lines, usable = other or describe_file(info), usable and (info.usable or bool(other))
         print(name_settings("\n".join(lines), OPTIONS))
     return 0 if usable else 2
+
+
+def _describe_other_file(path: Path) -> list[str]:
+    from napari_sfh.preflight.other_files import describe_other_file  # loads what reads tables
+
+    return describe_other_file(path)
 
 
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:

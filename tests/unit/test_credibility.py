@@ -27,13 +27,17 @@ from napari_sfh.analysis.credibility.prior_influence import (
     measure_prior_share,
 )
 from napari_sfh.analysis.credibility.reweighting import NormalPrior, UniformPrior, reweight_posterior
+from napari_sfh.analysis.gas import line_fitting
+from napari_sfh.analysis.gas.gas_and_stars import find_non_star_forming_gas
 from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
-from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, UNIT_CGS, LineFluxes
+from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, NII, OIII, UNIT_CGS, LineFluxes
 from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line_widths, find_absent_lines
 from napari_sfh.analysis.maps import list_result_maps, make_map_image
 from napari_sfh.analysis.posteriors import PosteriorDraws, resample_posterior, reweight_bin_posterior
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import draw_posterior_samples, draw_predicted_spectra
@@ -292,9 +296,42 @@ def test_flags_of_many_bins_are_told_with_their_number():
     assert "no value" in gaps
 
 
-def observe_with_feature(at: float, size: float, hits: int = 8, noise: float = 0.005) -> tuple[str, ...]:
+@pytest.fixture(scope="module")
+def blue(tmp_path_factory) -> Instrument:
+    """A grid that ends between Hbeta and Halpha."""
+    path = tmp_path_factory.mktemp("blue") / "blue.toml"
+    path.write_text('name = "blue"\nbase = "optical"\n\n[spectrum]\nlast_aa = 5602.6\n')
+    return load_instrument(path)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_lines_are_missed_where_the_grid_ends_before_halpha(blue):
+    assert line_fitting.holds_lines(blue.grid)
+    data, _ = make_toy_data(2, instrument=blue)
+    data = replace(data, norm_cgs=np.full(2, 1e-17))
+    stars, model = np.ones_like(data.flux), np.ones_like(data.flux)
+    model += 4.0 * np.exp(-0.5 * ((blue.wave_aa - LINES[OIII][1]) / 5.0) ** 2) / (5.0 * np.sqrt(2 * np.pi))
+    here = {HBETA: np.zeros(2), OIII: np.array([0.0, 4e-17 / UNIT_CGS]), HALPHA: np.full(2, np.nan)}
+    lines = LineFluxes(
+        {**here, NII: here[HALPHA]}, dict.fromkeys((*here, NII), here[OIII] * 0 + 1e-18 / UNIT_CGS), "", ""
+    )
+    widths = compare_line_widths(data, model, stars, 0.0, lines)
+    assert np.isnan(widths.predicted[:, COMPARED_LINES.index(HALPHA)]).all()
+    assert find_absent_lines(widths).tolist() == [True, False]
+    assert not find_non_star_forming_gas(data, model, 0.0, lines).any()
+
+
+@pytest.mark.parametrize("at", [3835.4, 3797.9, 3770.6, 3933.7])
+def test_high_balmer_lines_and_calcium_are_no_faulty_channels(blue, at):
+    assert observe_with_feature(at, -0.1, instrument=blue) == ()
+    assert observe_with_feature(4550.0, -0.1, instrument=blue)
+
+
+def observe_with_feature(
+    at: float, size: float, hits: int = 8, noise: float = 0.005, instrument: Instrument | None = None
+) -> tuple[str, ...]:
     """What is told of eight bins, some of which have a feature of 2.6 A at 150 km/s beyond their models."""
-    data, _ = make_toy_data(8, seed=2)
+    data, _ = make_toy_data(8, seed=2, instrument=instrument)
     wave = data.instrument.wave_aa
     rng = np.random.default_rng(3)
     model = (1 + 0.1 * np.sin(wave / 300) + np.zeros((8, 1))).astype(np.float32)

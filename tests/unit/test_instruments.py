@@ -70,6 +70,17 @@ def test_a_file_may_state_only_what_differs_from_another(tmp_path):
         load(tmp_path, 'base = "none"\nname = "x"\n')
 
 
+def test_a_section_may_state_only_what_differs_from_another(tmp_path):
+    whole = load_instrument("optical").grid
+    short = load(tmp_path, 'base = "optical"\nname = "short"\n[spectrum]\nlast_aa = 5602.6\n').grid
+    assert (short.last_aa, short.first_aa, short.step_aa) == (5602.6, whole.first_aa, whole.step_aa)
+    assert (short.sigma_kms, short.lsf, short.norm_window_aa) == (300.0, whole.lsf, whole.norm_window_aa)
+    head = 'base = "optical"\nname = "mine"\n[spectrum]\nlog_step = 1e-4\n'
+    logarithmic = load(tmp_path, head + '[spectrum.lsf]\nkind = "constant_r"\nr = 2000\n').grid
+    assert (logarithmic.log_step, logarithmic.step_aa, logarithmic.sigma_kms) == (1e-4, 0.0, 300.0)
+    assert logarithmic.lsf.fwhm_aa(np.array([5000.0])) == pytest.approx(2.5)
+
+
 @pytest.mark.parametrize("name", list_instruments())
 def test_shipped_instruments_come_back_from_json(name):
     instrument = load_instrument(name)

@@ -75,6 +75,18 @@ def test_noiseless_lines_come_back(sigma_stars, v, sigma_gas):
     assert (error < 0.05).all()
 
 
+def test_lines_of_a_bin_do_not_depend_on_the_bins_that_are_fitted_with_it():
+    rng = np.random.default_rng(5)
+    rows = np.stack(
+        [spectrum(80.0, v, width, scale) for v, width, scale in ((0, 30, 1), (210, 90, 0.02), (-60, 15, 3))]
+    )
+    rows += rng.normal(0, 0.02, rows.shape)
+    together = fit(rows, 0.02, 80.0)
+    alone = [fit(row[None], 0.02, 80.0) for row in rows]
+    for k, both in enumerate(together):
+        np.testing.assert_allclose(both, np.concatenate([one[k] for one in alone]), rtol=1e-9)
+
+
 def test_a_wrong_continuum_slope_does_not_matter():
     tilted = spectrum(80.0) * (1.2 + 1e-4 * (WAVE_AA - 5400))
     flux, _ = fit(tilted[None], 1e-4, 80.0)

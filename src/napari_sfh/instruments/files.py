@@ -89,9 +89,20 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
         others = ", ".join(name for name, file in shipped.items() if file != path)
         raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
     common = parse_toml(shipped[base].read_text(encoding="utf-8"), str(shipped[base]))
-    instrument = instrument_from_json(common | values, str(path), path.parent)
+    instrument = instrument_from_json(_join_tables(common, values), str(path), path.parent)
     _check_plausible(instrument, path, shipped)
     return instrument
+
+
+def _join_tables(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of both, of sections too; those of ``above`` count. A line-spread function and the bands come as a whole."""
+    out = {**below, **above}
+    for name in ("spectrum", "photometry", "redshift"):
+        old, new = below.get(name), above.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            steps = {"step_aa", "log_step"}
+            out[name] = {k: v for k, v in old.items() if k not in steps or not steps & {*new}} | dict(new)
+    return out
 
 
 def _check_plausible(instrument: Instrument, path: Path, shipped: Mapping[str, Path]) -> None:

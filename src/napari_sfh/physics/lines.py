@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
+
 #: Hα and Hβ.
 HALPHA_AA: float = 6562.80
 HBETA_AA: float = 4861.33
@@ -23,9 +25,10 @@ GAS_LINES_AA: tuple[float, ...] = (
     HBETA_AA, *OIII_AA, 5197.9, 5200.3, 5875.6, *OI_AA, *NII_AA, HALPHA_AA, 6678.2, *SII_AA,
     7065.2, 7135.8, 7319.5, 7330.2, 7751.1, 9068.6, 9530.6,
 )  # fmt: skip
+#: Balmer lines of young stars beyond Hε, H9 to H13 (air).
+HIGH_BALMER_AA: tuple[float, ...] = (3835.38, 3797.90, 3770.63, 3750.15, 3734.37)
 #: Half-width of the range that a line may fill at 150 km/s, Angstrom: four sigma at Hα, LSF included.
 LINE_REACH_AA: float = 16.0
-
 
 #: Lines that recombination makes, with those within `LINE_REACH_AA` of them: Hα hides [N II], Hβ nothing else.
 RECOMBINATION_LINES_AA: tuple[float, ...] = (
@@ -33,6 +36,10 @@ RECOMBINATION_LINES_AA: tuple[float, ...] = (
 )  # fmt: skip
 #: The others, which collisions excite.
 FORBIDDEN_LINES_AA: tuple[float, ...] = tuple(x for x in GAS_LINES_AA if x not in RECOMBINATION_LINES_AA)
+
+
+#: From where to where, on both sides of a line, its continuum is taken, Angstrom.
+_CONTINUUM_OFFSETS_AA = (40.0, 80.0)
 
 
 def find_stellar_pixels(wave_aa: NDArray[np.floating], lines_aa: tuple[float, ...] = GAS_LINES_AA) -> NDArray[np.bool_]:
@@ -51,3 +58,31 @@ def find_stellar_pixels(wave_aa: NDArray[np.floating], lines_aa: tuple[float, ..
     """
     distance = np.abs(np.asarray(wave_aa, dtype=np.float64)[:, None] - np.array(lines_aa))
     return np.asarray((distance > LINE_REACH_AA).all(1), dtype=np.bool_)
+
+
+def measure_line_continuum(flux: NDArray[np.floating], wave_aa: NDArray[np.floating], line_aa: float) -> F64:
+    """Mean flux beside a line.
+
+    Parameters
+    ----------
+    flux : array (N, W)
+    wave_aa : array (W,)
+        Rest frame, Angstrom.
+    line_aa : float
+        The line, in the medium of ``wave_aa``.
+
+    Returns
+    -------
+    array (N,)
+        NaN where the grid ends before.
+
+    Examples
+    --------
+    >>> measure_line_continuum(np.full((1, 100), 3.0), np.arange(4800.0, 4900.0), 4861.3).tolist()
+    [3.0]
+    """
+    away = np.abs(wave_aa - line_aa)
+    beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
+    if not beside.any():
+        return np.full(len(flux), np.nan)
+    return np.asarray(flux[:, beside].mean(1), dtype=np.float64)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sfh.physics.filters import compute_row_medians
-from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.lines import GAS_LINES_AA, HIGH_BALMER_AA, find_stellar_pixels
 from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.sky_lines import REACH_AA, SKY_LINES_AA
 from napari_sfh.types import F32, F64, Bool, Observation
@@ -24,6 +24,8 @@ _LEAST_SNR, _LEAST_BINS = 20.0, 3
 _LEVEL_AA = 25.0
 #: What lies between star and us (Na D), to both sides, and what alpha elements deepen (Mg b), rest frame in Angstrom.
 _SODIUM_AA, _MAGNESIUM_AA = (5875.0, 5911.0), (5150.0, 5200.0)
+#: Also between star and us: Ca H and K.
+_CALCIUM_AA = (3933.66, 3968.47)
 
 
 def describe_common_residuals(
@@ -92,8 +94,9 @@ def _find_features(residual: F64, wave: F64, redshift: float) -> list[tuple[floa
 
 
 def _find_judged_pixels(wave: F64, redshift: float) -> Bool:
-    """Pixels (W,) on no line of gas, of the night sky, or of sodium."""
+    """Pixels (W,) on no line of gas, of the night sky, of sodium, or of young stars."""
     seen = wave * (1 + redshift)
     sky = np.abs(seen[:, None] - np.array(SKY_LINES_AA)).min(1) < 2 * REACH_AA
     sodium = (wave > _SODIUM_AA[0]) & (wave < _SODIUM_AA[1])
-    return np.asarray(find_stellar_pixels(wave) & ~sky & ~sodium)
+    lines = (*GAS_LINES_AA, *HIGH_BALMER_AA, *_CALCIUM_AA)
+    return np.asarray(find_stellar_pixels(wave, lines) & ~sky & ~sodium)

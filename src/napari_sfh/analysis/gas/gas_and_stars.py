@@ -30,6 +30,7 @@ from napari_sfh.analysis.gas.line_maps import (
     sum_lines_in_bins,
 )
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.lines import measure_line_continuum
 from napari_sfh.physics.means import weighted_mean
 from napari_sfh.types import F32, F64, Bool, Observation, Result
 
@@ -47,7 +48,6 @@ MAX_LG_N2: float = -0.10
 #: Equivalent width of Halpha in Angstrom below which its ratios are those of the model's absorption.
 MIN_EW_AA: float = 1.0
 _SIGMAS = 3.0
-_CONTINUUM_OFFSETS_AA = (40.0, 80.0)
 
 
 class YoungStars(NamedTuple):
@@ -109,10 +109,9 @@ def find_non_star_forming_gas(data: Observation, model_flux: F32, redshift: floa
         for name in (NII, HALPHA)
     ]
     sure = ratio * (1 - _SIGMAS * np.hypot(*noise)) > 10**MAX_LG_N2
-    away = np.abs(data.instrument.wave_aa - LINES[HALPHA][1])
-    beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
+    continuum = measure_line_continuum(model_flux, data.instrument.wave_aa, LINES[HALPHA][1])
     # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
-    density = data.norm_cgs * (1 + redshift) * model_flux[:, beside].mean(1) / UNIT_CGS
+    density = data.norm_cgs * (1 + redshift) * continuum / UNIT_CGS
     strong = lines.flux[HALPHA] > MIN_EW_AA * density
     return (sure | (derive_gas_properties(lines).bpt == len(BPT_CLASSES) - 1)) & strong
 

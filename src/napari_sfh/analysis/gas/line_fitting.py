@@ -85,8 +85,8 @@ def select_line_pixels(wave_aa: F64) -> Bool:
 
 
 def holds_lines(grid: SpectrumGrid) -> bool:
-    """Whether a grid reaches over both windows, which the lines' ratios need."""
-    return bool(grid.wave_aa[0] <= WINDOWS_AA[0][0] and grid.wave_aa[-1] >= WINDOWS_AA[-1][1])
+    """Whether a grid reaches over one of the windows; of lines in the other nothing is measured (NaN)."""
+    return any(grid.wave_aa[0] <= lo and grid.wave_aa[-1] >= hi for lo, hi in WINDOWS_AA)
 
 
 class _LineGrid(NamedTuple):
@@ -301,14 +301,17 @@ def fit_lines(
     v, sigma = np.zeros(len(flux)), np.full(len(flux), _PRIOR_KMS[1][0])
     design = np.empty((len(flux), _N_COLUMNS, lines.wave_aa.size))
     np.multiply(_continuum_columns(stars, lines.wave_aa), weight[:, None], out=design[:, :_N_CONTINUUM])
+    moving = np.arange(len(flux))  # bins whose velocity or width still changes
     for _ in range(_ITERATIONS):
-        _fill_design(design, lines, (v, sigma, extra), weight, data)
-        step = _solve(design, data, (v, sigma))[0][:, -2:]
+        part, before = design[moving], (v[moving], sigma[moving])
+        _fill_design(part, lines, (*before, extra[moving]), weight[moving], data[moving])
+        step = _solve(part, data[moving], before)[0][:, -2:]
         step = np.clip(step, -_MAX_STEP_KMS, _MAX_STEP_KMS)
-        before = v, sigma
-        v = np.clip(v + step[:, 0], *_BOUNDS_KMS[0])
-        sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
-        if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
+        v[moving] = np.clip(before[0] + step[:, 0], *_BOUNDS_KMS[0])
+        sigma[moving] = np.clip(before[1] + step[:, 1], *_BOUNDS_KMS[1])
+        change = np.maximum(np.abs(v[moving] - before[0]), np.abs(sigma[moving] - before[1]))
+        moving = moving[change >= _SMALL_STEP_KMS]
+        if not moving.size:
             break
     return *_solve_final_fluxes(design, lines, (v, sigma, extra), weight, data, ok, added_kms), v
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, OIII, UNIT_CGS, LineFluxes
-from napari_sfh.physics.lines import LINE_REACH_AA
+from napari_sfh.physics.lines import LINE_REACH_AA, measure_line_continuum
 from napari_sfh.types import F32, F64, Bool, Observation
 
 #: Lines that are compared: the strongest of recombination and of doubly ionised oxygen.
@@ -23,7 +23,6 @@ MIN_PREDICTED_EW_AA = 0.3
 #: Measured over predicted width below which a line is absent.
 MAX_PRESENT_SHARE = 0.25
 _SIGMAS = 3.0
-_CONTINUUM_OFFSETS_AA = (40.0, 80.0)
 
 
 class LineWidths(NamedTuple):
@@ -37,7 +36,7 @@ class LineWidths(NamedTuple):
 def compare_line_widths(
     data: Observation, model_flux: F32, stars: F32, redshift: float, lines: LineFluxes
 ) -> LineWidths:
-    """Equivalent widths of the emission in model and data.
+    """Equivalent widths of the emission in model and data; NaN of lines that the grid does not hold.
 
     Parameters
     ----------
@@ -53,8 +52,7 @@ def compare_line_widths(
     for name in COMPARED_LINES:
         away = np.abs(wave - LINES[name][1])
         near = away <= LINE_REACH_AA
-        beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
-        continuum = stars[:, beside].mean(1).astype(float)
+        continuum = measure_line_continuum(stars, wave, LINES[name][1])
         predicted = ((model_flux[:, near] - stars[:, near]) * pixel[near]).sum(1) / continuum
         # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
         density = data.norm_cgs * (1 + redshift) * continuum / UNIT_CGS
