@@ -14,8 +14,8 @@ from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.model import batches, inference
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.coupling_draws import allows_fast_draws
 from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.flow_draws.couplings import allows_fast_draws
 from napari_sfh.model.inference import (
     choose_batch_size,
     compute_ood_statistics,

@@ -26,8 +26,9 @@ from zuko.lazy import UnconditionalDistribution
 from zuko.transforms import CouplingTransform, MonotonicRQSTransform
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.coupling_draws import allows_fast_draws, draw_through_couplings
 from napari_sfh.model.encoding import Features
+from napari_sfh.model.flow_draws.autoregressive import allows_blockwise_draws, draw_feature_by_feature
+from napari_sfh.model.flow_draws.couplings import allows_fast_draws, draw_through_couplings
 
 #: Noise in y that the flow sees while it is trained: it gives labels that are exactly zero, or exact functions of
 #: others, a density that exists, and sets the finest detail that the posterior claims.
@@ -126,6 +127,8 @@ class Posterior(nn.Module):
         points = temperature * base
         if allows_fast_draws(self.flow, context):
             return draw_through_couplings(self.flow, points, context, self.colour, mu + self.shift)
+        if allows_blockwise_draws(self.flow, context):
+            return draw_feature_by_feature(self.flow, points, context, self.colour, mu + self.shift)
         points = points[:, None].expand(-1, len(mu), -1)
         z = self.flow(context).transform.inv(points)
         return (mu + self.shift + z @ self.colour).transpose(0, 1)

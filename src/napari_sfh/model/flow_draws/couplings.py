@@ -26,8 +26,9 @@ from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.nn import Linear
 
-_GROUP_DRAWS = 4096  # of the objects that go through together
-_GROUP_DRAWS_DEVICE = 1 << 20  # on a GPU: its memory alone sets a limit
+#: Draws of the objects that go through together.
+GROUP_DRAWS = 4096
+GROUP_DRAWS_DEVICE = 1 << 20  # on a GPU: its memory alone sets a limit
 _MIN_SLOPE = 1e-3  # of zuko's univariate maps
 _LN_SLOPE = abs(math.log(_MIN_SLOPE))
 _BOUND = 5.0  # beyond it zuko's splines are the identity
@@ -86,10 +87,10 @@ def draw_through_couplings(
     knots = _SplineKnots.from_parameters(spline.hyper(context).unflatten(-1, (features, -1)))
     steps = [_Coupling.prepare(coupling, context) for coupling in reversed(couplings)]
     shift, raw_scale = affine.hyper(context).unflatten(-1, (features, 2))[:, order].permute(2, 1, 0).unbind(0)
-    stretch = _exponentiate(raw_scale, -1.0)
+    stretch = invert_scale(raw_scale)
     colour, location = colour[order].t().contiguous(), location.t()
     out = context.new_empty(features, len(context), n)
-    size = max(1, (_GROUP_DRAWS if out.device.type == "cpu" else _GROUP_DRAWS_DEVICE) // n)
+    size = max(1, (GROUP_DRAWS if out.device.type == "cpu" else GROUP_DRAWS_DEVICE) // n)
     for start in range(0, len(context), size):
         at = slice(start, start + size)
         z = knots.invert(points, at)[order]  # (T, G, n)
@@ -100,9 +101,19 @@ def draw_through_couplings(
     return out.permute(1, 2, 0)
 
 
-def _exponentiate(raw: torch.Tensor, sign: float) -> torch.Tensor:
-    """zuko's bounded exponential exp(sign r / (1 + |r / ln slope|)) of raw parameters r."""
-    return (sign * raw).div_(raw.abs().div_(_LN_SLOPE).add_(1)).exp_()
+def invert_scale(raw: torch.Tensor) -> torch.Tensor:
+    """One over zuko's bounded scale: exp(-r / (1 + |r / ln slope|)).
+
+    Parameters
+    ----------
+    raw : tensor (...)
+        Unconstrained parameters r.
+
+    Returns
+    -------
+    tensor (...)
+    """
+    return (-raw).div_(raw.abs().div_(_LN_SLOPE).add_(1)).exp_()
 
 
 class _Coupling(NamedTuple):
@@ -128,7 +139,7 @@ class _Coupling(NamedTuple):
         for layer in self.layers[1:]:
             h = torch.addmm(layer.bias[:, None], layer.weight, h.relu_())
         parameters = h.view(len(moved), 2, group, n)
-        moved.sub_(parameters[:, 0]).mul_(_exponentiate(parameters[:, 1], -1.0))
+        moved.sub_(parameters[:, 0]).mul_(invert_scale(parameters[:, 1]))
 
 
 class _SplineKnots(NamedTuple):
