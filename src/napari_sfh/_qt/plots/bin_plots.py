@@ -416,11 +416,13 @@ class BinPlots(pg.GraphicsLayoutWidget):
             line.setVisible(bool(np.isfinite(time)))
             if np.isfinite(time):
                 place = self.time.place(max(time, DRAWN_EDGES_GYR[0]))
-                line.setValue(place)
                 first, last = self.time.edges[[0, -1]]
                 side = 1 if place - first > 0.3 * (last - first) else 0
                 line.label.anchors = [(side, 0.5), (side, 0.5)]
-                line.label.updatePosition()
+                if line.value() == place:
+                    line.label.updatePosition()
+                else:
+                    line.setValue(place)  # and its label
 
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
         colors = self._colors.shade_all(list_view_colors(views))
