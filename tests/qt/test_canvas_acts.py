@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QCoreApplication, QPoint, Qt
+from qtpy.QtCore import QCoreApplication, QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from window_acts import bin_world, click, native_canvas, screen_point, send_mouse
+from qtpy.QtWidgets import QApplication, QComboBox
+from window_acts import bin_world, click, native_canvas, screen_point, send_mouse, window
 
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.tools.colour_image import CONTOUR_PX
 from napari_sfh.analysis.regions import Outline
 
+SCROLL = Qt.ScrollPhase.NoScrollPhase
 COMPRESS = Qt.ApplicationAttribute.AA_CompressHighFrequencyEvents
 
 
@@ -94,3 +97,24 @@ def test_a_run_that_is_refused_does_not_ask_for_the_result(
     assert shown.session.result is before
     assert shown.files.unsaved
     shown.files.unsaved = False
+
+
+def test_a_wheel_over_the_controls_of_a_layer_changes_nothing_but_what_was_clicked(shown: Any, qtbot: Any) -> None:
+    layer = shown.stack.find("map", shown.stack.current)
+    shown.viewer.layers.selection.active = None
+    shown.viewer.layers.selection.active = layer
+    boxes: list[QComboBox] = []
+
+    def find_boxes() -> bool:
+        named = window(shown.viewer).findChildren(QComboBox)
+        boxes[:] = [box for box in named if box.findText("yellow") >= 0]
+        return bool(boxes)
+
+    qtbot.waitUntil(find_boxes)
+    before = layer.colormap.name
+    for box in boxes:
+        middle = QPointF(box.rect().center())
+        turn = QPoint(0, -120), Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+        wheel = QWheelEvent(middle, QPointF(box.mapToGlobal(middle.toPoint())), QPoint(), *turn, SCROLL, False)
+        QApplication.sendEvent(box, wheel)
+    assert layer.colormap.name == before

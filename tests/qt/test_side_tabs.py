@@ -98,7 +98,7 @@ def test_controls_come_as_ever_where_napari_has_other_names(qtbot: Any, shown: A
     controls = type(theirs)(model)
     win.setCentralWidget(controls)
     del controls.empty_widget
-    assert make_late_controls(win) is None
+    assert make_late_controls(win, lambda _: None) is None
     layer = model.add_image(np.zeros((4, 4)))
     assert controls.widgets[layer].layer == layer
 

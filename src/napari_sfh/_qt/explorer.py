@@ -588,7 +588,7 @@ class Explorer(ExplorerFrame):
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
             make_canvas_opaque(window)
-            self._lent = make_late_controls(window), set_own_reader(window)
+            self._lent = make_late_controls(window, self.guard.protect_fields), set_own_reader(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

@@ -5,6 +5,7 @@ They are half of what a layer that comes costs the window, and of the layers of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -27,11 +28,14 @@ class LateControls(QObject):
     ----------
     container : QtLayerControlsContainer
         napari's stack of the controls of all layers. With its end this ends.
+    on_shown : callable
+        Given the controls of a layer when they come to the front.
     """
 
-    def __init__(self, container: Any) -> None:
+    def __init__(self, container: Any, on_shown: Callable[[QWidget], None]) -> None:
         super().__init__(container)
-        self._container = container
+        self._container, self._on_shown = container, on_shown
+        container.currentChanged.connect(self._tell_shown)
         layers = container.viewer.layers
         _ = container.widgets, container.empty_widget
         layers.events.inserted.disconnect(container._add)
@@ -41,6 +45,11 @@ class LateControls(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._make_selected)
+
+    def _tell_shown(self, place: int) -> None:
+        controls = self._container.widget(place)
+        if controls is not None and not isinstance(controls, _Unmade):
+            self._on_shown(controls)
 
     def _add(self, event: Any) -> None:
         layer = event.value
@@ -76,6 +85,7 @@ class LateControls(QObject):
         layers.selection.events.changed.disconnect(self._look)
         layers.events.inserted.connect(self._container._add)
         with suppress(RuntimeError):  # it may have gone with its window
+            self._container.currentChanged.disconnect(self._tell_shown)
             self._timer.timeout.disconnect(self._make_selected)
             self._timer.timeout.connect(self._make_next)
             self._timer.setSingleShot(False)
@@ -90,12 +100,19 @@ class LateControls(QObject):
         self.deleteLater()
 
 
-def make_late_controls(window: QMainWindow) -> LateControls | None:
-    """Have layers of ours that come into a napari window get their controls late; None where it has none."""
+def make_late_controls(window: QMainWindow, on_shown: Callable[[QWidget], None]) -> LateControls | None:
+    """Have layers of ours that come into a napari window get their controls late; None where it has none.
+
+    Parameters
+    ----------
+    window : QMainWindow
+    on_shown : callable
+        Given the controls of a layer when they come to the front.
+    """
     # Names that napari keeps to itself: where another version lacks them, controls come as ever.
     with suppress(ImportError, AttributeError, TypeError, ValueError):
         from napari._qt.layer_controls.qt_layer_controls_container import QtLayerControlsContainer
 
         for container in window.findChildren(QtLayerControlsContainer):
-            return LateControls(container)
+            return LateControls(container, on_shown)
     return None
