@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
-from napari_sfh._qt.plots.plot_items import Ribbon, pg
+from napari_sfh._qt.plots.plot_items import Curve, Ribbon, get_pen, make_bare_plot, pg
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.instruments.bundle_header import find_bundle_file, read_bundle_header
@@ -79,6 +79,42 @@ def test_the_bounds_of_a_band_are_those_of_its_numbers(plots: BinPlots, result: 
     bounds = ribbon.boundingRect()
     assert (bounds.top(), bounds.bottom()) == pytest.approx((np.nanmin(view.mh.low), np.nanmax(view.mh.high)))
     assert (bounds.left(), bounds.right()) == pytest.approx(tuple(plots.time.edges[[0, -1]]))
+
+
+def test_times_lie_on_the_curves_of_all_compared_bins(plots: BinPlots, result: Result) -> None:
+    plots.draw([BinView.of(result, k) for k in range(1, 6)])
+    items = list(plots.cumulative.scene().items())  # the topmost first
+    curves = [items.index(each) for each in plots.curves["cumulative"].curves]
+    assert len(curves) == 5
+    assert max(items.index(line) for line in plots.times.values()) < min(curves)
+
+
+def test_a_broad_line_keeps_its_extremes_and_shows_all_points_from_near(qtbot: Any) -> None:
+    widget = pg.GraphicsLayoutWidget()
+    qtbot.addWidget(widget)
+    widget.resize(400, 200)
+    plot, curve = make_bare_plot(widget), Curve()
+    plot.addItem(curve)
+    x = np.linspace(4750.0, 7000.0, 4001)
+    y = np.sin(x / 300) + 3 * (np.arange(x.size) == 1777) - 2 * (np.arange(x.size) == 2002)
+    curve.setPen(get_pen("white", 4))
+    curve.setData(x, y)
+    plot.setXRange(x[0], x[-1], padding=0)
+    widget.show()
+    qtbot.waitExposed(widget)
+    widget.grab()
+    path = curve.getPath()
+    assert path.elementCount() < 0.3 * x.size
+    bounds = path.controlPointRect()
+    assert (bounds.left(), bounds.right()) == (x[0], x[-1])
+    assert (bounds.top(), bounds.bottom()) == (y.min(), y.max())
+    plot.setXRange(x[1700], x[1800], padding=0)
+    widget.grab()
+    assert curve.getPath().elementCount() == x.size
+    curve.setPen(get_pen("white", 1))
+    plot.setXRange(x[0], x[-1], padding=0)
+    widget.grab()
+    assert curve.getPath().elementCount() == x.size, "a thin line of many points is drawn as it is"
 
 
 def test_the_history_is_the_largest_plot(plots: BinPlots) -> None:

@@ -165,12 +165,30 @@ def test_maps_of_batch_pages_have_ra_and_dec_at_the_edges(result: Result, page: 
         prediction = replace(result.prediction, mass_frac=None, mh=None, light_frac=None, quantiles=quantiles)
         result = replace(result, prediction=prediction)
     figure = draw_map_columns(result, []) if page == "columns" else summary.draw_summary_page(result)
+    if page == "scalars":
+        bars = {axes.get_ylabel() for axes in figure.axes if axes.get_label() == "<colorbar>"}
+        assert {"log yr", "dex"} <= bars
+        assert {"log yr", "dex"} == {a.get_xlabel() for a in figure.axes if a.get_ylabel() == "Number of bins"}
     panels = [axes for axes in figure.axes if isinstance(axes, WCSAxes) and axes.get_visible()]
     assert len(panels) >= {"histories": 12, "scalars": 7, "columns": 1}[page]
     names = [[axes.coords[k].get_axislabel() for axes in panels] for k in (0, 1)]
     assert "RA" in names[0]
     assert "Dec" in names[1]
     assert sum(name == "RA" for name in names[0]) < len(panels) or page == "columns"
+
+
+def test_the_legend_of_a_runs_page_hides_no_emission_line(result: Result) -> None:
+    x = result.instrument.wave_aa
+    peaks = sum(40 * np.exp(-0.5 * ((x - at) / 4) ** 2) for at in (4861.3, 4958.9, 5006.8))
+    flux = (result.data.flux + peaks * (x < 5100)).astype(np.float32)
+    page = summary.draw_summary_page(replace(result, data=replace(result.data, flux=flux)))
+    page.canvas.draw()
+    spectra = [axes for subfigure in page.subfigs for axes in subfigure.axes if "χ²" in axes.get_title()]
+    assert len(spectra) == 3
+    for axes in spectra:
+        hidden = axes.get_legend().get_window_extent().transformed(axes.transData.inverted())
+        assert not hidden.x0 < 4861.3 < hidden.x1
+        assert not hidden.x0 < 5006.8 < hidden.x1
 
 
 def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:

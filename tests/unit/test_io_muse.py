@@ -7,6 +7,7 @@ import pickle
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from napari_sfh.instruments.coverage import check_rest_range, find_missing_rest_
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
 from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.fits_access import find_galaxy_name
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
 PHANGS_NAME = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
@@ -370,3 +372,19 @@ def test_lossy_compression_is_told_where_its_steps_matter(tmp_path, level, told)
     stat = fits.ImageHDU(np.full_like(flux, 289), header, name="STAT")
     fits.HDUList([fits.PrimaryHDU(), data, stat]).writeto(tmp_path / "c.fits")
     assert any("ZQUANTIZ" in note for note in read_cube(tmp_path / "c.fits").notes) == told
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("NGC_1068_cube.fits", "NGC_1068"),
+        ("IC 342.fits.gz", "IC_342"),
+        ("m_em.fits", "m_em"),
+        ("NGC0628_PHANGS_DATACUBE.fits", "NGC0628"),
+        ("a478-final.fits", "a478"),
+        ("gal_cube.fits", "gal"),
+        ("galaxy_of_mine.fits", "galaxy"),
+    ],
+)
+def test_a_catalogue_alone_is_no_galaxy(file, name):
+    assert find_galaxy_name({}, Path(file)) == name

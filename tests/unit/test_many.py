@@ -117,7 +117,7 @@ def test_a_rerun_says_why(folders: list[Path], tmp_path: Path, quick: list[RunCo
         outcome = run_galaxy_job(GalaxyJob(job.folder, job.output, {**OPTIONS, **options}), lambda stage: None)
         return outcome.message
 
-    assert again().endswith("no result yet")
+    assert again().endswith("there was no result")
     assert again().startswith("done before")
     assert "target_snr was 60.0, is 30.0" in again(target_snr=30.0)
     assert "target_snr was 30.0, is 60.0" in again()

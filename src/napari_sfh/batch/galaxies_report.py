@@ -190,4 +190,4 @@ def format_galaxies_report(outcomes: Sequence[GalaxyOutcome]) -> list[str]:
             f"{o.name:{width}s}  {o.status:11s}  {bins:>6s}  {z:>8s}  {minutes:>6s}  {o.output if ended else o.message}"
         )
     summed = ", ".join(f"{n} {status}" for status, n in count_outcomes(outcomes).items() if n)
-    return [*text, f"{len(outcomes)} galaxies: {summed or 'none'}"]
+    return [*text, f"{len(outcomes)} {'galaxy' if len(outcomes) == 1 else 'galaxies'}: {summed or 'none'}"]

@@ -134,7 +134,7 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
         folder=str(job.folder),
         output=str(job.output),
         status="done",
-        message=f"{result.bins.n_bins} bins; {why}",
+        message=f"{result.bins.n_bins} bins; run because: {why}",
         n_bins=result.bins.n_bins,
         redshift=result.redshift,
         model_sha256=result.model_sha256,

@@ -101,7 +101,7 @@ def explain_rerun(config: RunConfig, output: Path) -> str:
         An input file or the weights cannot be read.
     """
     if not output.exists():
-        return "no result yet"
+        return "there was no result"
     try:
         made = read_provenance(output)
     except SfhInputError as error:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range
 from napari_sfh.figures.sky_labels import label_sky_axes
-from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.physics.quantities import QUANTITIES, Quantity
 from napari_sfh.types import Result
 
 #: Pixels per inch of the page.
@@ -72,19 +72,21 @@ def _draw_scalar_page(result: Result) -> Figure:
         label_sky_axes(panel, left=column == 0, bottom=False)
     for k, name in enumerate(names, 1):
         row: list[Any] = [figure.add_subplot(grid[k, column], projection=sky) for column in range(2)]
-        about = QUANTITIES.get(name)
-        title = about.title if about else name
+        about = QUANTITIES.get(name) or Quantity(name, name, "")
         median, error = result.prediction.median(name), result.prediction.half_width(name)
-        for panel, values, words in zip(row, (median, error), (title, f"{title}, 1 sigma")):
+        for panel, values, words, unit, colormap in (
+            (row[0], median, about.title, about.unit, about.colormap),
+            (row[1], error, f"{about.title}, 1 sigma", about.error_unit, "magma"),
+        ):
             image = maps.paint_bins(result.bins.bin_id, values)
             lo, hi = maps.robust_limits(maps.hide_untrusted_bins(result, image))
-            drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
+            drawn = panel.imshow(image, origin="lower", cmap=colormap, vmin=lo, vmax=hi)
             panel.set_title(words)
             label_sky_axes(panel, left=panel is row[0], bottom=k == len(names))
-            figure.colorbar(drawn, ax=panel, shrink=_BAR_SHARE)
+            figure.colorbar(drawn, ax=panel, label=unit, shrink=_BAR_SHARE)
         counts = figure.add_subplot(grid[k, 2])
         counts.hist(median[np.isfinite(median)], bins=40, color="0.5")
-        counts.set(title=f"{title}, bins")
+        counts.set(title=about.title, xlabel=about.unit, ylabel="Number of bins")
     return figure
 
 
@@ -126,9 +128,9 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
         low, high = choose_flux_range(view.flux, view.model)
         left = np.abs(view.residual[np.isfinite(view.residual)])
         below = 1.5 * float(np.percentile(left, 95.0)) if left.size else 0.0
-        axes.set_ylim(min(low, -below), high + 0.4 * (high - low))  # the legend stands above the spectrum
+        axes.set_ylim(min(low, -below), high + 0.4 * (high - low))  # room for the legend above the spectrum
     bands = " ".join(b for b, used in zip(view.bands, result.data.phot_mask[row]) if used) or "none"
-    axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="upper left")
+    axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="best")
 
 
 def _name_flux(view: BinView) -> str:

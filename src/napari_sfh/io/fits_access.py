@@ -409,8 +409,14 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     return None
 
 
+#: Letters of a first word that names no galaxy without the next.
+_CATALOGUE_LETTERS = 4
+
+
 def find_galaxy_name(headers: Mapping[str, Any], path: Path) -> str:
     """Galaxy from a header's OBJECT (MPDAF appends " (DATA)"), else the first word of the file's name.
+
+    Up to four letters alone are the catalogue, or no name: the next word belongs to them (``NGC_1068_cube.fits``).
 
     Parameters
     ----------
@@ -425,5 +431,8 @@ def find_galaxy_name(headers: Mapping[str, Any], path: Path) -> str:
     """
     name = get_text_card(headers, "OBJECT", "TARGNAME")
     if name is None:
-        name = re.split(r"[_\-. ]", strip_fits_suffix(path))[0]
+        words = re.split(r"[_\-. ]", strip_fits_suffix(path))
+        catalogue = words[0].isalpha() and len(words[0]) <= _CATALOGUE_LETTERS
+        named = len(words) > 1 and catalogue and "cube" not in words[1].lower()
+        name = "_".join(words[:2]) if named else words[0]
     return re.sub(r"\s*\((DATA|STAT)\)$", "", name)

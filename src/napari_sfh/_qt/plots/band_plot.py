@@ -120,6 +120,8 @@ class BandPlot:
     def _draw_others(self, views: Sequence[BinView]) -> None:
         """The points of compared bins, from the second of ``views`` on."""
         shown, colors = list(views)[1 : MAX_SPECTRA + 1], self._colors.shade_all(list_view_colors(views))[1:]
+        if not shown and not len(self._others.data):
+            return
         brushes = [get_brush(color) for color, each in zip(colors, shown) for _ in each.phot]
         y = np.concatenate([each.phot for each in shown]) if shown else np.empty(0)
         x = np.tile(self._lg_pivot_aa, len(shown))

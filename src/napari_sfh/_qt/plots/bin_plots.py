@@ -273,6 +273,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             # Left of their lines, at two heights: they never meet, nor leave the plot.
             height = 0.2 if fraction == 0.5 else 0.5
             line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=height, anchors=[(1, 0.5), (1, 0.5)])
+            line.setZValue(1)  # on the curves of bins that are compared, too
             self.cumulative.addItem(line, ignoreBounds=True)
 
     def set_instrument(self, instrument: Instrument) -> None:
@@ -416,11 +417,13 @@ class BinPlots(pg.GraphicsLayoutWidget):
             line.setVisible(bool(np.isfinite(time)))
             if np.isfinite(time):
                 place = self.time.place(max(time, DRAWN_EDGES_GYR[0]))
-                line.setValue(place)
                 first, last = self.time.edges[[0, -1]]
                 side = 1 if place - first > 0.3 * (last - first) else 0
                 line.label.anchors = [(side, 0.5), (side, 0.5)]
-                line.label.updatePosition()
+                if line.value() == place:
+                    line.label.updatePosition()
+                else:
+                    line.setValue(place)  # and its label
 
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
         colors = self._colors.shade_all(list_view_colors(views))

@@ -15,13 +15,15 @@ from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.plots.plot_axis import PlotAxis, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import COLORS, CredibleBand
+from napari_sfh.analysis.bin_view import CredibleBand
 from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
 
 #: So many bands of a plot have a line around; of more the first alone: the lines would be a tangle.
 EDGED_BANDS = 3
 #: Pixels of a tick of an axis and of the room about its number.
 _TICK_PX = 8
+#: Points in two pixels of which a broad line draws the extremes alone.
+_MANY_POINTS = 5
 
 __all__ = [
     "BandCurves",
@@ -33,6 +35,7 @@ __all__ = [
     "copy_picture",
     "copy_text",
     "histogram_corners",
+    "keep_extremes",
     "make_bare_plot",
     "make_label_style",
     "measure_axis_width",
@@ -291,13 +294,69 @@ def histogram_corners(edges: NDArray[np.floating], values: NDArray[np.floating])
     return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
 
 
+def keep_extremes(
+    x: NDArray[np.floating], y: NDArray[np.floating], step: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The least and the largest of every ``step`` points of a curve, in their order, and its two ends.
+
+    Parameters
+    ----------
+    x, y : array (N,)
+        Finite.
+    step : int
+        Of 1 and 2, all points stay.
+
+    Returns
+    -------
+    x, y : array (M,)
+
+    Examples
+    --------
+    >>> x, y = keep_extremes(np.arange(8.0), np.array([0.0, 3.0, 1.0, 2.0, 9.0, 5.0, 7.0, 4.0]), 4)
+    >>> x.tolist(), y.tolist()
+    ([0.0, 1.0, 4.0, 7.0], [0.0, 3.0, 9.0, 4.0])
+    """
+    whole = len(x) // step * step
+    if step < 3 or not whole:
+        return x, y
+    parts = y[:whole].reshape(-1, step)
+    kept = np.stack([parts.argmin(axis=1), parts.argmax(axis=1)], axis=1)
+    kept = np.sort(kept + np.arange(0, whole, step)[:, None], axis=1).ravel()
+    kept = np.concatenate([[0], kept, np.arange(whole, len(x)), [len(x) - 1]])
+    kept = kept[np.diff(kept, prepend=-1) > 0]
+    return x[kept], y[kept]
+
+
 class Curve(pg.PlotCurveItem):
     """A line of a plot whose range follows from elsewhere: it takes all of the plot in sight.
 
     pyqtgraph finds the bounds of the data and of the pen anew with each range, which takes longer than the drawing.
     """
 
+    path: QPainterPath | None  # what it draws
     _boundingRect: QRectF | None
+    _step = 1  # points of which the least and the largest are drawn
+
+    def viewTransformChanged(self) -> None:
+        """Draw more or fewer of the points of a broad line."""
+        super().viewTransformChanged()
+        if self._step != self._choose_step():
+            self.path = None
+
+    def _choose_step(self) -> int:
+        """How many points fall into two pixels, where that are many and the line is broad."""
+        box, x, pen = self.getViewBox(), self.xData, self.opts["pen"]
+        if box is None or x is None or len(x) < 2 or pen.widthF() <= 2 or not x[-1] > x[0]:
+            return 1
+        first, last = box.viewRange()[0]
+        step = int(2 * len(x) * (last - first) / ((x[-1] - x[0]) * max(box.width(), 1.0)))
+        return step if step >= _MANY_POINTS else 1
+
+    def generatePath(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> QPainterPath:
+        """Of a broad line the extremes of two pixels each: for all points Qt works out how pieces join."""
+        self._step = self._choose_step()
+        path: QPainterPath = super().generatePath(*keep_extremes(x, y, self._step))
+        return path
 
     def boundingRect(self) -> QRectF:
         """What the plot shows; nothing outside of a plot, and without data."""
@@ -335,14 +394,13 @@ class VerticalLines(PathItem):
 
 
 class BandCurves:
-    """One curve and one band for each bin that can be shown at once, in one plot."""
+    """One curve and one band for each bin that is shown, in one plot; they are made when they are needed first."""
 
     def __init__(self, plot: pg.PlotItem) -> None:
         self._plot = plot
         self.curves: list[Curve] = []
         self.ribbons: list[Ribbon] = []
-        for _ in COLORS:
-            self._add_curve()
+        self._add_curve()
 
     def _add_curve(self) -> None:
         place = len(self.curves)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
+from qtpy.QtWidgets import QGraphicsItem
 
 from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, pg
 from napari_sfh._qt.widgets.theme import Palette
@@ -55,6 +56,7 @@ class SpectrumPlot:
         self._lines = VerticalLines(self.spectrum, [wave for _, wave in LINES_AA])
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
+        self.spectrum.getAxis("top").setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.spectrum.vb.sigResized.connect(self._name_lines)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
