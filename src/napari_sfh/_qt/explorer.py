@@ -56,6 +56,7 @@ from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import hide_qt_notice, make_canvas_opaque
+from napari_sfh._qt.widgets.strokes import StrokeKeeper
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_leading_path
 from napari_sfh.analysis import maps
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -129,7 +130,7 @@ class Explorer(ExplorerFrame):
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
-        self.guard = InputGuard(self)
+        self.guard, self.strokes = InputGuard(self), StrokeKeeper(viewer, self)
         self._close_guard = CloseGuard(self, self.may_leave, self._leave_window, self.files.regret_discarding)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
@@ -254,15 +255,15 @@ class Explorer(ExplorerFrame):
 
     def run(self, _: object = None) -> None:
         """Run the pipeline with what the forms say."""
-        self.attempt(self._start_run)
+        self.attempt(partial(self._start_run, self.presenter.show_run))
 
-    def _start_run(self) -> None:
+    def _start_run(self, show: Callable[[tasks.PreparedResult], None]) -> None:
         options = self.collect_options()
         if not self.presenter.is_demo:
             settings.store_settings(self)
         ahead, self._ahead = self._ahead, None
         work = partial(tasks.run_galaxy, options=options)
-        self.start(partial(work, ahead=ahead) if ahead is not None else work, self.presenter.show_run, "Run")
+        self.start(partial(work, ahead=ahead) if ahead is not None else work, show, "Run")
 
     def collect_options(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run` that the forms hold.
@@ -492,9 +493,17 @@ class Explorer(ExplorerFrame):
             self.show_panel()
 
     def _run_pressed(self, _: object = None) -> None:
-        """Run, unless the form is wrong, or a result that would go is to be kept first."""
-        if self.attempt(self.collect_options) and self.may_close():
-            self.run()
+        """Run, unless the form is wrong, or a result that would go is to be kept first; a refused run ends none."""
+        if self.attempt(self.collect_options):
+            if self.preflight.refuses_now:
+                self.attempt(partial(self._start_run, self._show_unasked))
+            elif self.may_close():
+                self.run()
+
+    def _show_unasked(self, shown: tasks.PreparedResult) -> None:
+        """A run that should have been refused has come to its end: nobody was asked about the result before."""
+        if self.may_close():
+            self.presenter.show_run(shown)
 
     def _demo(self, _: object = None) -> None:
         self.open_demo()
@@ -627,6 +636,7 @@ class Explorer(ExplorerFrame):
         self._foreign.release()
         self.stack.release()
         self.canvas.release()
+        self.strokes.release()
         self.panel.release()
         self.catalogue.release()
         self.viewer.events.theme.disconnect(self._theme_slot)

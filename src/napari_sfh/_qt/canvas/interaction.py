@@ -161,7 +161,7 @@ class CanvasInteraction:
             yield
         if event.type != "mouse_release" or far >= QApplication.startDragDistance():
             return
-        bin_id = self._session.bin_at(np.asarray(event.position[-2:]))
+        bin_id = self._find_bin(np.asarray(event.position[-2:]))
         if not bin_id:
             return
         if "Shift" in event.modifiers:
@@ -172,6 +172,12 @@ class CanvasInteraction:
         on_click = self._on_click()
         if on_click is not None:
             on_click()
+
+    def _find_bin(self, world: NDArray[np.floating]) -> int:
+        """The bin at a place; 0 where there is none, and where nothing of the galaxy is shown."""
+        layers = (layer for layer in self._viewer.layers if layer.visible)
+        shown = any(get_layer_link(layer.metadata) is not None for layer in layers)
+        return self._session.bin_at(world) if shown else 0
 
     def _busy(self) -> bool:
         """True while a click draws on a layer, or takes something from it."""
@@ -187,7 +193,7 @@ class CanvasInteraction:
         """Say anew what is under the cursor."""
         if not self._session.has_sky:
             return
-        bin_id = 0 if self._world is None else self._session.bin_at(self._world)
+        bin_id = 0 if self._world is None else self._find_bin(self._world)
         describe = self._describe()
         words = describe(bin_id) if describe is not None else ""
         if words is None:

@@ -326,16 +326,22 @@ class RegionLayer:
         if not shapes:
             return {}
         if not self._separate:
-            return {ONE_REGION: shapes}
+            return {self._name_one(shapes): shapes}
         holes = [shape for shape in shapes if not shape.include]
         inside = [shape for shape in shapes if shape.include]
         return {name: [shape, *holes] for name, shape in zip(self.list_names(), inside)}
 
+    def _name_one(self, shapes: list[Outline]) -> str:
+        """What all shapes together are called: as the only one, if it has a name."""
+        inside = [shape for shape in shapes if shape.include]
+        return self.list_names()[0] if len(inside) == 1 and inside[0].name else ONE_REGION
+
     def _label(self, layer: Any, shapes: list[Outline]) -> None:
-        """Names beside the shapes where each is a region; all in the colours of their histories."""
+        """Names beside the shapes, typed ones where all are one region; in the colours of their histories."""
         names = iter(self.list_names() if self._separate else [])
-        regions = ["" if not shape.include else next(names, ONE_REGION) for shape in shapes]
-        labels = regions if self._separate else [""] * len(shapes)
+        one = "" if self._separate else self._name_one(shapes)
+        regions = ["" if not shape.include else next(names, one) for shape in shapes]
+        labels = regions if self._separate else [shape.name if shape.include else "" for shape in shapes]
         if labels != self._read_feature(LABEL):
             self._write_features({LABEL: labels})
         colors = [self._session.find_region_color(name) or _BARE_COLOR if name else _HOLE_COLOR for name in regions]

@@ -135,6 +135,11 @@ class PreflightPanel(QWidget):
         """Whether a run would stop at what was found last."""
         return self._wrong or (self.found is not None and bool(self.found.refusals))
 
+    @property
+    def refuses_now(self) -> bool:
+        """Whether a run of just what is in the forms would stop."""
+        return self.is_refused and not (self._again or self.job.running or self._settle.isActive())
+
     def look(self, problems: Sequence[str] = ()) -> None:
         """Look at the files in the forms, soon.
 

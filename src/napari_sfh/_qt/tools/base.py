@@ -56,6 +56,7 @@ class Host(Protocol):
     exports: Any
     export: Any  # the form with the distance
     data: Any  # the form of files: `photometry`, `maps_path`
+    strokes: Any  # what keeps the places of the mouse: `hold`, `let_go`
 
     @property
     def busy(self) -> bool:

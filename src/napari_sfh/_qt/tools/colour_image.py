@@ -34,6 +34,8 @@ from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
 PAINT_MS = 150
+#: Width of contours in screen pixels, times the one of the form.
+CONTOUR_PX = 2.0
 #: Colours of a map in the saved picture.
 _COLORS = 256
 _NO_CONTOURS = "none"
@@ -169,6 +171,11 @@ class ColourImageTool(Tool):
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAINT_MS)
         self._timer.timeout.connect(self._repaint)
+        self._zoomed = QTimer(self.widget)
+        self._zoomed.setSingleShot(True)
+        self._zoomed.setInterval(PAINT_MS)
+        self._zoomed.timeout.connect(self._fit_lines)
+        host.viewer.scene.camera.events.zoom.connect(self._follow_zoom)
         self.form.show.changed.connect(self._press_show)
         for slider in (self.form.brightness, self.form.softening):
             slider.changed.connect(self._look_changed)
@@ -418,15 +425,30 @@ class ColourImageTool(Tool):
         if not there or shown != (drawn.title, drawn.levels):
             self._drawn(result, of[1].name, drawn)
 
-    def _line_width(self, result: Result) -> float:
-        return float(self.form.line_width.value) * max(result.bins.bin_id.shape) / 250
+    def _line_width(self) -> float:
+        """In pixels of the maps, so that lines are as wide on the screen at every zoom."""
+        places = self.host.session.sky.to_world(np.array([[0.0, 0.0], [1.0, 0.0]]))
+        spaxel_arcsec = float(np.linalg.norm(places[1] - places[0]))
+        screen_px = CONTOUR_PX * float(self.form.line_width.value)
+        return screen_px / (float(self.host.viewer.scene.camera.zoom) * spaxel_arcsec)
+
+    def _fit_lines(self) -> None:
+        """The view has been zoomed."""
+        layer = self.host.stack.find("contours", str(self.form.contours.value))
+        if layer is not None and self.host.session.result is not None:
+            layer.edge_width = self._line_width()
+
+    def _follow_zoom(self, _: object = None) -> None:
+        """When the wheel rests: each width has the lines cut anew."""
+        if self.contours is not None:
+            self._zoomed.start()
 
     def _restyle(self, _: object = None) -> None:
         """Colour and width of contours that are drawn."""
         layer, result = self.host.stack.find("contours", str(self.form.contours.value)), self.host.session.result
         if layer is not None and result is not None:
             layer.edge_color = str(self.form.line_color.value)
-            layer.edge_width = self._line_width(result)
+            layer.edge_width = self._line_width()
 
     def _drawn(self, result: Result, name: str, drawn: MapContours) -> None:
         if result is not self.host.session.result:
@@ -449,7 +471,7 @@ class ColourImageTool(Tool):
             name=f"contours of {drawn.title}",
             vector_style="line",
             edge_color=str(self.form.line_color.value),
-            edge_width=self._line_width(result),
+            edge_width=self._line_width(),
             opacity=0.9,
             metadata=self._describe_contours(result, name, drawn),
             visible=False,  # napari would cut and draw the pieces at every step
@@ -571,6 +593,8 @@ class ColourImageTool(Tool):
     def release(self) -> None:
         """Paint no more."""
         self._timer.stop()
+        self._zoomed.stop()
+        self.host.viewer.scene.camera.events.zoom.disconnect(self._follow_zoom)
         self._painter.abandon()
         self._tracer.abandon()
         self.host.viewer.layers.events.inserted.disconnect(self._inserted)

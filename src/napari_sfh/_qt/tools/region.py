@@ -117,7 +117,8 @@ class RegionTool(Tool):
         if self.region.is_ready or self.host.session.result is None:
             self.draw()
         else:
-            self.do_unpainted(self.region.prepare, self.draw)
+            self.host.strokes.hold()
+            self.do_unpainted(self.region.prepare, self.draw, self.host.strokes.let_go)
 
     def draw_another(self, _: object = None) -> None:
         """Let the mouse draw a further shape."""
