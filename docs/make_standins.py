@@ -1,4 +1,4 @@
-"""Write docs/results/stand-ins.md: what ACS images in place of UVIS ones cost, for every shipped set of weights.
+"""Write docs/results/stand-ins.md: what ACS images in place of UVIS ones cost, for all shipped weights of these bands.
 
     python docs/make_standins.py [N]
 
@@ -31,6 +31,8 @@ def main(n: int) -> None:
     parts = [HEAD]
     for name, path in list_bundles().items():
         bundle = load_bundle(path)
+        if bundle.instrument.band_names != source.instrument.band_names:
+            continue
         costs = camera_substitution.measure_substitution_costs(source, bundle, n)
         parts.append(
             camera_substitution.format_substitution_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,7 +209,7 @@ def run_gradient_command(options: argparse.Namespace) -> int:
     settings = gradients.GradientFitSettings(r_max=options.r_max)
     use = gradients.select_trusted_bins(result)
     rows = []
-    for quantity, (key, title, _) in gradients.GRADIENT_QUANTITIES.items():
+    for quantity, (key, title, unit) in gradients.GRADIENT_QUANTITIES.items():
         if key not in result.prediction.quantiles:
             continue
         profile = gradients.build_radial_profile(result, disc, quantity)
@@ -218,6 +218,7 @@ def run_gradient_command(options: argparse.Namespace) -> int:
         rows.append(
             {
                 "QUANTITY": quantity,
+                "UNIT": unit,
                 "SLOPE": fitted.slope,
                 "SLOPE_ERR": fitted.slope_error,
                 "SLOPE_75": sampled[0],
@@ -228,7 +229,7 @@ def run_gradient_command(options: argparse.Namespace) -> int:
             }
         )
         print(
-            f"{title}: {fitted.slope:+.3f} +- {fitted.slope_error:.3f} per R_e (robust, bootstrap); "
+            f"{title}: {fitted.slope:+.3f} +- {fitted.slope_error:.3f} {unit} per R_e (robust, bootstrap); "
             f"{sampled[0]:+.3f} +- {sampled[1]:.3f} (least squares, 100 times three quarters of the bins); "
             f"{int(fitted.used.sum())} bins within {options.r_max:g} R_e"
         )
@@ -239,8 +240,25 @@ def run_gradient_command(options: argparse.Namespace) -> int:
         f"{disc.inclination_deg:.0f} deg, R_e {disc.r_e_arcsec:.2f} arcsec"
     )
     if options.output:
-        _write_table(Table(rows), options.output)
+        table = Table(rows)
+        for name, words in _GRADIENT_WORDS.items():
+            table[name].description = words
+        _write_table(table, options.output)
     return 0
+
+
+#: What the columns of the table of gradients hold.
+_GRADIENT_WORDS: Mapping[str, str] = {
+    "QUANTITY": "map whose gradient it is",
+    "UNIT": "of the errors, and of slopes per effective radius; AT_RE is in that of the map",
+    "SLOPE": "gradient per effective radius, robust fit",
+    "SLOPE_ERR": "1 sigma of SLOPE, bootstrap",
+    "SLOPE_75": "gradient per effective radius: mean of least squares on 100 samples of three quarters of the bins",
+    "SLOPE_75_ERR": "standard deviation of SLOPE_75 among the samples",
+    "AT_RE": "value of the fitted line at one effective radius",
+    "AT_RE_ERR": "1 sigma of AT_RE, bootstrap",
+    "N_BINS": "bins that were fitted",
+}
 
 
 def run_smooth_command(options: argparse.Namespace) -> int:

@@ -81,6 +81,14 @@ def test_the_bounds_of_a_band_are_those_of_its_numbers(plots: BinPlots, result: 
     assert (bounds.left(), bounds.right()) == pytest.approx(tuple(plots.time.edges[[0, -1]]))
 
 
+def test_times_lie_on_the_curves_of_all_compared_bins(plots: BinPlots, result: Result) -> None:
+    plots.draw([BinView.of(result, k) for k in range(1, 6)])
+    items = list(plots.cumulative.scene().items())  # the topmost first
+    curves = [items.index(each) for each in plots.curves["cumulative"].curves]
+    assert len(curves) == 5
+    assert max(items.index(line) for line in plots.times.values()) < min(curves)
+
+
 def test_a_broad_line_keeps_its_extremes_and_shows_all_points_from_near(qtbot: Any) -> None:
     widget = pg.GraphicsLayoutWidget()
     qtbot.addWidget(widget)

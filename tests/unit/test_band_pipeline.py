@@ -43,8 +43,12 @@ def test_bands_are_cut_from_a_cube_and_its_gradient_is_told(tmp_path, capsys):
         assert "AGE_MW" not in {hdu.name for hdu in hdus}
     capsys.readouterr()
     assert main(["gradient", str(out), "--re", "4", "--output", str(tmp_path / "g.ecsv")]) == 0
-    assert "LW age" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "LW age" in told
+    assert "dex per R_e" in told
     table = Table.read(tmp_path / "g.ecsv", format="ascii.ecsv")
+    assert all(table[name].description for name in table.colnames)
+    assert list(table["UNIT"]) == ["dex", "dex"]
     assert list(table["QUANTITY"]) == ["AGE_LW", "MH_LW"]
     assert np.all(table["SLOPE_75_ERR"] > 0)
 

@@ -113,6 +113,8 @@ def test_the_command_writes_field_and_raw_map(tmp_path, capsys):
     assert "LW age: " in capsys.readouterr().out
     with fits.open(out) as hdus:
         assert [h.name for h in hdus[1:4]] == ["AGE_LW", "AGE_LW_FIELD", "AGE_LW_FIELD_ERR"] or hdus[1].name == "AGE_MW"
+        units = [hdus[f"{name}_FIELD{end}"].header["BUNIT"] for name in ("AGE_LW", "MH_LW") for end in ("", "_ERR")]
+        assert units == ["dex(yr)", "dex", "dex", "dex"]
         raw = hdus["AGE_LW"].data
         np.testing.assert_array_equal(np.isfinite(raw), np.isfinite(hdus["AGE_LW_FIELD"].data))
         header = hdus["AGE_LW_FIELD"].header

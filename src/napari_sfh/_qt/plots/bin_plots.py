@@ -273,6 +273,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             # Left of their lines, at two heights: they never meet, nor leave the plot.
             height = 0.2 if fraction == 0.5 else 0.5
             line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=height, anchors=[(1, 0.5), (1, 0.5)])
+            line.setZValue(1)  # on the curves of bins that are compared, too
             self.cumulative.addItem(line, ignoreBounds=True)
 
     def set_instrument(self, instrument: Instrument) -> None:

@@ -11,7 +11,7 @@ from astropy.io import fits
 from napari_sfh.analysis.maps import paint_bins
 from napari_sfh.analysis.spatial.gaussian_field import SmoothedValues
 from napari_sfh.io.atomic import write_atomically
-from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.physics.quantities import QUANTITIES, format_fits_unit
 from napari_sfh.types import Result, measure_pixel_arcsec
 
 
@@ -38,8 +38,11 @@ def write_field_maps(result: Result, smoothed: Mapping[str, SmoothedValues], pat
     for quantity, made in smoothed.items():
         name = QUANTITIES[quantity].map_name or quantity.upper()
         raw = result.prediction.median(quantity).astype(np.float32)
-        for suffix, values in (("", raw), ("_FIELD", made.value), ("_FIELD_ERR", made.error)):
+        unit, error_unit = (format_fits_unit(u) for u in (QUANTITIES[quantity].unit, QUANTITIES[quantity].error_unit))
+        images = (("", raw, unit), ("_FIELD", made.value, unit), ("_FIELD_ERR", made.error, error_unit))
+        for suffix, values, words in images:
             hdus.append(fits.ImageHDU(paint_bins(bin_id, values), header=sky, name=f"{name}{suffix}"))
+            hdus[-1].header["BUNIT"] = words
         header = hdus[-2].header
         header["FLAT"] = (made.field.is_flat, "no field: the raw map")
         header["FLENGTH"] = (made.field.length * pixel_arcsec, "arcsec, of the covariance")
