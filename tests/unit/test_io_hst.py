@@ -10,13 +10,9 @@ from muse_hst import BANDS
 from scipy.ndimage import gaussian_filter
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.mosaics import (
-    is_camera_substitute,
-    list_weight_map_names,
-    measure_noise_correlation,
-    measure_pixel_scatter,
-    read_mosaic,
-)
+from napari_sfh.io.mosaic_images.noise import measure_noise_correlation, measure_pixel_scatter
+from napari_sfh.io.mosaic_images.weight_maps import list_weight_map_names
+from napari_sfh.io.mosaics import is_camera_substitute, read_mosaic
 
 NY, NX = 60, 80
 MAST = "hlsp_phangs-hst_hst_wfc3-uvis_ngc628mosaic_f275w_v1_exp-drc-sci.fits"

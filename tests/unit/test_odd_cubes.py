@@ -23,7 +23,7 @@ from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.image_reader import ImageReader
-from napari_sfh.io.mosaic_header import read_flux_calibration
+from napari_sfh.io.mosaic_images.headers import read_flux_calibration
 from napari_sfh.prep.binning import measure_signal_noise
 
 FLAT = {"STAT": np.ones((NY, NX), np.float32), "ERR": np.ones(N), "DQ": np.zeros((NY, NX + 1), np.int32)}

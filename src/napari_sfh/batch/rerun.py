@@ -14,7 +14,7 @@ from napari_sfh.config import RunConfig
 from napari_sfh.digests import hash_file
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.companions import find_companion_files
-from napari_sfh.io.mosaics import find_weight_map_file
+from napari_sfh.io.mosaic_images.weight_maps import find_weight_map_file
 from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 from napari_sfh.io.results import read_provenance
 

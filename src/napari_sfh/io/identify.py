@@ -21,7 +21,7 @@ from napari_sfh.io import dap, fits_access, ngist
 from napari_sfh.io.cleaning.companions import find_main_cubes, name_derived_product
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm
 from napari_sfh.io.cubes import read_cube
-from napari_sfh.io.mosaic_header import find_filter_words
+from napari_sfh.io.mosaic_images.headers import find_filter_words
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
 from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec

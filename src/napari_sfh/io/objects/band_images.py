@@ -31,8 +31,12 @@ from napari_sfh.io.fits_access import (
     open_fits,
     read_celestial_wcs,
 )
-from napari_sfh.io.mosaic_header import ZERO_POINT_CARDS
-from napari_sfh.io.mosaics import compute_drizzle_correlation, find_noise_correlation, measure_pixel_scatter
+from napari_sfh.io.mosaic_images.headers import ZERO_POINT_CARDS
+from napari_sfh.io.mosaic_images.noise import (
+    compute_drizzle_correlation,
+    find_noise_correlation,
+    measure_pixel_scatter,
+)
 from napari_sfh.physics.filters import AB_ZERO
 from napari_sfh.physics.wavelength import C_AA_S
 from napari_sfh.types import F32, F64, Bool
