@@ -36,9 +36,7 @@ def find_weight_map_file(path: Path) -> Path | None:
     return next((beside[n] for n in list_weight_map_names(path) if n in beside), None)
 
 
-def open_weight_map(
-    path: Path, inside: int | None, shape: tuple[int, ...]
-) -> tuple[Path | None, ImageReader | None]:
+def open_weight_map(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
     """Weight map of a science image: in the same file, else beside it by name.
 
     Parameters
