@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_sfh import __version__, decisions
 from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
+from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import (
     MANY_FLAGGED,
     derive_credibility_flags,
@@ -165,7 +166,15 @@ def collect_result(
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
-    strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
+    strange = derive_credibility_flags(
+        data,
+        prediction,
+        prior,
+        predicted.model_flux,
+        draw_spectra,
+        predicted.model_phot,
+        load_misfit_limits(inputs.bundle),
+    )
     flag = data.flag | gas.flag | strange
     told = describe_frequent_flags(flag, prediction.ood)
     told += describe_common_residuals(data, predicted.model_flux, prediction.ood, galaxy.bins.snr, galaxy.redshift)
