@@ -109,7 +109,7 @@ class SpectrumPlot:
             return
         low, high = choose_flux_range(view.flux, view.model)
         for curve in (self._data, self._difference):
-            curve.setPen(get_pen(*self._colors.shade_all(list_view_colors([view]))))
+            curve.setPen(get_pen(self._colors.shade_all(list_view_colors([view]))[0]))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
         self._whole_range = low, high
