@@ -116,8 +116,8 @@ def _name_plane_axes(header: fits.Header, path: Path) -> tuple[fits.Header, list
     angles = [unit_conversion_factor(unit, u.deg) is not None if unit else False for unit in units]
     if all(map(_PLANE.match, names)) and all(unit and unit_conversion_factor(unit, u.pc) is not None for unit in units):
         raise SfhInputError(
-            f"{path}: CTYPE1 {names[0]!r} and CTYPE2 {names[1]!r} in HDU {cards.hdu} are lengths ({units[0]}), no angles: "
-            f"write CDELT in arcsec, 206265 times the length by the distance in {units[0]}, and CUNIT 'arcsec'"
+            f"{path}: CTYPE1 {names[0]!r} and CTYPE2 {names[1]!r} in HDU {cards.hdu} are lengths ({units[0]}), no "
+            f"angles: write CDELT in arcsec, 206265 times the length by the distance in {units[0]}, and CUNIT 'arcsec'"
         )
     if not all(map(_PLANE.match, names)) or not all(angles):
         return header, []
