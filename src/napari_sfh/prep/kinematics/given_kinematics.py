@@ -132,6 +132,7 @@ def _sum_groups(spectra: BinSpectra, motion: StellarKinematics, light: F64) -> t
         v.append(np.average(motion.v_kms[g], weights=light[g]))
         spread = motion.sigma_kms[g] ** 2 + (motion.v_kms[g] - v[-1]) ** 2
         sigma.append(np.sqrt(np.average(spread, weights=light[g])))
-    summed = {"flux": flux, "variance": variance, "good": good}
-    arrays = {k: np.asarray(a, dtype=getattr(spectra, k).dtype) for k, a in summed.items()}
-    return replace(spectra, **arrays), np.array(v), np.array(sigma)
+    summed = replace(
+        spectra, flux=np.array(flux, np.float32), variance=np.array(variance, np.float32), good=np.array(good)
+    )
+    return summed, np.array(v), np.array(sigma)
