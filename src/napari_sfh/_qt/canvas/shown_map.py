@@ -123,8 +123,10 @@ class CanvasDisplay:
         with self._arrange():
             if self._cells_open:
                 self._end_grid(shown)
-            layer = None if shown == NOTHING else self._make_ready(shown)
-            self._open_eyes(layer)
+            # The canvas takes a layer that comes and is seen over once.
+            with self._scene.hold():
+                layer = None if shown == NOTHING else self._make_ready(shown)
+                self._open_eyes(layer)
         self._tell(NOTHING if layer is None else shown)
 
     def _open_eyes(self, layer: Any) -> None:
