@@ -420,11 +420,3 @@ def test_a_volume_of_ours_is_drawn_as_napari_draws_it(qtbot: Any, shown: Any) ->
 def test_images_of_others_are_drawn_by_napari(shown: Any) -> None:
     drawing = make_image_drawing(ImageLayer(np.zeros((2, 2), np.float32)), font_info=None)
     assert type(drawing) is VispyImageLayer
-
-
-def test_the_canvas_takes_a_map_that_is_shown_first_over_once(shown: Any) -> None:
-    taken: list[int] = []
-    shown.stack.scene.ended.connect(lambda: taken.append(1))
-    shown.show_map("MASS")
-    assert shown.stack.find("map", "MASS").visible
-    assert taken == [1]
