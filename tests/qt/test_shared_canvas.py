@@ -371,7 +371,16 @@ def describe_drawing(drawing: Any) -> tuple[Any, ...]:
     node = drawing.node
     colors = node.cmap.map(np.linspace(0, 1, 9)[:, None])
     place = np.round(node.transform.matrix, 12).tolist()
-    return type(node), place, node.visible, node.opacity, tuple(node.clim), node.gamma, node.interpolation, colors.tolist()
+    return (
+        type(node),
+        place,
+        node.visible,
+        node.opacity,
+        tuple(node.clim),
+        node.gamma,
+        node.interpolation,
+        colors.tolist(),
+    )
 
 
 CHANGES: dict[str, Any] = {
