@@ -46,6 +46,8 @@ _PRODUCTS = {
     ),
     "signal to noise": ("snr", "sn", "s2n"),
 }  # fmt: skip
+#: Words of further files that the Legacy Surveys and others put beside an image.
+_SURVEY_PRODUCTS = ("invvar", "maskbits", "depth", "galdepth", "psfdepth", "psfsize", "chi2", "nexp", "blobmodel")
 #: Last words of the names of cubes that companions go without.
 _FLUX_WORDS = ("flux", "sci", "data", "cube", "signal")
 
@@ -61,6 +63,18 @@ def name_derived_product(path: Path) -> str:
     words = [word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word]
     ends = {words[0], words[-1]} if len(words) > 1 else set()
     return next((what for what, names in _PRODUCTS.items() if ends & set(names)), "")
+
+
+def holds_product_word(path: Path) -> bool:
+    """Whether a word anywhere in a file's name is that of a file made for an image, as surveys put the band last.
+
+    Examples
+    --------
+    >>> holds_product_word(Path("legacysurvey-0001m002-invvar-r.fits.fz"))
+    True
+    """
+    words = {word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word}
+    return bool(words & {*_SURVEY_PRODUCTS, *(name for names in _PRODUCTS.values() for name in names)})
 
 
 def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
