@@ -44,11 +44,11 @@ def set_reader_preset() -> None:
 class DialogAnswers(QObject):
     """Answers what napari's dialogs about files would get wrong.
 
-    Where napari asks which reader shall take a file that is ours by its content, ours is ticked: napari knows readers by
-    patterns of names alone, and ticks the first in the alphabet: its own, which would make bare numbers of a result.
+    Where napari asks which reader shall take a file that is ours by its content, ours is ticked: napari knows readers
+    by patterns of names alone, and ticks the first in the alphabet: its own, which would make bare numbers of a result.
 
-    Where layers are saved, the type in the list below follows the ending that was typed: napari writes by the type alone,
-    and one that does not write such files fails.
+    Where layers are saved, the type in the list below follows the ending that was typed: napari writes by the type
+    alone, and one that does not write such files fails.
 
     Parameters
     ----------
