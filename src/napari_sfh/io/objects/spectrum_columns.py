@@ -76,6 +76,7 @@ class SpectrumColumns:
     suffix: str = ""  # of the spectrum's name, where a file holds several
     ucds: Mapping[str, str] = field(default_factory=dict)  # what the Virtual Observatory calls the columns
     names_unknown: bool = False  # columns are taken in the order wavelength, flux, error
+    notes: tuple[str, ...] = ()  # on where they are from
 
 
 class SpectrumArrays(NamedTuple):
@@ -146,7 +147,7 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
         notes.append(f"errors follow from the ratio of signal to noise {snr_name}")
     bad, mask_notes = _read_mask(one, names, path)
     air = vacuum_to_air(wave) if vacuum else wave
-    return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*notes, note, *mask_notes))))
+    return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*one.notes, *notes, note, *mask_notes))))
 
 
 def _describe_order(names: Sequence[str], path: Path) -> list[str]:
