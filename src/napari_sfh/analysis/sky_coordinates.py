@@ -198,7 +198,12 @@ def list_sky_ticks(
 
 
 def is_same_field(one: Result, other: Result) -> bool:
-    """Whether two results are of the same galaxy and the same pixels."""
+    """Whether two results are of the same galaxy and the same pixels.
+
+    Parameters
+    ----------
+    one, other : Result
+    """
     shapes = [result.bins.bin_id.shape for result in (one, other)]
     grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
     return one.name == other.name and shapes[0] == shapes[1] and grids[0].shares_pixels(grids[1])
