@@ -79,9 +79,7 @@ class RegionTool(Tool):
         self.form = RegionForm()
         self.container = self.form.container
         stack = host.stack
-        self.region = RegionLayer(
-            host.viewer, host.session, stack.marks, stack.is_shown, self._found, self._take_names
-        )
+        self.region = RegionLayer(host.viewer, host.session, stack.marks, stack.is_shown, self._found, self._take_names)
         self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)
