@@ -63,6 +63,8 @@ TEXTS: Mapping[str, str] = {
     "nm in the name": "wavelength(nm),flux,err\n" + _rows(WAVE / 10, FLUX, SIGMA, sep=","),
     "microns by size": _rows(WAVE / 1e4, FLUX, SIGMA),
     "nm by size": _rows(WAVE / 10, FLUX, SIGMA),
+    "GHz in the name": "freq_GHz flux_mJy err_mJy\n" + _rows(2.99792458e9 / WAVE, FNU, 0.02 * FNU, form="%.12g"),
+    "eV in the name": "energy_eV fnu err\n" + _rows(12398.419843 / WAVE, FNU, 0.02 * FNU, form="%.12g"),
     "loglam": "loglam flux err\n" + _rows(np.log10(WAVE), FLUX, SIGMA, form="%.12g"),
     "ln": "ln_lambda flux err\nln(Angstrom) - -\n" + _rows(np.log(WAVE), FLUX, SIGMA, form="%.12g"),
     "janskys": "wave,flux_jy,err_jy\n" + _rows(WAVE, FNU, 0.02 * FNU, sep=","),
@@ -264,6 +266,9 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "long.json": (('{"wave": [' + ", ".join(map(str, range(40_000))) + "]}").encode(), "no table of numbers"),
     "u.dat": (("wave flux\n" + _rows(np.repeat(WAVE, 2), np.outer(FLUX, (1, 1.5)).ravel())).encode(), "twice"),
     "v.dat": (_rows(WAVE, 0 * FLUX, SIGMA).encode(), "0 of 1801"),
+    "log.txt": (_rows(np.log10(WAVE), FLUX, SIGMA).encode(), "micrometres or logarithms"),
+    "ln.csv": (("wave,flux\n" + _rows(np.log(WAVE), FLUX, sep=",")).encode(), "micrometres or logarithms"),
+    "e.txt": (("energy flux\n" + _rows(12398.42 / WAVE, FLUX)).encode(), "no wavelength by its name"),
     "w.bin": (bytes(range(256)) * 20, "neither FITS nor text"),
 }
 
