@@ -96,7 +96,7 @@ class DialogAnswers(QObject):
             self.deleteLater()
 
 
-def watch_dialogs(window: QMainWindow) -> DialogAnswers | None:
+def make_dialog_answers(window: QMainWindow) -> DialogAnswers | None:
     """Have `DialogAnswers` watch a napari window; None where it has no such questions."""
     asker = getattr(window, "_qt_viewer", None)
     return None if asker is None else DialogAnswers(asker)
