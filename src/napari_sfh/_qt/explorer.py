@@ -47,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import DialogAnswers, ForeignLayers, set_reader_preset, make_dialog_answers
+from napari_sfh._qt.napari_files import DialogAnswers, ForeignLayers, make_dialog_answers, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, REFUSED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
