@@ -31,8 +31,13 @@ def _paint(values: np.ndarray, none: float = 0.0) -> np.ndarray:
     return np.append(values, none)[BINS]
 
 
-def _write_pipe3d(path: Path, order: list[int] | None = None, age_shift: float = 0.0, without: str = "") -> Path:
-    """As versions 2.4 and 3.1 write them; planes in another ``order``, one left ``without`` its name."""
+def _write_pipe3d(
+    path: Path, order: list[int] | None = None, age_shift: float = 0.0, without: str = "", alone: bool = False
+) -> Path:
+    """As versions 2.4 and 3.1 write them; planes in another ``order``, one left ``without`` its name.
+
+    ``alone``: as CALIFA's files of SSP.
+    """
     planes = {
         "V-band map": np.ones(SIZE),
         "continuum segmentation": BINS + 1.0,
@@ -52,6 +57,9 @@ def _write_pipe3d(path: Path, order: list[int] | None = None, age_shift: float =
     cube = np.stack([planes[names[k]] for k in order or range(len(names))]).astype(np.float32)
     primary = fits.PrimaryHDU(header=_sky())
     primary.header["EXTNAME"] = "ORG_HDR"
+    if alone:
+        fits.PrimaryHDU(cube, fits.Header([*_sky().cards, *header.cards])).writeto(path)
+        return path
     lines = fits.ImageHDU(np.ones((20, *SIZE), np.float32), name="FLUX_ELINES")
     fits.HDUList([primary, fits.ImageHDU(cube, header, name="SSP"), lines]).writeto(path)
     return path
@@ -77,9 +85,10 @@ def _write_manga(path: Path, corrected: bool = True) -> Path:
     return path
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("order", [None, [3, 7, 1, 9, 0, 2, 4, 5, 6, 8]])
-def test_pipe3d_gives_bins_and_kinematics_by_the_names_of_its_planes(tmp_path, order):
-    path = _write_pipe3d(tmp_path / "manga-7443-12703.Pipe3D.cube.fits.gz", order)
+def test_pipe3d_gives_bins_and_kinematics_by_the_names_of_its_planes(tmp_path, order, alone):
+    path = _write_pipe3d(tmp_path / "manga-7443-12703.Pipe3D.cube.fits.gz", order, alone=alone)
     maps = read_maps(path)
     np.testing.assert_array_equal(maps.bin_id, BINS + 1)
     assert maps.redshift == pytest.approx(CZ / C_KMS, rel=1e-6)

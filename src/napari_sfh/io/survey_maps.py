@@ -37,6 +37,8 @@ _PLANES: Mapping[str, re.Pattern[str]] = {
     "mh_lw": re.compile(r"^(luminosity|light)[- ]weighted (log.)?metal"),
     "mh_mw": re.compile(r"^mass[- ]weighted (log.)?metal"),
 }
+#: More planes than SSP has are channels of a spectrum.
+_MOST_PLANES = 100
 #: log10 of ages in yr and in Gyr that stars have.
 _LG_YR, _LG_GYR = (5.5, 10.4), (-3.5, 1.4)
 
@@ -103,15 +105,14 @@ def _is_manga(hdus: fits.HDUList) -> bool:
 
 
 def _find_pipe3d_stars(hdus: fits.HDUList) -> Any:
-    """The HDU of Pipe3D's stellar planes; None in any other file."""
-    return next(
-        (h for h in hdus if h.name.upper() == "SSP" and len(fits_access.image_shape(h)) == 3 and _name_planes(h)), None
-    )
+    """The HDU of Pipe3D's stellar planes, SSP or, in CALIFA's files of them alone, the primary one; else None."""
+    cubes = [h for h in hdus if len(shape := fits_access.image_shape(h)) == 3 and shape[0] < _MOST_PLANES]
+    return next((h for h in cubes if len(_name_planes(h)) >= (1 if h.name.upper() == "SSP" else 3)), None)
 
 
 def _name_planes(hdu: Any) -> dict[str, int]:
     """The planes of `_PLANES` that DESC_n names, and n."""
-    told = {n: str(hdu.header.get(f"DESC_{n}", "")).strip().lower() for n in range(hdu.header["NAXIS3"])}
+    told = {n: str(hdu.header.get(f"DESC_{n}", "")).strip().lower() for n in range(fits_access.image_shape(hdu)[0])}
     named = {key: [n for n, text in told.items() if pattern.match(text)] for key, pattern in _PLANES.items()}
     return {key: found[0] for key, found in named.items() if found}
 
