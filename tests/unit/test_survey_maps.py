@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +121,45 @@ def test_pipe3d_planes_without_a_name_are_named(tmp_path, without, told):
         read_maps(_write_pipe3d(tmp_path / "x.fits", without=without))
 
 
-def test_ages_that_are_no_logarithms_are_refused(tmp_path):
-    with pytest.raises(SfhInputError, match="no log10 of ages"):
-        read_populations(_write_pipe3d(tmp_path / "x.fits", age_shift=-30.0))
+def _change_plane(path: Path, words: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    with fits.open(path, mode="update") as hdus:
+        hdu = hdus["SSP"]
+        (n,) = (n for n in range(len(hdu.data)) if hdu.header[f"DESC_{n}"].startswith(words))
+        hdu.data[n] = np.where(BINS >= 0, change(hdu.data[n].copy()), 0)
+    return path
+
+
+@pytest.mark.parametrize(("words", "change", "key", "truth"), [
+    ("luminosity weighted age", lambda a: 10 ** (a - 9), "lg_age_lw", LG_AGE),
+    ("luminosity weighted metal", lambda a: 0.019 * 10**a, "mh_lw", MH),
+    ("luminosity weighted metal", lambda a: 10**a, "mh_lw", MH),
+])  # fmt: skip
+def test_linear_ages_and_metallicities_are_told(tmp_path, words, change, key, truth):
+    path = _change_plane(_write_pipe3d(tmp_path / "x.fits"), words, change)
+    found = read_populations(path)
+    np.testing.assert_allclose(found.means[key], truth, atol=1e-5)
+    assert any(note.startswith(key) for note in found.notes)
+
+
+def test_ages_that_are_none_leave_the_kinematics(tmp_path):
+    path = _write_pipe3d(tmp_path / "x.fits", age_shift=-30.0)
+    with pytest.raises(SfhInputError, match="no ages in yr"):
+        read_populations(path)
+    np.testing.assert_array_equal(read_maps(path).bin_id, BINS + 1)
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (lambda v: v * 1000, "no c z in km/s"), (lambda v: v / C_KMS, "no c z in km/s"), (lambda v: 0 * v, "all 0"),
+])  # fmt: skip
+def test_velocities_in_another_unit_are_refused(tmp_path, change, word):
+    with pytest.raises(SfhInputError, match=word):
+        read_maps(_change_plane(_write_pipe3d(tmp_path / "x.fits"), "velocity of", change))
+
+
+def test_velocities_about_zero_have_no_redshift(tmp_path):
+    maps = read_maps(_change_plane(_write_pipe3d(tmp_path / "x.fits"), "velocity of", lambda v: v - CZ))
+    assert maps.redshift is None
+    np.testing.assert_allclose(maps.v_kms[0, 1:], [-40, 0, 40], atol=1e-3)
 
 
 @pytest.mark.parametrize("corrected", [True, False])
