@@ -26,6 +26,7 @@ _WORDS = {
     "mask": "mask", "dq": "mask", "badpix": "mask", "bpm": "mask", "flags": "mask",
     "goodpix": "good", "goodmask": "good",
 }  # fmt: skip
+_ERROR_WORDS = ("variance", "sigma", "inverse")
 _COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
 _KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
 _KCWI_KINDS = {"v": "variance", "m": "mask"}
@@ -114,6 +115,21 @@ def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
 def find_companion_files(path: Path) -> list[Path]:
     """Files beside a cube that hold its errors or its mask by their names."""
     return [file for file, _ in _list_companions(path, _list_folder(path))]
+
+
+def list_error_files(path: Path) -> list[tuple[Path, str]]:
+    """Files beside a spectrum that hold its errors by their names, and the kind: variance, sigma or inverse variance.
+
+    Parameters
+    ----------
+    path : Path
+        Of the spectrum: besides the names that cubes' errors have, LEGA-C's ``wht1d`` beside ``spec1d`` (inverse
+        variances).
+    """
+    files = _list_folder(path)
+    weights = path.name.replace("spec1d", "wht1d")
+    named = [(file, "inverse") for file in files if weights != path.name and file.name == weights]
+    return named + [(file, kind) for file, kind in _list_companions(path, files) if kind in _ERROR_WORDS]
 
 
 def _list_folder(path: Path) -> list[Path]:

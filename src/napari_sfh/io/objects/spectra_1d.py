@@ -93,7 +93,9 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
     except OSError as error:  # a name that no file system takes
         raise SfhInputError(f"{str(path)[:80]}...: {error.strerror}; check the path") from error
     if not known:
-        what = "is a folder; name a file in it" if path.is_dir() else "no such file; check the path"
+        there = "is a device or a pipe, no regular file; copy its content into a file"
+        there = "is a folder; name a file in it" if path.is_dir() else there
+        what = there if path.exists() else "no such file; check the path"
         raise SfhInputError(f"{path}: {what}")
     try:
         with warnings.catch_warnings():
