@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from io_mocks import cube_header
+from io_mocks import cube_header, write_cube
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import read_maps
 from napari_sfh.io.dap_populations import read_populations
-from napari_sfh.io.identify import identify_file
+from napari_sfh.io.identify import find_galaxy_files, identify_file
 
 BINS = np.repeat([[-1, 0, 1, 2]], 4, axis=0)  # -1 = none
 SIZE = BINS.shape
@@ -126,6 +126,21 @@ def test_manga_gives_bins_and_kinematics(tmp_path, corrected):
     np.testing.assert_allclose(maps.sigma_kms[1, 1:], [40, 80, 120] if corrected else [50, 100, 130])
     assert np.isnan(maps.v_kms[0, 3])
     assert identify_file(path).kind == "maps"
+
+
+def test_the_cube_of_mangas_bins_is_not_taken_before_that_of_its_spaxels(tmp_path):
+    """`-` comes before `.`: LOGCUBE-HYB10 was the first of two cubes, or, with its planes of BINID, a table of GIST."""
+    path = write_cube(tmp_path / "manga-1-2-LOGCUBE.fits", names=("FLUX", "VAR"))
+    other = tmp_path / "manga-1-2-LOGCUBE-HYB10-MILESHC.fits"
+    with fits.open(path) as hdus:
+        shape = hdus["FLUX"].shape
+        model = fits.ImageHDU(np.ones(shape, np.float32), hdus["FLUX"].header, name="MODEL")
+        bins = fits.ImageHDU(np.zeros((5, *shape[1:]), np.int32), name="BINID")
+        fits.HDUList([*hdus, model, bins]).writeto(other)
+    found = find_galaxy_files(tmp_path)
+    assert found.cube == path
+    assert any(other.name in problem and "DAP" in problem for problem in found.problems)
+    assert identify_file(other).kind == "derived"
 
 
 def test_manga_has_no_ages_and_the_message_does_not_send_to_gist(tmp_path):

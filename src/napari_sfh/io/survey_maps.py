@@ -65,6 +65,17 @@ def is_survey_maps(hdus: fits.HDUList) -> bool:
     return _is_manga(hdus) or _find_pipe3d_stars(hdus) is not None
 
 
+def is_binned_cube(hdus: fits.HDUList) -> bool:
+    """Whether an open file is the cube of MaNGA's DAP: in each spaxel the spectrum of its bin, with its model.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        Open.
+    """
+    return {h.name.upper() for h in hdus} >= {"FLUX", "MODEL", "BINID"}
+
+
 def read_survey_maps(hdus: fits.HDUList, path: Path) -> SurveyMaps:
     """Read the maps of a file of which `is_survey_maps` says that it has some.
 
