@@ -13,7 +13,7 @@ import pytest
 from napari_sfh.cli import build_command_parser
 from napari_sfh.demo import find_demo_folder
 from napari_sfh.processes.calls import ChildPython
-from napari_sfh.processes.environment import spare_algebra_threads
+from napari_sfh.processes.environment import restrict_algebra_threads
 
 HEAVY = (
     "numpy",
@@ -153,7 +153,7 @@ def test_commands_use_one_thread_for_linear_algebra_unless_a_user_chose(chosen, 
 
 def test_processes_of_ours_use_one_thread_for_linear_algebra():
     environment = {}
-    spare_algebra_threads(environment)
+    restrict_algebra_threads(environment)
     assert environment == {"OPENBLAS_NUM_THREADS": "1"}
     python = ChildPython(["os"])
     try:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.jobs import END_SECONDS, ReportProgress, run_in_background
-from napari_sfh.processes.environment import spare_algebra_threads
+from napari_sfh.processes.environment import restrict_algebra_threads
 from napari_sfh.processes.serving import LENGTH, YIELD, load_modules
 from napari_sfh.types import Progress
 
@@ -52,7 +52,7 @@ class ChildPython:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until the end)
         self._idle, self._calls = False, 0
         pipe, environment = subprocess.PIPE, dict(os.environ)
-        spare_algebra_threads(environment)
+        restrict_algebra_threads(environment)
         self.process = subprocess.Popen(
             [*command, *([YIELD] if yields else []), *modules],
             stdin=pipe,

@@ -8,7 +8,7 @@ from collections.abc import MutableMapping
 ALGEBRA_THREADS = "OPENBLAS_NUM_THREADS"
 
 
-def spare_algebra_threads(environment: MutableMapping[str, str]) -> None:
+def restrict_algebra_threads(environment: MutableMapping[str, str]) -> None:
     """Let a process that begins with this environment use one thread for linear algebra, unless a user says otherwise.
 
     Runs keep the cores busy with blocks of bins, and their matrices are small: OpenBLAS' threads would wait for each
@@ -22,7 +22,7 @@ def spare_algebra_threads(environment: MutableMapping[str, str]) -> None:
     Examples
     --------
     >>> environment = {}
-    >>> spare_algebra_threads(environment)
+    >>> restrict_algebra_threads(environment)
     >>> environment
     {'OPENBLAS_NUM_THREADS': '1'}
     """
