@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from conventions import FIRST_AA, STEP_AA
+from conventions.spectral_axes import FIRST_AA, STEP_AA
 from inputs import CUBE
 from mutations import Case, change_bytes, change_hdus
 

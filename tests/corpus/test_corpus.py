@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 
-from conventions import list_convention_cases
+from conventions.cases import list_convention_cases
 from inputs import CUBE, make_inputs
 from instruments import list_instrument_cases
 from judge import OUTCOMES, Answer, judge, run_folder

@@ -87,6 +87,23 @@ def test_a_layer_of_regions_that_the_user_deletes_takes_them_along(qtbot: Any, d
     tool.clear()
 
 
+def test_four_maps_have_the_outlines_of_the_regions(qtbot: Any, dock: Any) -> None:
+    draw(qtbot, dock, "box", (0.0, 0.0), (1.5, 2.5), add=False)
+    marks, layer = dock.stack.marks, dock.viewer.layers[LAYER_NAME]
+    (region,) = marks.regions
+    drawn = len(marks.overlay.vertices)
+    for _ in range(2):  # there and back
+        QTest.keyClick(native_canvas(dock.viewer), Qt.Key.Key_G, Qt.KeyboardModifier.AltModifier)
+        assert dock.wait(60)
+        assert [each.color for each in marks.regions] == [region.color]
+        assert len(marks.overlay.vertices) == drawn
+    layer.visible = False
+    QTest.keyClick(native_canvas(dock.viewer), Qt.Key.Key_G, Qt.KeyboardModifier.AltModifier)
+    assert dock.wait(60)
+    assert dock.stack.display.is_grid
+    assert not marks.regions, "who has closed its eye does not want to see it"
+
+
 def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     tool, session = dock.tools["region"], dock.session
     tool.form.each.value = True

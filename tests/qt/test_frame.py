@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
 from napari.qt import get_stylesheet
-from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QImage, QPainter, QTextCursor
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QApplication,
+    QDockWidget,
     QDoubleSpinBox,
     QLabel,
+    QMainWindow,
     QScrollArea,
     QSlider,
     QTextBrowser,
@@ -29,6 +31,7 @@ from vispy.color import ColorArray
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
 from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_number
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.tour import Tour, describe_window
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
@@ -359,3 +362,28 @@ def test_what_has_the_keyboard_can_be_seen(qtbot: Any, theme: str) -> None:
         native.setFocus(Qt.FocusReason.TabFocusReason)
         assert native.hasFocus()
         assert native.grab().toImage() != plain, type(field).__name__
+
+
+@pytest.mark.parametrize(("size", "beside"), [((1024, 700), False), ((1600, 1000), True)])
+def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], beside: bool) -> None:
+    main, canvas, plots, files = QMainWindow(), QWidget(), QWidget(), QWidget()
+    qtbot.addWidget(main)
+    main.setCentralWidget(canvas)
+    for widget, area in ((plots, "Bottom"), (dock := QWidget(), "Right")):
+        holder = QDockWidget()
+        holder.setWidget(widget)
+        main.addDockWidget(getattr(Qt.DockWidgetArea, f"{area}DockWidgetArea"), holder)
+    main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    dock.setMinimumWidth(335)
+    plots.setMinimumHeight(400)
+    files.setParent(dock)
+    files.setGeometry(0, 0, 335, 30)
+    main.resize(*size)
+    with qtbot.waitExposed(main):
+        main.show()
+    tour = Tour(main, describe_window(files, files, main, plots))
+    on_canvas = tour.geometry().intersects(QRect(canvas.mapTo(main, QPoint(0, 0)), canvas.size()))
+    assert on_canvas is beside
+    assert not tour.geometry().intersects(QRect(files.mapTo(main, QPoint(0, 0)), files.size()))
+    assert main.rect().contains(tour.geometry())
+    assert tour.arrow.text() == ("▶" if beside else "▲")

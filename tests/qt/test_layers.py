@@ -177,6 +177,11 @@ def test_the_canvas_takes_a_switch_of_maps_over_once(result: Result) -> None:
     stack.show("AGE_LW")
     assert told == ["begin", "eye", "eye", "end"]
     assert visible_maps(viewer) == ["AGE_LW"]
+    told.clear()
+    viewer.layers.events.inserted.connect(lambda _: told.append("layer"))
+    stack.show("EBV")
+    assert told == ["begin", "layer", "eye", "end"], "its layer comes meanwhile"
+    assert visible_maps(viewer) == ["EBV"]
 
 
 def test_hidden_bins_leave_every_map_and_come_back(result: Result) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, QRectF, Qt
+from qtpy.QtGui import QImage, QPainter
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from window_acts import lasso
@@ -19,6 +20,7 @@ from napari_sfh._qt.plots.cube_plot import CubePlot
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
+from napari_sfh._qt.plots.plot_items import get_pen
 from napari_sfh._qt.plots.scatter_plot import ScatterPlot
 from napari_sfh._qt.plots.side_plots import HistoryPlots, OneToOne
 from napari_sfh._qt.session import PLOT_REGION, Session
@@ -125,12 +127,12 @@ def make_plots(result: Any) -> dict[str, tuple[Any, Any]]:
     history.draw([SimpleNamespace(sfh=lambda kind: half, model=views[0].model, name="x")], views[0])
     sky = SkyPlot()
     sky.set_theme("dark")
-    sky.plot([0.0, 1.0], [0.0, 1.0])
+    sky.plot([0.0, 1.0], [0.0, 1.0], pen=get_pen("#ffffff"))
     gas = GasPlots(colors)
     gas.draw(make_diagrams())
     gradient, one = GradientPlot(colors), OneToOne(colors)
     for plot in (gradient, one):
-        plot.plot.plot([1.0, 2.0], [3.0, 4.0])
+        plot.plot.plot([1.0, 2.0], [3.0, 4.0], pen=get_pen("#ffffff"))
     return {
         "bins": (bins, bins.spectrum),
         "cube": (cube, cube.plot),
@@ -182,3 +184,26 @@ def test_the_crosshair_says_time_where_the_axis_is_a_logarithm(qtbot: Any, resul
     time, unit = plots.reader.text.toPlainText().split(",")[0].split()
     assert unit == "Gyr"
     assert float(time) == pytest.approx(1.0, rel=0.1)
+
+
+def measure_ink(widget: Any, ratio: int) -> float:
+    """How much of a plot's picture is drawn on, in pixels, on a screen with so many dots in a pixel."""
+    widget.viewport().setFixedSize(900, 300)
+    image = QImage(900 * ratio, 300 * ratio, QImage.Format.Format_RGB32)
+    image.setDevicePixelRatio(ratio)
+    painter = QPainter(image)
+    widget.render(painter, QRectF(0, 0, 900, 300))
+    painter.end()
+    bits = image.constBits()
+    dots = np.frombuffer(bits.asarray(image.sizeInBytes()) if hasattr(bits, "asarray") else bits, np.uint8)
+    dots = dots.reshape(300 * ratio, 900 * ratio, 4)[..., :3].astype(float)
+    return float(np.abs(dots - dots[0, 0]).mean())
+
+
+def test_lines_are_as_wide_beside_their_letters_on_a_fine_screen(
+    qtbot: Any, result: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse = {name: measure_ink(show(qtbot, widget), 1) for name, (widget, _) in make_plots(result).items()}
+    monkeypatch.setattr(QApplication, "devicePixelRatio", lambda _: 2.0)
+    fine = {name: measure_ink(show(qtbot, widget), 2) for name, (widget, _) in make_plots(result).items()}
+    assert fine == pytest.approx(coarse, rel=0.1)

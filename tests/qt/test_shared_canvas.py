@@ -7,20 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components.overlays import ScaleBarOverlay
+from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QRegion
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox, Widget
-from vispy.scene.visuals import Image
 from vispy.visuals.transforms import MatrixTransform, STTransform
 from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
-from napari_sfh._qt.canvas.layer_data import get_layer_link
-from napari_sfh._qt.canvas.legend_overlay import set_cell_sizes
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.legend_overlay import Picture, set_cell_sizes
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
+from napari_sfh._qt.canvas.scene_batch import (
+    VispyLateImage,
+    get_max_texture_sizes,
+    make_image_drawing,
+    make_labels_drawing,
+)
 from napari_sfh._qt.canvas.selection_overlay import Outlines
+from napari_sfh._qt.canvas.shown_map import NOTHING
 from napari_sfh._qt.canvas.sky_axes import SkyBar
 
 
@@ -108,7 +115,7 @@ def list_views(node: Any) -> list[Any]:
 def list_legends_and_outlines(viewer: Any) -> tuple[list[int], list[int]]:
     """Ids of the legends that can be seen, and of the outlines of bins, in the order of the views."""
     views = list_views(scene_canvas(viewer).scene)
-    legends = [node for view in views for node in view.children if isinstance(node, Image)]
+    legends = [node for view in views for node in view.children if isinstance(node, Picture)]
     outlines = [node for view in views for node in view.scene.children if isinstance(node, Outlines)]
     return [id(node) for node in legends if node.visible], [id(node) for node in outlines if node.visible]
 
@@ -360,3 +367,88 @@ def test_the_corners_of_a_layer_follow_the_camera_its_data_and_its_place(qtbot: 
     np.testing.assert_array_equal(look(), part)
     camera.center, camera.zoom = centre, zoom
     np.testing.assert_array_equal(look(), whole)
+
+
+#: napari's own drawing of an image.
+PlainImage: Any = VispyLateImage.__base__
+
+
+def describe_drawing(drawing: Any) -> tuple[Any, ...]:
+    """What draws a layer, where and how."""
+    node = drawing.node
+    colors = node.cmap.map(np.linspace(0, 1, 9)[:, None])
+    place = np.round(node.transform.matrix, 12).tolist()
+    return (
+        type(node),
+        place,
+        node.visible,
+        node.opacity,
+        tuple(node.clim),
+        node.gamma,
+        node.interpolation,
+        colors.tolist(),
+    )
+
+
+CHANGES: dict[str, Any] = {
+    "nothing": lambda layer: None,
+    "limits": lambda layer: setattr(layer, "contrast_limits", (0.1, 0.7)),
+    "colours": lambda layer: setattr(layer, "colormap", "magma"),
+    "opacity": lambda layer: setattr(layer, "opacity", 0.4),
+    "gamma": lambda layer: setattr(layer, "gamma", 0.6),
+    "hidden": lambda layer: setattr(layer, "visible", False),
+    "place": lambda layer: setattr(layer, "translate", (3.0, 4.0)),
+    "units": lambda layer: setattr(layer, "units", ("degree", "degree")),
+    "tiles": lambda layer: setattr(layer, "data", np.zeros((2, get_max_texture_sizes()[0] + 1), np.float32)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_layer_of_ours_is_drawn_as_napari_draws_it(shown: Any, change: str) -> None:
+    link = LayerLink("map", "AGE_LW")
+    layer = ImageLayer(np.random.default_rng(1).random((5, 7), np.float32), units=("arcsec",) * 2, metadata={KEY: link})
+    ours, theirs = make_image_drawing(layer, font_info=None), PlainImage(layer, font_info=None)
+    assert isinstance(ours, VispyLateImage)
+    for drawing in (ours, theirs):
+        drawing.world_units = layer.units
+    world = layer.units
+    assert describe_drawing(ours) == describe_drawing(theirs)
+    CHANGES[change](layer)
+    for drawing in (ours, theirs):
+        drawing.world_units = world
+    assert describe_drawing(ours) == describe_drawing(theirs)
+
+
+@pytest.mark.painted
+def test_a_volume_of_ours_is_drawn_as_napari_draws_it(qtbot: Any, shown: Any) -> None:
+    viewer, pictures = shown.viewer, []
+    data = np.random.default_rng(1).random((3, 4, 5), np.float32)
+    for metadata in ({KEY: LayerLink("white")}, {}):
+        layer = viewer.add_image(data, metadata=metadata)
+        viewer.dims.ndisplay = 3
+        pictures.append(viewer.screenshot(flash=False))
+        viewer.dims.ndisplay = 2
+        viewer.layers.remove(layer)
+    np.testing.assert_array_equal(*pictures)
+    assert len(np.unique(pictures[0].reshape(-1, 4), axis=0)) > 10
+
+
+@pytest.mark.painted
+def test_labels_that_cannot_be_seen_are_not_drawn_until_they_can(qtbot: Any, shown: Any) -> None:
+    viewer, bins = shown.viewer, find_layer(shown.viewer, "bins")
+    assert (bins.visible, bins.opacity) == (True, 0.0)
+    shown.stack.display.show(NOTHING)  # the maps lie above
+    assert not make_labels_drawing(bins, font_info=None).node.visible
+    pictures = []
+    for opacity, visible in ((0.0, True), (0.7, True), (0.7, False), (0.0, False), (0.0, True)):
+        bins.opacity, bins.visible = opacity, visible
+        pictures.append(viewer.screenshot(flash=False))
+        assert make_labels_drawing(bins, font_info=None).node.visible == (visible and opacity > 0)
+    for other in (2, 3, 4):
+        np.testing.assert_array_equal(pictures[0], pictures[other])
+    assert not np.array_equal(pictures[0], pictures[1]), "labels can be seen"
+
+
+def test_images_of_others_are_drawn_by_napari(shown: Any) -> None:
+    drawing = make_image_drawing(ImageLayer(np.zeros((2, 2), np.float32)), font_info=None)
+    assert type(drawing) is PlainImage

@@ -353,6 +353,25 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
         assert (tmp_path / name).stat().st_size > 500
 
 
+def test_another_run_is_compared_with_the_same_answer(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    path = write_result(make_result(seed=9), tmp_path / "other.fits")
+    tool = opened.tools["compare"]
+    tool.load(path)
+    _rest(qtbot, opened)
+    tool.show_mean("MH_LW")
+    finer = make_result(n_side=8)
+    opened.show_result(finer)
+    _rest(qtbot, opened)
+    assert tool.comparison.result is finer
+    assert (tool.source, tool.form.mean.value) == (path, "MH_LW")
+    assert int(tool.comparison.find_compared().sum()) > result.bins.n_bins, "matched on the sky"
+    path.unlink()
+    opened.show_result(result)
+    _rest(qtbot, opened)
+    assert tool.comparison is None
+    assert path.name in opened.message.text(), "why it is not compared"
+
+
 @pytest.mark.painted
 def test_numbers_stay_in_sight_beside_long_names_and_go_with_their_galaxy(
     qtbot: Any, make_viewer: Any, result: Result, tmp_path: Path
@@ -380,7 +399,7 @@ def test_numbers_stay_in_sight_beside_long_names_and_go_with_their_galaxy(
     assert path.name in tool.plot.plot.toolTip()
     tabs = [bar.tabText(k) for bar in dock.window().findChildren(QTabBar) for k in range(bar.count())]
     assert "Comparison" in tabs
-    dock.show_result(make_result(seed=7))
+    dock.show_result(replace(make_result(seed=7), name="another"))
     idle(dock)
     tabs = [
         bar.tabText(k) for bar in dock.window().findChildren(QTabBar) if bar.isVisible() for k in range(bar.count())

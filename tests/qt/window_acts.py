@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -144,3 +145,40 @@ def at_once(value: Any) -> Callable[..., Any]:
 def open_explorer(viewer: Any) -> Any:
     """The explorer, docked as the menu does it."""
     return viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")[1]
+
+
+def save_layers(viewer: Any, name: str, choose: str) -> str:
+    """Save the selected layers by napari's menu: choose a type in the dialog, type a name, press Return.
+
+    Returns the type that was chosen when the name had been typed.
+    """
+    from qtpy.QtCore import Qt, QTimer
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QFileDialog, QLineEdit
+
+    asker = window(viewer)._qt_viewer
+    seen: list[str] = []
+
+    def type_name() -> None:
+        dialogs = asker.findChildren(QFileDialog)
+        if not dialogs:
+            QTimer.singleShot(50, type_name)
+            return
+        try:
+            dialog = dialogs[0]
+            kinds = [kind for kind in dialog.nameFilters() if choose in kind]
+            dialog.selectNameFilter(kinds[0])
+            field = dialog.findChild(QLineEdit)
+            field.setText(name)
+            seen.append(dialog.selectedNameFilter())
+            gc.collect()  # what only Python knows of the dialog goes
+            QTest.keyClick(field, Qt.Key.Key_Return)
+        finally:
+            QTimer.singleShot(5000, lambda: [each.close() for each in asker.findChildren(QFileDialog)])
+
+    QTimer.singleShot(50, type_name)
+    (file_menu,) = [act.menu() for act in window(viewer).menuBar().actions() if act.text().strip("&") == "File"]
+    file_menu.aboutToShow.emit()
+    (act,) = [act for act in file_menu.actions() if act.text().startswith("Save Selected Layers")]
+    act.trigger()
+    return seen[0]

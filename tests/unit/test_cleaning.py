@@ -37,13 +37,14 @@ def header(**cards: Any) -> fits.Header:
         CDELT | {"PC001001": 1.0, "PC002002": 1.0, "CROTA2": 0.0},
         CD | {"CDELT1": 1.0, "CDELT2": 1.0},
         CD | {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "B_0_2": 1e-4},
+        {"CUNIT1": "mas", "CUNIT2": "mas", "CRVAL1": 5.4e8, "CRVAL2": -7.2e7, "CDELT1": -200.0, "CDELT2": 200.0},
         CD | {"CUNIT1": "degrees", "CUNIT2": "DEG", "RADECSYS": "FK5", "EQUINOX": "J2000"},
         CD | {"CTYPE3": "STOKES", "CRVAL3": 1.0, "CD3_3": 1.0, "WCSAXES": 3},
     ],
 )
 def test_one_sky_in_many_spellings(cards: dict[str, Any]) -> None:
     """10 pixels east of the reference lie 2 arcsec / cos(dec) further in right ascension."""
-    wcs, _ = clean_celestial_wcs(header(**SKY, **cards), Path("x.fits"))
+    wcs, _ = clean_celestial_wcs(header(**(SKY | cards)), Path("x.fits"))
     (ra, dec), (ra10, _) = wcs.wcs_pix2world([[5.0, 7.0], [-5.0, 7.0]], 1)
     assert (ra, dec) == (pytest.approx(150.0, abs=1e-8), pytest.approx(-20.0, abs=1e-8))
     assert (ra10 - ra) * 3600 * np.cos(np.radians(20)) == pytest.approx(2.0, abs=1e-5)
@@ -70,6 +71,7 @@ def test_rotation_and_galactic_coordinates() -> None:
         (CD | {"RADESYS": "MARS"}, "RADESYS = 'MARS'"),
         (CD | {"CRVAL2": 95.0}, "CRVAL2 = 95.0 .* no latitude"),
         (CD | {"CUNIT1": "furlong"}, "CUNIT1 = 'furlong'"),
+        (CD | {"CTYPE1": "x", "CTYPE2": "y", "CUNIT1": "pc", "CUNIT2": "pc"}, "lengths .pc.* by the distance"),
         ({}, "neither CD1_1 nor CDELT1"),
     ],
 )
@@ -94,6 +96,9 @@ VACUUM = air_to_vacuum(np.array([5000.0]))[0]
         ({"CTYPE3": "LOGLAM", "CRVAL3": float(np.log(5000)), "CD3_3": 2.5e-4}, 5000.0),
         ({"CTYPE3": "LINEAR", "DC-FLAG": 1, "CRVAL3": float(np.log10(5000)), "CD3_3": 1.0857e-4}, 5000.0),
         ({"CTYPE3": "AWAV", "CUNIT3": "Angstrom", "CRVAL3": "5.0D3", "CD3_3": 1.25}, 5000.0),
+        ({"CTYPE3": "LOGLAM", "CUNIT3": "log(nm)", "CRVAL3": float(np.log10(500)), "CD3_3": 1.0857e-4}, 5000.0),
+        ({"CTYPE3": "AWAV", "CUNIT3": "log10(um)", "CRVAL3": float(np.log10(0.5)), "CD3_3": 1.0857e-4}, 5000.0),
+        ({"CTYPE3": "AWAV", "CUNIT3": "ln(um)", "CRVAL3": float(np.log(0.5)), "CD3_3": 2.5e-4}, 5000.0),
     ],
 )
 def test_wavelengths_in_air(cards: dict[str, Any], first: float) -> None:

@@ -182,6 +182,30 @@ def test_maps_of_kinematics_are_checked_bin_by_bin(factor: float, sigma_kms: flo
     assert check_given_kinematics(spectra, None, load_bundle("wide").instrument.grid, Z, given) == ()
 
 
+@pytest.mark.parametrize(
+    ("factor", "sigma_kms", "words"),
+    [(1.0, 150.0, []), (-1.0, 150.0, ["groups of the 240 bins"]), (1.0, 353.0, ["353 km/s", "FWHM"])],
+)
+def test_bins_too_faint_to_tell_alone_are_checked_in_groups(factor: float, sigma_kms: float, words: list[str]) -> None:
+    """Single spaxels of a MAPS file, S/N 7 each: 240 of a disc that turns by 240 km/s."""
+    spectra, velocities = make_disc()
+    rng = np.random.default_rng(5)
+    flux, variance = (np.repeat(a, 20, axis=0) for a in (spectra.flux, spectra.variance))
+    noise = np.median(flux, axis=1, keepdims=True) / 7
+    flux = flux + noise * rng.normal(size=flux.shape)
+    faint = replace(
+        spectra,
+        flux=flux.astype(np.float32),
+        variance=(variance + noise**2).astype(np.float32),
+        good=np.ones(flux.shape, dtype=bool),
+    )
+    given = make_kinematics(factor * np.repeat(velocities, 20), np.full(240, sigma_kms), np.ones(240, dtype=bool))
+    notes = check_given_kinematics(faint, basis(), load_bundle("wide").instrument.grid, Z, given)
+    assert len(notes) == bool(words)
+    for word in words:
+        assert word in notes[0]
+
+
 @pytest.mark.parametrize(("shift_kms", "told"), [(150, False), (-400, True)])
 def test_a_redshift_that_only_the_fit_makes_good_is_told(shift_kms: float, told: bool) -> None:
     spectra = make_spectra(redshift=(1 + Z) * np.exp(shift_kms / 299792.458) - 1)

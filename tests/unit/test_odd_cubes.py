@@ -127,6 +127,7 @@ def test_a_unit_in_the_comment_of_bunit_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("card", "unit", "scale", "word"), [
     ({"FSCALE": 1e-20}, "erg/s/cm2/Angstrom", 1e-20, "multiplies"), ({"FSCALE": 1e-20}, ESO_UNIT, 1e-20, ""),
     ({"FLUX SCALE": 1e-20}, "erg/s/cm2/Angstrom", 1e-20, "multiplies"),
+    ({"FLUXSCAL": 1e20}, "erg/s/cm2/Angstrom", 1e-20, "divides"),
     ({"FSCALE": 10.0}, ESO_UNIT, 1e-20, "is not used"), ({"FSCALE": 1.0}, ESO_UNIT, 1e-20, ""),
 ])  # fmt: skip
 def test_a_factor_beside_the_unit_counts_where_the_flux_needs_it(
@@ -236,7 +237,8 @@ def test_an_axis_in_vacuum_whose_header_says_air_is_told(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["x10^-20 erg/s/cm^2/A", "erg/s/cm2/A*1e-20", "erg/s/cm2/A x 10^-20",
-                                  "1.e-20erg/s/cm^2/Angstrom/spaxel", "1e-20 erg/s/cm2/Angstroem"])  # fmt: skip
+                                  "1.e-20erg/s/cm^2/Angstrom/spaxel", "1e-20 erg/s/cm2/Angstroem", "1e-20 cgs",
+                                  "10**(-20) * Flam", "1E-20 flam"])  # fmt: skip
 def test_factors_stand_before_and_behind_units(text: str) -> None:
     assert unit_conversion_factor(text, FLAM) == pytest.approx(1e-20)
     assert unit_conversion_factor("Angstroem", u.AA) == 1
@@ -336,9 +338,10 @@ def test_a_flux_that_no_telescope_sees_is_told(tmp_path: Path) -> None:
     assert not any("telescope" in note for note in read_cube(write_cube(tmp_path / "d.fits")).notes)
 
 
-def test_a_flux_in_a_beam_is_no_flux_in_a_spaxel(tmp_path: Path) -> None:
-    with pytest.raises(SfhInputError, match="Jy/beam"):
-        read_cube(write_cube(tmp_path / "c.fits", BUNIT="Jy/beam"))
+@pytest.mark.parametrize(("unit", "words"), [("Jy/beam", "Jy/beam"), ("erg/s/cm**2", "by the channels' width")])
+def test_a_flux_in_a_beam_or_a_channel_is_no_flux_density_of_a_spaxel(unit: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match=words):
+        read_cube(write_cube(tmp_path / "c.fits", BUNIT=unit))
 
 
 @pytest.mark.parametrize(("name", "bright", "usable"), [

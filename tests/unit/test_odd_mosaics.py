@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from io_mocks import UVIS, image_header, write_mosaic
+from io_mocks import UVIS, image_header, write_cube, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.identify import identify_file
+from napari_sfh.io.identify import find_galaxy_files, identify_file
 from napari_sfh.io.mosaics import read_mosaic
 
 NY, NX = 60, 80
@@ -175,6 +177,34 @@ def test_bands_of_ones_own_have_mosaics_of_any_telescope(
     assert flux == pytest.approx(jansky * 1e-23 * 2.99792458e18 / 4700.0**2, rel=0.02)
     assert (mosaic.band, mosaic.psf_fwhm_arcsec) == ("my_g", pytest.approx(psf, nan_ok=True))
     assert any(word in note for note in mosaic.notes)
+
+
+def test_a_folder_has_images_of_ones_own_bands_by_their_names(tmp_path: Path) -> None:
+    """The Legacy Surveys' files beside a cube: the image and its inverse variance, but no mask nor depth."""
+    (tmp_path / "own.toml").write_text(INSTRUMENT.replace("my_g", "g"))
+    header = replace(read_bundle_header(), instrument=load_instrument(tmp_path / "own.toml"))
+    folder = tmp_path / "galaxy"
+    folder.mkdir()
+    write_cube(folder / "NGC0628_DATACUBE.fits")
+    none = dict.fromkeys(("INSTRUME", "DETECTOR", "FILTER", "PHOTFLAM", "PHOTPLAM", "TELESCOP"))
+    for kind, value in {"image": 1.0, "invvar": 25.0, "maskbits": 0.0, "depth": 4.0}.items():
+        data = np.full((40, 40), value, np.float32)
+        path = write_mosaic(tmp_path / "x_sci.fits", data, **{**none, "BUNIT": "nanomaggy"})
+        path.rename(folder / f"legacysurvey-0242p157-{kind}-g.fits")
+    found = find_galaxy_files(folder, header)
+    assert dict(found.mosaics) == {"g": folder / "legacysurvey-0242p157-image-g.fits"}
+    mosaic = read_mosaic(found.mosaics["g"], "g", header.instrument)
+    _, error = mosaic.read(slice(None), slice(None))
+    assert mosaic.weight_path == folder / "legacysurvey-0242p157-invvar-g.fits"
+    flux = 1e-9 * 3631 * 1e-23 * 2.99792458e18 / 4700.0**2
+    assert np.median(error) * mosaic.photflam == pytest.approx(0.2 * flux, rel=0.02)
+    # Of weights without such a band, and where the image tells no unit, it is no mosaic; the second is said.
+    assert dict(find_galaxy_files(folder).mosaics) == {}
+    with fits.open(found.mosaics["g"], mode="update") as hdus:
+        hdus[0].header.remove("BUNIT", ignore_missing=True)
+    again = find_galaxy_files(folder, header)
+    assert dict(again.mosaics) == {}
+    assert any("is not used as an image of g" in problem and "MAGZERO" in problem for problem in again.problems)
 
 
 def test_counts_of_another_telescope_need_a_zero_point(tmp_path: Path) -> None:

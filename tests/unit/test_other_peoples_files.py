@@ -313,6 +313,27 @@ def test_errors_that_the_scatter_belies_are_told(tmp_path: Path, error: float, t
     assert any("as much as their errors say" in note for note in notes) == told
 
 
+@pytest.mark.parametrize(("shift", "flux"), [(0.0, 1.0), (0.02, 1.01), (0.2, None)])
+def test_wavelengths_that_stand_twice_are_one_where_the_fluxes_agree(
+    tmp_path: Path, shift: float, flux: float | None
+) -> None:
+    """Errors are 0.02: a copy, a second order within one error, another spectrum."""
+    path = write_spectrum(tmp_path / "s.csv", np.ones(WAVE.size))
+    rows = path.read_text().splitlines()
+    again = [row.replace("1.000000e+00", f"{1 + shift:.6e}") for row in rows[100:400]]
+    path.write_text("\n".join([*rows, *again]) + "\n")
+    if flux is None:
+        with pytest.raises(SfhInputError, match="twice with other fluxes"):
+            read_single_spectra(path)
+        return
+    (found,) = read_single_spectra(path)
+    assert any("300 wavelengths stand there twice" in note for note in found.notes)
+    np.testing.assert_allclose(found.wave_aa, WAVE, atol=1e-3)
+    assert found.flux[200] / found.flux[600] == pytest.approx(flux)
+    # A copy says nothing new: its error stays.
+    assert found.variance[200] == pytest.approx(found.variance[600])
+
+
 def test_a_spectrum_that_covers_too_little_is_told_and_not_estimated(tmp_path: Path) -> None:
     """As `run` refuses a cube; the other spectra are estimated."""
     whole = write_spectrum(tmp_path / "whole.csv", make_flux())

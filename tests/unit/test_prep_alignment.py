@@ -52,6 +52,23 @@ def test_offset_scale_and_background_are_found(dx, dy, scale, background):
     assert found.filter_share > 0.95
 
 
+@pytest.mark.parametrize("turn", [(), (0,), (1,), (0, 1), None])
+@pytest.mark.parametrize("noise", [0.0, 6.0])
+def test_a_mosaic_whose_pixels_were_turned_without_its_wcs_is_told(turn, noise):
+    """A round disc with a knot, mirrored or transposed: offset, scale and correlation look right."""
+    axis = (np.arange(80) - 39.5) * 0.2
+    x, y = axis[None, :], axis[:, None]
+    light = 60 * np.exp(-np.hypot(x, y) / 3) + 9 * np.exp(-((x - 4) ** 2 + (y - 2) ** 2) / 2)
+    rng = np.random.default_rng(3)
+    cube = toy_cube(light + noise * rng.standard_normal((WAVE.size, 80, 80)), wave=WAVE)
+    image = np.repeat(np.repeat(light, 5, axis=0), 5, axis=1) / 25 * 1e-20 / 1e-21
+    image = image.T if turn is None else np.flip(image, turn)
+    found = compare_mosaic_with_cube(toy_mosaic(image, np.ones_like(image), photflam=1e-21), cube, BAND, PSF)
+    told = {(): "", (0,): "mirrored along y", (1,): "mirrored along x", (0, 1): "turned by 180 degrees"}
+    assert found.turned == (told[turn] if turn is not None else "transposed")
+    assert found.correlation > 0.99
+
+
 def test_photometry_can_undo_the_offset():
     spot = np.zeros((80, 80))
     spot[40:50, 30:60] = 1
@@ -100,6 +117,7 @@ def test_noise_of_the_cube_does_not_flatten_the_flux_scale(told):
     mosaic = toy_mosaic(deep * 1e-20 / 1e-21, np.ones_like(deep), photflam=1e-21)
     found = compare_mosaic_with_cube(mosaic, toy_cube(flux, variance, wave=WAVE), BAND, PSF)
     assert 0.6 < found.correlation < 0.9
+    assert found.turned == ""
     if told is None:
         assert found.scale < 0.7  # nothing known of the noise: what it was before
     else:

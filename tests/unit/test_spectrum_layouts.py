@@ -63,6 +63,8 @@ TEXTS: Mapping[str, str] = {
     "nm in the name": "wavelength(nm),flux,err\n" + _rows(WAVE / 10, FLUX, SIGMA, sep=","),
     "microns by size": _rows(WAVE / 1e4, FLUX, SIGMA),
     "nm by size": _rows(WAVE / 10, FLUX, SIGMA),
+    "GHz in the name": "freq_GHz flux_mJy err_mJy\n" + _rows(2.99792458e9 / WAVE, FNU, 0.02 * FNU, form="%.12g"),
+    "eV in the name": "energy_eV fnu err\n" + _rows(12398.419843 / WAVE, FNU, 0.02 * FNU, form="%.12g"),
     "loglam": "loglam flux err\n" + _rows(np.log10(WAVE), FLUX, SIGMA, form="%.12g"),
     "ln": "ln_lambda flux err\nln(Angstrom) - -\n" + _rows(np.log(WAVE), FLUX, SIGMA, form="%.12g"),
     "janskys": "wave,flux_jy,err_jy\n" + _rows(WAVE, FNU, 0.02 * FNU, sep=","),
@@ -177,6 +179,20 @@ def test_images_of_every_layout_are_the_same_spectrum(layout: str, tmp_path: Pat
     _check(one)
 
 
+@pytest.mark.parametrize(("name", "beside", "errors"), [
+    ("legac_M1_v3.7_spec1d_110.fits", "legac_M1_v3.7_wht1d_110.fits", SIGMA**-2),
+    ("s.fits", "s_ivar.fits", SIGMA**-2), ("s.fits", "s_err.fits", SIGMA), ("s.fits", "t_err.fits", None),
+])  # fmt: skip
+def test_errors_in_a_file_beside_a_spectrum_are_found_by_its_name(
+    name: str, beside: str, errors: np.ndarray | None, tmp_path: Path
+) -> None:
+    fits.PrimaryHDU(FLUX, LINEAR).writeto(tmp_path / name)
+    fits.PrimaryHDU(SIGMA if errors is None else errors, LINEAR).writeto(tmp_path / beside)
+    (one,) = read_single_spectra(tmp_path / name)
+    _check(one, errors=errors is not None)
+    assert any(beside in note for note in one.notes) == (errors is not None)
+
+
 def test_arms_of_many_targets_are_joined(tmp_path: Path) -> None:
     _desi().writeto(tmp_path / "coadd.fits")
     first, second = read_single_spectra(tmp_path / "coadd.fits")
@@ -248,8 +264,11 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "s.dat": (b"", "empty"),
     "t.dat": (b"1.0\n2.0\n" * 100, "one column|no table"),
     "long.json": (('{"wave": [' + ", ".join(map(str, range(40_000))) + "]}").encode(), "no table of numbers"),
-    "u.dat": (("wave flux\n" + _rows(np.repeat(WAVE, 2), np.repeat(FLUX, 2))).encode(), "twice"),
+    "u.dat": (("wave flux\n" + _rows(np.repeat(WAVE, 2), np.outer(FLUX, (1, 1.5)).ravel())).encode(), "twice"),
     "v.dat": (_rows(WAVE, 0 * FLUX, SIGMA).encode(), "0 of 1801"),
+    "log.txt": (_rows(np.log10(WAVE), FLUX, SIGMA).encode(), "micrometres or logarithms"),
+    "ln.csv": (("wave,flux\n" + _rows(np.log(WAVE), FLUX, sep=",")).encode(), "micrometres or logarithms"),
+    "e.txt": (("energy flux\n" + _rows(12398.42 / WAVE, FLUX)).encode(), "no wavelength by its name"),
     "w.bin": (bytes(range(256)) * 20, "neither FITS nor text"),
 }
 

@@ -47,7 +47,7 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import ForeignLayers, ReaderTick, set_own_reader, set_reader_preset
+from napari_sfh._qt.napari_files import DialogAnswers, ForeignLayers, make_dialog_answers, set_reader_preset
 from napari_sfh._qt.presenter import READY, READY_NOTED, REFUSED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -97,7 +97,7 @@ class Explorer(ExplorerFrame):
     """
 
     #: Lent to napari's own parts.
-    _lent: tuple[LateControls | None, ReaderTick | None] = None, None
+    _lent: tuple[LateControls | None, DialogAnswers | None] = None, None
     _ahead: CallAhead | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -588,7 +588,7 @@ class Explorer(ExplorerFrame):
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
             make_canvas_opaque(window)
-            self._lent = make_late_controls(window, self.guard.protect_fields), set_own_reader(window)
+            self._lent = make_late_controls(window, self.guard.protect_fields), make_dialog_answers(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

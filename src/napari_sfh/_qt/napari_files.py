@@ -1,15 +1,17 @@
 """What napari opens: our reader is the preset for our results by their names, and is ticked in napari's dialog for
-whatever is ours by its content; what another reader made of a file of ours is told."""
+whatever is ours by its content; what another reader made of a file of ours is told. And what napari saves: by the
+ending of the name."""
 
 from __future__ import annotations
 
+import re
 import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QDialog, QMainWindow, QRadioButton, QWidget
+from qtpy.QtWidgets import QDialog, QFileDialog, QMainWindow, QRadioButton, QWidget
 
 from napari_sfh._qt.canvas.map_files import holds_map_image
 from napari_sfh._qt.forms.settings import PLUGIN
@@ -39,11 +41,14 @@ def set_reader_preset() -> None:
     set_marker(_PRESET)
 
 
-class ReaderTick(QObject):
-    """Ticks our reader where napari asks which one shall take a file that is ours by its content.
+class DialogAnswers(QObject):
+    """Answers what napari's dialogs about files would get wrong.
 
-    napari knows readers by patterns of names alone, and ticks the first in the alphabet: its own, which would make bare
-    numbers of a result.
+    Where napari asks which reader shall take a file that is ours by its content, ours is ticked: napari knows readers
+    by patterns of names alone, and ticks the first in the alphabet: its own, which would make bare numbers of a result.
+
+    Where layers are saved, the type in the list below follows the ending that was typed: napari writes by the type
+    alone, and one that does not write such files fails.
 
     Parameters
     ----------
@@ -57,17 +62,32 @@ class ReaderTick(QObject):
         asker.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """A child that has come may be the dialog: it is when it has been made."""
+        """A child that has come may be a dialog: it is when it has been made."""
         if event is not None and event.type() == QEvent.Type.ChildAdded:
-            QTimer.singleShot(0, make_weak_slot(self._tick))
+            QTimer.singleShot(0, make_weak_slot(self._answer))
         return False
 
-    def _tick(self, _: Any = None) -> None:
+    def _answer(self, _: Any = None) -> None:
         for dialog in self._asker.findChildren(QDialog, _READER_DIALOG):
             path = Path(str(getattr(dialog, "_current_file", "")))
             for button in dialog.findChildren(QRadioButton):
                 if button.text() == PLUGIN and describe_own_file(path):
                     button.setChecked(True)
+        for dialog in self._list_save_dialogs():
+            # A function that holds the dialog would be collected with it: Python does not own what Qt has made.
+            dialog.fileSelected.connect(self._follow_ending)
+
+    def _list_save_dialogs(self) -> list[QFileDialog]:
+        dialogs = self._asker.findChildren(QFileDialog)
+        return [dialog for dialog in dialogs if dialog.acceptMode() == QFileDialog.AcceptMode.AcceptSave]
+
+    def _follow_ending(self, name: str) -> None:
+        """Choose the first type that has the ending of a name, where the chosen one has not."""
+        for dialog in self._list_save_dialogs():
+            for kind in (dialog.selectedNameFilter(), *dialog.nameFilters()):
+                if name.lower().endswith(tuple(re.findall(r"\*(\.\w+)", kind))):
+                    dialog.selectNameFilter(kind)
+                    break
 
     def release(self) -> None:
         """Leave the questions as they are."""
@@ -76,10 +96,10 @@ class ReaderTick(QObject):
             self.deleteLater()
 
 
-def set_own_reader(window: QMainWindow) -> ReaderTick | None:
-    """Have `ReaderTick` watch a napari window; None where it has no such questions."""
+def make_dialog_answers(window: QMainWindow) -> DialogAnswers | None:
+    """Have `DialogAnswers` watch a napari window; None where it has no such questions."""
     asker = getattr(window, "_qt_viewer", None)
-    return None if asker is None else ReaderTick(asker)
+    return None if asker is None else DialogAnswers(asker)
 
 
 class ForeignLayers:

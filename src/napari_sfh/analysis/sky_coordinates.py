@@ -17,6 +17,7 @@ from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Result
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,18 @@ def list_sky_ticks(
             if np.isfinite(line).all():
                 ticks.append(SkyTick(axis, _format_tick(axis, float(value), step), line))
     return ticks
+
+
+def is_same_field(one: Result, other: Result) -> bool:
+    """Whether two results are of the same galaxy and the same pixels.
+
+    Parameters
+    ----------
+    one, other : Result
+    """
+    shapes = [result.bins.bin_id.shape for result in (one, other)]
+    grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
+    return one.name == other.name and shapes[0] == shapes[1] and grids[0].shares_pixels(grids[1])
 
 
 #: Points along a line of one RA or Dec.

@@ -246,17 +246,20 @@ def _apply_factor_card(
 ) -> tuple[_FluxUnit, float]:
     """Unit and error factor times the factor of a card, where the flux is none of a galaxy without it; else it is told.
 
-    A factor that stands in BUNIT, too, says the same twice.
+    A factor by which the flux was multiplied (GMOS: ``FLUXSCAL``) divides it. One that stands in BUNIT, too, says the
+    same twice.
     """
     key = next((k for k in _FACTOR_CARDS if fits_access.get_number_card(header, k)), None)
     factor = fits_access.get_number_card(header, key) if key else None
     if not factor or factor < 0 or abs(factor / unit.scale - 1) < 1e-6 or factor == 1.0:
         return unit, error_factor
     flux = unit.scale * measure_typical_flux(path, images)
-    if not FAINT_FLAM < flux < ABSURD_FLAM and FAINT_FLAM < flux * factor < ABSURD_FLAM:
-        told = f"{key} = {factor:g} multiplies the flux: without it, it is {flux:.2g} erg/s/cm2/A"
-        power = 0 if images.error is None else _POWERS[images.error_kind]
-        error_factor *= factor**power
+    fitting = [power for power in (1, -1) if FAINT_FLAM < flux * factor**power < ABSURD_FLAM]
+    if not FAINT_FLAM < flux < ABSURD_FLAM and fitting:
+        verb = "multiplies" if fitting[0] == 1 else "divides"
+        told = f"{key} = {factor:g} {verb} the flux: without it, it is {flux:.2g} erg/s/cm2/A"
+        factor **= fitting[0]
+        error_factor *= factor ** (0 if images.error is None else _POWERS[images.error_kind])
         return unit._replace(scale=unit.scale * factor, note="; ".join(filter(None, (unit.note, told)))), error_factor
     told = f"{key} = {factor:g} is not used: if the flux is to be multiplied by it, write it into BUNIT"
     return unit._replace(note="; ".join(filter(None, (unit.note, told)))), error_factor
@@ -282,6 +285,11 @@ def _find_flux_unit(headers: tuple[fits.Header, fits.Header], path: Path, area_s
         raise SfhInputError(
             f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them; "
             "errors in a file of their own are found beside the cube by their name: NAME_var.fits beside NAME.fits"
+        )
+    if unit_conversion_factor(text, FLAM * u.AA) is not None:
+        raise SfhInputError(
+            f"{path}: BUNIT '{text}' of DATA is a flux, no flux density: if it is that of a channel (SimSpin), "
+            "divide by the channels' width in Angstrom; then, or if /Angstrom was left out, write '.../Angstrom'"
         )
     raise SfhInputError(
         f"{path}: BUNIT '{text}' of DATA is no flux density; write one such as '1e-20 erg/s/cm2/Angstrom'"

@@ -1,7 +1,8 @@
-"""``MAPS`` files of the PHANGS-MUSE data-analysis pipeline (DAP), public and collaboration releases.
+"""``MAPS`` files of the PHANGS-MUSE data-analysis pipeline (DAP), public and collaboration releases; MaNGA's, Pipe3D's.
 
 ``BIN_ID`` is stored as float64, counted from 0 with -1 for "no bin"; here bins are int32, counted from 1 without gaps,
 and 0 is none. Stellar velocities are relative to the redshift in PRIMARY. Emsellem et al. (2022, A&A 659, A191).
+Bins and kinematics of MaNGA and of Pipe3D are read by `io.survey_maps`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.image_reader import to_native_float32
-from napari_sfh.types import F32, BinnedMaps, Bool, Cube
+from napari_sfh.io.survey_maps import SurveyMaps, is_survey_maps, read_survey_maps
+from napari_sfh.types import F32, I32, BinnedMaps, Bool, Cube
 
 _FLUX_MAP = re.compile(r"^([A-Z]+\d{4})_FLUX$")
 
@@ -40,13 +42,13 @@ class LineMaps:
 
 
 def is_maps_file(hdus: fits.HDUList) -> bool:
-    """Whether an open file has the images of a MAPS file."""
+    """Whether an open file has the images of a MAPS file, or is MaNGA's or Pipe3D's."""
     names = {h.name.upper() for h in hdus}
-    return "BIN_ID" in names and "V_STARS" in names
+    return ("BIN_ID" in names and "V_STARS" in names) or is_survey_maps(hdus)
 
 
 def read_maps(path: str | Path) -> BinnedMaps:
-    """Read bins and stellar kinematics of a MAPS file.
+    """Read bins and stellar kinematics of a MAPS file, MaNGA's MAPS or a cube of Pipe3D's maps.
 
     Parameters
     ----------
@@ -70,18 +72,30 @@ def read_maps(path: str | Path) -> BinnedMaps:
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
+        if is_survey_maps(hdus):
+            return _binned_survey_maps(read_survey_maps(hdus, path), path)
         bin_id = _read_image(hdus, "BIN_ID", path)
         v, sigma = (_read_velocities(hdus, name, path, bin_id.shape) for name in ("V_STARS", "SIGMA_STARS"))
         wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
         z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
     bins, _ = renumber_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
+    return _make_binned_maps(path, bins, v, sigma, z, wcs)
+
+
+def _binned_survey_maps(maps: SurveyMaps, path: Path) -> BinnedMaps:
+    bins, _ = renumber_bins(maps.bins, f"{path}: bins of {maps.maker}", zero_is_bin=True)
+    wcs = fits_access.read_celestial_wcs(maps.header, path)
+    return _make_binned_maps(path, bins, maps.v_kms, maps.sigma_kms, maps.redshift, wcs)
+
+
+def _make_binned_maps(path: Path, bins: I32, v: F32, sigma: F32, redshift: float | None, wcs: WCS) -> BinnedMaps:
     none = (bins == 0) | _find_missing_kinematics(v, sigma)
     return BinnedMaps(
         path=path,
         bin_id=bins,
         v_kms=np.where(none, np.float32(np.nan), v),
         sigma_kms=np.where(none, np.float32(np.nan), sigma),
-        redshift=z if z is not None and z != 0 and -0.01 < z < 2 else None,
+        redshift=redshift if redshift is not None and redshift != 0 and -0.01 < redshift < 2 else None,
         wcs=wcs,
     )
 

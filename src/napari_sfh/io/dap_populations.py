@@ -2,7 +2,7 @@
 
 The collaboration's PHANGS-MUSE files hold ``AGE_LW`` and ``AGE_MW`` (Emsellem et al. 2022, A&A 659, A191), and
 metallicities under names that differ between versions. What a map's numbers mean is read from BUNIT; where that is
-absent it follows from their range, and a note says what was taken.
+absent it follows from their range, and a note says what was taken. Pipe3D's maps are read by `io.survey_maps`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.io.survey_maps import SurveyMaps, is_survey_maps, read_survey_maps
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.types import F32, I32
 
@@ -59,6 +60,8 @@ def read_populations(path: str | Path) -> PopulationMaps:
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
+        if is_survey_maps(hdus):
+            return _bin_survey_maps(read_survey_maps(hdus, path), path)
         images = {h.name.upper(): h for h in hdus if len(fits_access.image_shape(h)) == 2}
         if "BIN_ID" not in images:
             raise SfhInputError(
@@ -87,11 +90,31 @@ def read_populations(path: str | Path) -> PopulationMaps:
     return PopulationMaps(path, bins, wcs, means, errors, tuple(notes))
 
 
+def _bin_survey_maps(maps: SurveyMaps, path: Path) -> PopulationMaps:
+    if not maps.populations:
+        raise SfhInputError(
+            f"{path}: {maps.maker} maps hold no ages or metallicities; give Pipe3D's file, or a result of napari-sfh"
+        )
+    bins, _ = renumber_bins(maps.bins, f"{path}: bins of {maps.maker}", zero_is_bin=True)
+    wcs = fits_access.read_celestial_wcs(maps.header, path)
+    means, notes = {}, [f"{maps.maker}: means are of log age and log Z, relative to the Sun of its templates"]
+    for key, (image, unit) in maps.populations.items():
+        means[key], _, note = _convert_mean(
+            key, _first_of_each_bin(image, bins), unit, f"{path}: {key} of {maps.maker}"
+        )
+        notes += [f"{key}: {note}"] if note else []
+    return PopulationMaps(path, bins, wcs, means, {}, tuple(notes))
+
+
 def _value_of_each_bin(hdu: fits.ImageHDU, bins: I32, path: Path) -> F32:
-    """The value (N,) of each bin: that of its first spaxel with a number, as all of a bin's carry the same."""
+    """The value (N,) of each bin of a DAP image."""
     if hdu.shape != bins.shape:
         raise SfhInputError(f"{path}: {hdu.name} is {hdu.shape} but BIN_ID {bins.shape}; the file is damaged")
-    image = to_native_float32(hdu.data)
+    return _first_of_each_bin(to_native_float32(hdu.data), bins)
+
+
+def _first_of_each_bin(image: F32, bins: I32) -> F32:
+    """The value (N,) of each bin: that of its first spaxel with a number, as all of a bin's carry the same."""
     out = np.full(int(bins.max(initial=0)), np.nan, dtype=np.float32)
     good = (bins > 0) & np.isfinite(image)
     number, first = np.unique(bins[good], return_index=True)

@@ -18,12 +18,13 @@ from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_heade
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import dap, fits_access, ngist
-from napari_sfh.io.cleaning.companions import find_main_cubes, name_derived_product
+from napari_sfh.io.cleaning.companions import find_main_cubes, holds_product_word, name_derived_product
 from napari_sfh.io.cube_psf import find_muse_psf_fwhm
 from napari_sfh.io.cubes import read_cube
-from napari_sfh.io.mosaic_images.headers import find_filter_words
+from napari_sfh.io.mosaic_images.headers import find_filter_words, is_seen_by_other_cameras
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
+from napari_sfh.io.survey_maps import is_binned_cube
 from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
 
 #: Kinds of file, with the words of `describe_file`.
@@ -116,6 +117,8 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     images = [h for h in hdus if fits_access.image_shape(h)]
     axes = {len(fits_access.image_shape(h)) for h in images}
     derived = bool(name_derived_product(path))
+    if is_binned_cube(hdus):
+        return "derived"
     if _holds_jwst_image(hdus):
         return "derived" if derived else "mosaic"
     if 3 in axes:
@@ -132,7 +135,12 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
 
 
 def _describe_derived(path: Path) -> str:
-    return f"{name_derived_product(path)} by its name: not used; if it is the galaxy's image, give it with `photometry`"
+    what = name_derived_product(path)
+    if not what:
+        return (
+            "spectra of bins with their models (MaNGA's DAP): not used; give the cube of the DRP, or this with `cube`"
+        )
+    return f"{what} by its name: not used; if it is the galaxy's image, give it with `photometry`"
 
 
 def _holds_jwst_image(hdus: fits.HDUList) -> bool:
@@ -195,8 +203,8 @@ def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
     return problems
 
 
-def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
-    mosaic = read_mosaic(path, instrument=header.instrument)
+def _describe_mosaic(path: Path, header: BundleHeader, band: str | None = None) -> FileInfo:
+    mosaic = read_mosaic(path, band, header.instrument)
     stands_in = " (stands in)" if is_camera_substitute(mosaic, header.instrument) else ""
     scale = measure_pixel_arcsec(mosaic.wcs)
     ny, nx = mosaic.shape
@@ -300,6 +308,7 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
         if unused:
             problems.append(f"{len(unused)} images are not used: these weights cut their bands from the cube")
     infos = [i for i in infos if i.usable]
+    infos = [_read_own_band(i, header, problems) for i in infos]
     if not problems and not any(i.kind == "cube" for i in infos):
         problems = _describe_no_cubes(infos)
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
@@ -314,6 +323,24 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems), described)
 
 
+def _read_own_band(info: FileInfo, header: BundleHeader, problems: list[str]) -> FileInfo:
+    """A file that is an image of a user's own or a survey's band by its FILTER or its name, as a mosaic of that band.
+
+    One that cannot be read as such is said among the ``problems``, and stays what it was.
+    """
+    own = [band.name for band in header.instrument.bands if is_seen_by_other_cameras(band)]
+    if info.kind != "image" or header.instrument.spectrum is None or not own or holds_product_word(info.path):
+        return info
+    band = next(iter(_find_band_images([info.path], own)), None)
+    if band is None:
+        return info
+    try:
+        return _describe_mosaic(info.path, header, band)
+    except SfhInputError as error:
+        problems.append(f"{info.path.name} is not used as an image of {band}: {_without_path(str(error), info.path)}")
+        return info
+
+
 def _find_band_images(paths: list[Path], bands: Sequence[str]) -> dict[str, Path]:
     """Images whose FILTER, or else whose name, tells one of the bands; the first by name."""
     found: dict[str, Path] = {}
@@ -323,7 +350,8 @@ def _find_band_images(paths: list[Path], bands: Sequence[str]) -> dict[str, Path
             images = [h for h in hdus if len(fits_access.image_shape(h)) == 2]
             if images:
                 header = fits_access.merge_headers(hdus[0].header, images[0].header)
-                words = [str(header.get("FILTER", "")), *re.split(r"[^A-Za-z0-9]+", path.name)]
+                card = str(header.get("FILTER", "")).strip()
+                words = [card, *card.split()[:1], *re.split(r"[^A-Za-z0-9]+", path.name)]
                 band = next((names[word.strip().upper()] for word in words if word.strip().upper() in names), None)
                 if band is not None:
                     found.setdefault(band, path)

@@ -223,7 +223,7 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
     good, gaps = _find_good_pixels(flux, error, _tensor(data.mask, np.bool_))
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     value, weight, spread = out.unbind(1)
-    weight.copy_(good)
+    weight.copy_(good.view(torch.uint8))  # thrice as fast as of booleans
     torch.sub(flux, 1.0, out=value)
     torch.clamp(error, *settings.error_range, out=spread)
     if flux.shape[1]:
@@ -272,10 +272,10 @@ def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
 def _take_arcsinh(x: torch.Tensor) -> torch.Tensor:
     """`compute_arcsinh` in place: memory is what a processor waits for."""
     size = x.abs().clamp_(max=_LARGEST_SINH)
-    square = size * size
     # ln(|x| + sqrt(1 + x^2)), with sqrt(1 + x^2) - 1 = x^2 / (1 + sqrt(1 + x^2)): exact near 0.
-    root = (square + 1.0).sqrt_().add_(1.0)
-    return torch.copysign(torch.div(square, root, out=root).add_(size).log1p_(), x, out=x)
+    root = torch.addcmul(x.new_ones(()), size, size).sqrt_().add_(1.0)
+    torch.div(size, root, out=root)
+    return torch.copysign(torch.addcmul(size, size, root, out=root).log1p_(), x, out=x)
 
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:

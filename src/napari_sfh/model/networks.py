@@ -295,12 +295,26 @@ class StemNetwork(SfhNetwork):
         """Latent vectors (N, latent)."""
         parts = []
         if self.sizes.n_wave:
-            centred = self.centre_spectrum(features.spectrum)
-            local = self.whole(self.stem_act(self.stem(centred)).flatten(1))
-            parts.append(self.spectral(local + self.spread(self.project(centred[:, 0]))))
+            local, components = self._read_spectrum(features.spectrum)
+            parts.append(self.spectral(self.whole(local) + self.spread(components)))
         photometry = self.centre_photometry(features.photometry).flatten(1)
         parts.append(self.photometric(torch.cat([photometry, features.lg_snr - 1.5, features.redshift], dim=1)))
         return self.to_latent(self.joint(self.join(torch.cat(parts, dim=1))))
+
+    def _read_spectrum(self, spectrum: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The stem's output, flat, and the components (N, n) of spectra (N, 3, W), which are centred on the way.
+
+        Both are linear in the spectra: shift and scale go into their weights, which spares a pass over the spectra.
+        """
+        mean, scale = self.centre_spectrum.mean, self.centre_spectrum.scale
+        stride = self.config.stem_stride
+        # One scale a channel.
+        weight = self.stem.weight * scale[:, :1]
+        zero = nn.functional.conv1d(mean[None], weight, stride=stride)
+        local = nn.functional.conv1d(spectrum, weight, self.stem.bias, stride=stride) - zero
+        weight = self.project.weight * scale[0]
+        components = nn.functional.linear(spectrum[:, 0], weight, self.project.bias - weight @ mean[0])
+        return self.stem_act(local).flatten(1), components
 
     def decode(self, latent: torch.Tensor) -> DecoderOutput:
         """Light fractions, [M/H] and dust, or scalars."""

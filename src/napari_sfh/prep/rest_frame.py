@@ -310,7 +310,8 @@ def _resample(
     held = share
     if kernel.data.min(initial=0.0) < 0:
         # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
-        full, _, power, *shares = (abs(kernel) @ columns).T
+        np.abs(kernel.data, out=kernel.data)
+        full, _, power, *shares = (kernel @ columns).T
         held, own = shares or (full, full)
     ok = (full > 0) & (held >= (1.0 - _MAX_BAD_WEIGHT) * np.maximum(full, 1.0))
     ok &= own >= (1.0 - _MAX_BRIDGED_WEIGHT) * full

@@ -44,6 +44,8 @@ class RegionLayer:
     viewer : napari.viewer.Viewer
     session : Session
     marks : SelectionMarks
+    is_shown : callable
+        Bound method: whether a layer can be seen, or would be if four maps had room for it.
     on_found : callable
         Bound method, given the number of bins inside each region, by name, after each change.
     on_names : callable
@@ -55,11 +57,13 @@ class RegionLayer:
         viewer: Any,
         session: Session,
         marks: SelectionMarks,
+        is_shown: Callable[[Any], bool],
         on_found: Callable[[Mapping[str, int]], None],
         on_names: Callable[[Sequence[str]], None],
     ) -> None:
         self._viewer = viewer
         self._session, self._marks = session, marks
+        self._is_shown = weakref.WeakMethod(is_shown)
         self._on_found = weakref.WeakMethod(on_found)
         self._on_names = weakref.WeakMethod(on_names)
         self._weight: Weight = "mass"
@@ -242,9 +246,9 @@ class RegionLayer:
         self._trace()
 
     def _trace(self, _: Any = None) -> None:
-        """Outline and name the finished shapes as far as the layer is shown."""
-        layer = self._find()
-        if layer is None or not layer.visible:
+        """Outline and name the finished shapes as far as the layer is shown; four maps put the layer alone away."""
+        layer, is_shown = self._find(), self._is_shown()
+        if layer is None or is_shown is None or not is_shown(layer):
             self._marks.clear_regions()
             return
         traces = []

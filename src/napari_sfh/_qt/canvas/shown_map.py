@@ -7,7 +7,7 @@ napari's own grid button. Menus and check boxes listen to ``changed`` and never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -123,8 +123,11 @@ class CanvasDisplay:
         with self._arrange():
             if self._cells_open:
                 self._end_grid(shown)
-            layer = None if shown == NOTHING else self._make_ready(shown)
-            self._open_eyes(layer)
+            # The canvas takes a layer over once that comes and is seen.
+            comes = shown != NOTHING and self.find_layer(shown) is None
+            with self._scene.hold() if comes else nullcontext():
+                layer = None if shown == NOTHING else self._make_ready(shown)
+                self._open_eyes(layer)
         self._tell(NOTHING if layer is None else shown)
 
     def _open_eyes(self, layer: Any) -> None:

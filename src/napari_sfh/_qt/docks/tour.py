@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from qtpy.QtCore import QPoint, QRect, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
 from napari_sfh._qt.widgets.startup import has_marker, set_marker
 
 #: Pixels between a bubble and what it is about, or the window's edge.
 MARGIN = 18
+#: Of the canvas, what a bubble beside something else may cover.
+_CANVAS_SHARE = 0.15
 #: Name of the file that says that the tour has been seen.
 _SEEN_FILE = "tour-seen"
 _STYLE = """QFrame#tour { background: #1f4e79; border: 1px solid #56b4e9; border-radius: 6px; }
@@ -139,9 +141,19 @@ class Tour(QFrame):
         ]
         within = QPoint(middle, about.top() + MARGIN), "▼"
         # Beside the canvas or the plots lies what the step does not speak of.
-        places = [above, within] if about.width() > 2 * self.width() else beside
+        places = [above, within] if about.width() > 2 * self.width() else sorted(beside, key=self._hides_map)
         fits = (each for each in places if room.contains(QRect(each[0], self.size())))
         return next(fits, (QPoint(left, max(room.top(), about.bottom() - self.height() - MARGIN)), ""))
+
+    def _hides_map(self, place: tuple[QPoint, str]) -> bool:
+        """Whether the bubble would lie on much of the canvas, as it does in a small window."""
+        window: Any = self.parentWidget()
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        if canvas is None:
+            return False
+        whole = QRect(canvas.mapTo(window, QPoint(0, 0)), canvas.size())
+        covered = whole.intersected(QRect(place[0], self.size()))
+        return covered.width() * covered.height() > _CANVAS_SHARE * whole.width() * whole.height()
 
     def end(self, _: object = None) -> None:
         """It does not come again."""

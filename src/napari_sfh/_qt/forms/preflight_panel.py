@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.plots.crosshair import PlotReader
+from napari_sfh._qt.plots.plot_items import get_pen
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels, shorten_words
 from napari_sfh.decisions import configure_run
@@ -54,8 +55,8 @@ class SkyPlot(pg.PlotWidget):
         self.setBackground(colors.background)
         for side, label in (("left", "N (″)"), ("bottom", "E (″)")):
             axis = self.getPlotItem().getAxis(side)
-            axis.setPen(colors.faint)
-            axis.setTextPen(colors.text)
+            axis.setPen(get_pen(colors.faint))
+            axis.setTextPen(get_pen(colors.text))
             axis.setLabel(label, color=colors.text)
 
     def draw(self, found: Preflight) -> None:
@@ -65,9 +66,9 @@ class SkyPlot(pg.PlotWidget):
         fill = QColor(self._ink)
         fill.setAlpha(60)
         for line in found.outlines:
-            self.addItem(_polygon(line, fill, QColor(self._ink)))
+            self.addItem(_polygon(line, fill, self._ink))
         for check, dashes in zip(found.bands, _DASHES):
-            pen = pg.mkPen(check.color, width=2, dash=dashes)
+            pen = get_pen(check.color, 2, dashes=tuple(dashes))
             for line in check.outlines:
                 self.plot(*line.T, pen=pen)
         self.getPlotItem().autoRange(padding=0.04)
@@ -77,10 +78,10 @@ def _format_offset(x: float, y: float) -> str:
     return f"E {x:+z.1f}″, N {y:+z.1f}″".replace("-", "−")
 
 
-def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:
+def _polygon(line: F64, fill: QColor, edge: str) -> QGraphicsPolygonItem:
     item = QGraphicsPolygonItem(QPolygonF([QPointF(float(x), float(y)) for x, y in line]))
     item.setBrush(pg.mkBrush(fill))
-    item.setPen(pg.mkPen(edge, width=1))
+    item.setPen(get_pen(edge))
     return item
 
 

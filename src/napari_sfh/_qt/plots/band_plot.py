@@ -89,7 +89,7 @@ class BandPlot:
         """Follow napari's theme."""
         self._colors = colors
         self._model.setBrush(pg.mkBrush(None))
-        self._model.setPen(pg.mkPen(colors.text, width=1))
+        self._model.setPen(get_pen(colors.text))
         self._spectrum.setPen(make_model_pen(colors))
         self._name_bands()
 

@@ -25,6 +25,7 @@ from napari_sfh._qt.plots.plot_items import (
     add_action,
     copy_picture,
     copy_text,
+    get_pen,
     histogram_corners,
     make_bare_plot,
     make_label_style,
@@ -310,10 +311,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._label()
         self._style_axes()
         for line in self.times.values():
-            line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
+            line.setPen(get_pen(colors.text, style=Qt.PenStyle.DashLine))
             line.label.setColor(colors.text)
         for curve in self._priors.values():
-            curve.setPen(pg.mkPen(colors.faint, width=1.5, style=Qt.PenStyle.DashLine))
+            curve.setPen(get_pen(colors.faint, 1.5, style=Qt.PenStyle.DashLine))
         self.reader.set_colors(colors)
         self._spectrum.set_colors(colors)
         self._bands.set_colors(colors)

@@ -81,7 +81,7 @@ class BrushBox(pg.ViewBox):
 
     def set_color(self, color: str) -> None:
         """Of the lasso."""
-        self._lasso.setPen(pg.mkPen(color, width=1.5, style=Qt.PenStyle.DashLine))
+        self._lasso.setPen(get_pen(color, 1.5, style=Qt.PenStyle.DashLine))
 
     def find_nearest(self, x: float, y: float) -> int:
         """Row of the point nearest to a place, within `REACH_PX`; -1 if there is none."""

@@ -11,7 +11,7 @@ import numpy as np
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_sfh._qt.plots.plot_items import add_action, copy_picture, copy_text, make_menu, pg
+from napari_sfh._qt.plots.plot_items import add_action, copy_picture, copy_text, get_pen, make_menu, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 
 #: Says what stands at a place (x, y) of a plot.
@@ -92,7 +92,7 @@ class PlotReader(QObject):
         self._colors = colors
         for lines in self._lines.values():
             for line in lines:
-                line.setPen(pg.mkPen(colors.faint, width=1, style=Qt.PenStyle.DashLine))
+                line.setPen(get_pen(colors.faint, 1, style=Qt.PenStyle.DashLine))
         self.text.setColor(colors.text)
         self.text.fill = pg.mkBrush(colors.background + "d0")
         font = self._widget.font()

@@ -18,6 +18,7 @@ from napari_sfh._qt.plots.plot_items import (
     add_action,
     copy_picture,
     copy_text,
+    get_pen,
     make_bare_plot,
     pg,
     style_axes,
@@ -121,16 +122,16 @@ class CubePlot(pg.GraphicsLayoutWidget):
         """Follow napari's theme."""
         self._colors = colors
         self.setBackground(colors.background)
-        self._live.setPen(pg.mkPen(colors.data, width=1))
+        self._live.setPen(get_pen(colors.data))
         for line in self._lines:
-            line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
+            line.setPen(get_pen(colors.faint, style=Qt.PenStyle.DotLine))
         for name, region in self._regions.items():
             color = colors.model if name == "range" else colors.residual
             region.setBrush(pg.mkBrush(color + "50"))
             region.setHoverBrush(pg.mkBrush(color + "80"))
             for line in region.lines:
-                line.setPen(pg.mkPen(color, width=1))
-                line.setHoverPen(pg.mkPen(color, width=3))
+                line.setPen(get_pen(color))
+                line.setHoverPen(get_pen(color, 3))
         self.reader.set_colors(colors)
         self._style()
 
@@ -197,7 +198,7 @@ class CubePlot(pg.GraphicsLayoutWidget):
         for k, curve in enumerate(self._curves):
             curve.setVisible(k < len(self._spectra))
             if k < len(self._spectra):
-                curve.setPen(pg.mkPen(self._colors.shade(self._spectra[k].color), width=1))
+                curve.setPen(get_pen(self._colors.shade(self._spectra[k].color)))
                 curve.setData(self._wave_aa, self._spectra[k].flux)
         self._fit()
 

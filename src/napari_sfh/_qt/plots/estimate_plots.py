@@ -121,7 +121,7 @@ class _EstimatePanel:
     def set_colors(self, colors: Palette) -> None:
         self._background = colors.background
         style_axes(self.plot, colors, bottom=self._label, left="number", points=POINTS)
-        self._bars.setPen(pg.mkPen(colors.faint))
+        self._bars.setPen(get_pen(colors.faint))
         self._bars.setBrush(pg.mkBrush(colors.faint + "60"))
 
     def draw(self, estimates: Sequence[ScalarEstimate | None], colors: Sequence[str]) -> None:

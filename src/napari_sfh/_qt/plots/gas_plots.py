@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushLink, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import get_brush, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, pg, style_axes
 from napari_sfh._qt.session import BinMark, Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.comparison.map_comparison import ERROR_BARS
@@ -90,9 +90,9 @@ class GasPlots(pg.GraphicsLayoutWidget):
         self.reader.set_colors(colors)
         styles = ("DashLine", "DashLine", "SolidLine", "DashLine", "SolidLine")
         for line, style in zip(self._lines, styles):
-            line.setPen(pg.mkPen(colors.faint, width=1.5, style=getattr(Qt.PenStyle, style)))
+            line.setPen(get_pen(colors.faint, 1.5, style=getattr(Qt.PenStyle, style)))
         for errors in self._errors.values():
-            errors.setData(pen=pg.mkPen(colors.others))
+            errors.setData(pen=get_pen(colors.others))
         for name, plot in self.plots.items():
             self.boxes[name].set_color(colors.text)
             bottom, left = GAS_PANELS[name]

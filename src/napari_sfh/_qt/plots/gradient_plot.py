@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, MarkedPoints
-from napari_sfh._qt.plots.plot_items import Ribbon, pg, style_axes
+from napari_sfh._qt.plots.plot_items import Ribbon, get_pen, pg, style_axes
 from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
@@ -36,9 +36,9 @@ class GradientPlot(BrushPlot):
         self._in.setBrush(pg.mkBrush(colors.points))
         self._out.setBrush(pg.mkBrush(colors.others))
         self._spread.set_color(colors.residual, colors.background)
-        self._median.setPen(pg.mkPen(colors.residual, width=3))
+        self._median.setPen(get_pen(colors.residual, 3))
         self._error.set_color(colors.model, colors.background)
-        self._line.setPen(pg.mkPen(colors.model, width=2))
+        self._line.setPen(get_pen(colors.model, 2))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors)

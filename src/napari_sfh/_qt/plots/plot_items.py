@@ -34,6 +34,8 @@ __all__ = [
     "add_action",
     "copy_picture",
     "copy_text",
+    "get_brush",
+    "get_pen",
     "histogram_corners",
     "keep_extremes",
     "make_bare_plot",
@@ -148,7 +150,7 @@ class Ribbon(PathItem):
     def __init__(self, alpha: int = 60, edged: bool = False) -> None:
         super().__init__()
         self._alpha, self._edged = alpha, edged
-        self.setPen(pg.mkPen(None))
+        self.setPen(get_pen(None))
         self.setZValue(-10)
 
     def set_color(self, color: str, background: str, edged: bool | None = None) -> None:
@@ -185,18 +187,32 @@ def get_brush(color: str) -> Any:
     return pg.mkBrush(color)
 
 
-@cache
-def get_pen(color: str | None, width: float = 1) -> Any:
-    """The pen of a colour, always the same one.
+def get_pen(
+    color: str | None,
+    width: float = 1,
+    style: Qt.PenStyle = Qt.PenStyle.SolidLine,
+    dashes: tuple[float, ...] | None = None,
+) -> Any:
+    """The pen of a colour, always the same one, as wide on a fine screen as on another.
 
     Parameters
     ----------
     color : str or None
         None: it draws nothing.
     width : float
-        Pixels.
+        Pixels, as letters and symbols have them: Qt takes the width of a pen that no zoom changes for dots of a screen,
+        of which a fine one has several in a pixel. Of several screens the finest counts.
+    style : Qt.PenStyle
+    dashes : tuple of float or None
+        Lengths of dashes and gaps, in widths of the line; None: those of the style.
     """
-    return pg.mkPen(color, width=width)
+    application: Any = QApplication.instance()
+    return _make_pen(color, width * application.devicePixelRatio(), style, dashes)
+
+
+@cache
+def _make_pen(color: str | None, dots: float, style: Qt.PenStyle, dashes: tuple[float, ...] | None) -> Any:
+    return pg.mkPen(color, width=dots, style=None if color is None else style, dash=dashes)
 
 
 def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:
@@ -251,8 +267,8 @@ def style_axes(
     plot.getAxis("left").setWidth(measure_axis_width(small, widest))
     for side in sides:
         axis = plot.getAxis(side)
-        axis.setPen(pg.mkPen(colors.faint))
-        axis.setTextPen(pg.mkPen(colors.text))
+        axis.setPen(get_pen(colors.faint))
+        axis.setTextPen(get_pen(colors.text))
         axis.setTickFont(small)
         if side in labels:
             plot.setLabel(side, labels[side], **make_label_style(colors))

@@ -56,8 +56,8 @@ class OneToOne(BrushPlot):
         self.setBackground(colors.background)
         self._colors = colors
         self._points.setBrush(pg.mkBrush(colors.points))
-        self._errors.setData(pen=pg.mkPen(colors.faint))
-        self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
+        self._errors.setData(pen=get_pen(colors.faint))
+        self._line.setPen(get_pen(colors.text, 1, style=Qt.PenStyle.DashLine))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors)
@@ -148,7 +148,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self.reader.set_colors(colors)
         self._label()
         if self._with_spectrum:
-            self._data.setPen(pg.mkPen(colors.data, width=1))
+            self._data.setPen(get_pen(colors.data))
             for curves in (self._models, self._residuals):
                 for curve, color in zip(curves, shaded):
                     curve.setPen(get_pen(color))

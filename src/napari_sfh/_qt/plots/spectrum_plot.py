@@ -80,12 +80,12 @@ class SpectrumPlot:
         """Follow napari's theme."""
         self._colors = colors
         self._model.setPen(make_model_pen(colors))
-        self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
+        self._zero.setPen(get_pen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
             ribbon.set_color(colors.faint, colors.background)
         for ribbon in (self._predictive, self._predictive_off):
             ribbon.set_color(colors.model, colors.background)
-        self._lines.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
+        self._lines.setPen(get_pen(colors.faint, style=Qt.PenStyle.DotLine))
 
     def _name_lines(self) -> None:
         """Name as many lines as have room (8 pixels a letter), the most important first."""
@@ -109,7 +109,7 @@ class SpectrumPlot:
             return
         low, high = choose_flux_range(view.flux, view.model)
         for curve in (self._data, self._difference):
-            curve.setPen(get_pen(*self._colors.shade_all(list_view_colors([view]))))
+            curve.setPen(get_pen(self._colors.shade_all(list_view_colors([view]))[0]))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
         self._whole_range = low, high
@@ -179,7 +179,7 @@ class SpectrumPlot:
 
 def make_model_pen(colors: Palette) -> Any:
     """How models are drawn: broad and pale, in no bin's colour, below the data."""
-    return pg.mkPen(colors.pale, width=4)
+    return get_pen(colors.pale, 4)
 
 
 def describe_flux(instrument: Instrument) -> str:

@@ -27,7 +27,7 @@ from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, MapOverlay, render_colour_image
 from napari_sfh.analysis.gas.line_maps import LINES
-from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.sky_coordinates import SkyGrid, is_same_field
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress, Result
@@ -517,7 +517,7 @@ class ColourImageTool(Tool):
             return
         before, self._result = self._result, result
         name, levels = str(self.form.contours.value), int(self.form.levels.value)
-        is_same = before is not None and result is not None and _is_same_field(before, result)
+        is_same = before is not None and result is not None and is_same_field(before, result)
         if result is not None and is_same and self.layer is not None:
             self.layer.metadata = {KEY: LayerLink("composite", "", result)}
         self._forget("contours", *([] if is_same else ["composite"]))
@@ -619,13 +619,6 @@ def _draw_page(*parts: Any, **settings: Any) -> Any:
     from napari_sfh.figures.colour_image import draw_colour_image
 
     return draw_colour_image(*parts, **settings)
-
-
-def _is_same_field(one: Result, other: Result) -> bool:
-    """Whether two results are of the same galaxy and the same pixels."""
-    shapes = [result.bins.bin_id.shape for result in (one, other)]
-    grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
-    return one.name == other.name and shapes[0] == shapes[1] and grids[0].shares_pixels(grids[1])
 
 
 def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

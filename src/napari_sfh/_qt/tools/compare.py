@@ -37,6 +37,7 @@ from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison import map_comparison as comparing
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.analysis.sky_coordinates import is_same_field
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
@@ -89,6 +90,7 @@ class ComparisonTool(DockTool):
         self._result: Result | None = None
         self.comparison: Comparison | None = None
         self.source: Path | None = None
+        self._again: dict[str, Any] | None = None  # what to compare with the result that has come
         self.form.load.changed.connect(self._load)
         self.form.truth.changed.connect(self._press_truth)
         self.form.mean.changed.connect(self._refresh)
@@ -315,10 +317,12 @@ class ComparisonTool(DockTool):
         return any(key in result.prediction.quantiles for key in maps.SCALAR_MAPS.values())
 
     def on_result(self, result: Result | None) -> None:
-        """Another result: what was compared goes; the mock's truth is offered for the mock."""
+        """Another result: what was compared goes, unless it is of the same field; the truth is offered for the mock."""
         if result is self._result:
             return
-        self._result = result
+        before, self._result = self._result, result
+        is_same = before is not None and result is not None and is_same_field(before, result)
+        self._again = self.state() if self.comparison is not None and is_same else None
         self.comparison = None
         with self.form.difference.changed.blocked():
             self.form.difference.value = False
@@ -330,6 +334,13 @@ class ComparisonTool(DockTool):
         self._refresh()
         self.empty_dock()
         self.host.stack.remove_layers("difference")
+        if self._again is not None:
+            self.host.in_turns([partial(self.host.attempt, self._compare_again)])
+
+    def _compare_again(self) -> None:
+        """What was compared before another run, matched with its bins, unless a workspace has come meanwhile."""
+        if self._again is not None:
+            self.restore(self._again)
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The selected bin's SFHs."""
@@ -364,7 +375,7 @@ class ComparisonTool(DockTool):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put the form back; an answer that was compared is read and matched again."""
-        loaded = state.get("loaded")
+        loaded, self._again = state.get("loaded"), None
         fill_form(self.form, {"file": state.get("file")})
         if loaded is None:
             self._put_back(state)

@@ -78,7 +78,8 @@ class RegionTool(Tool):
         super().__init__(host)
         self.form = RegionForm()
         self.container = self.form.container
-        self.region = RegionLayer(host.viewer, host.session, host.stack.marks, self._found, self._take_names)
+        stack = host.stack
+        self.region = RegionLayer(host.viewer, host.session, stack.marks, stack.is_shown, self._found, self._take_names)
         self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)

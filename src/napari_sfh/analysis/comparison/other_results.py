@@ -52,7 +52,7 @@ def read_other_result(path: str | Path, result: Result) -> OtherResult:
         return other_result_from_truth(read_truth(path), result)
     raise SfhInputError(
         f"{path}: {KINDS[kind]}, nothing to compare with; give a result of napari-sfh, tables or maps of GIST/nGIST, "
-        "or a MAPS file with ages"
+        "or a MAPS file with ages (PHANGS, Pipe3D)"
     )
 
 

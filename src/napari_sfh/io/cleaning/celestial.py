@@ -114,6 +114,11 @@ def _name_plane_axes(header: fits.Header, path: Path) -> tuple[fits.Header, list
     cards = HeaderCards(header, path)
     names, units = ([cards.text(f"{key}{i}") for i in (1, 2)] for key in ("CTYPE", "CUNIT"))
     angles = [unit_conversion_factor(unit, u.deg) is not None if unit else False for unit in units]
+    if all(map(_PLANE.match, names)) and all(unit and unit_conversion_factor(unit, u.pc) is not None for unit in units):
+        raise SfhInputError(
+            f"{path}: CTYPE1 {names[0]!r} and CTYPE2 {names[1]!r} in HDU {cards.hdu} are lengths ({units[0]}), no "
+            f"angles: write CDELT in arcsec, 206265 times the length by the distance in {units[0]}, and CUNIT 'arcsec'"
+        )
     if not all(map(_PLANE.match, names)) or not all(angles):
         return header, []
     header = header.copy()
@@ -204,7 +209,7 @@ def _angle_unit(cards: HeaderCards, axis: int) -> str:
     text = cards.text(f"CUNIT{axis}")
     if not text:
         return "deg"
-    for name in ("deg", "arcsec", "arcmin", "rad"):
+    for name in ("deg", "arcsec", "arcmin", "rad", "mas"):
         factor = unit_conversion_factor(text, u.deg)
         if factor is not None and np.isclose(factor, u.Unit(name).to(u.deg), rtol=1e-9):
             return name

@@ -26,6 +26,7 @@ _WORDS = {
     "mask": "mask", "dq": "mask", "badpix": "mask", "bpm": "mask", "flags": "mask",
     "goodpix": "good", "goodmask": "good",
 }  # fmt: skip
+_ERROR_WORDS = ("variance", "sigma", "inverse")
 _COMPANION = re.compile(rf"^(?P<stem>.+)[-_.](?P<word>{'|'.join(_WORDS)})(?P<cube>[-_.]?cube)?$")
 _KCWI = re.compile(r"^(?P<stem>.+[-_])(?P<kind>[vm])(?P<rest>cube[a-z]?.*)$")
 _KCWI_KINDS = {"v": "variance", "m": "mask"}
@@ -46,6 +47,8 @@ _PRODUCTS = {
     ),
     "signal to noise": ("snr", "sn", "s2n"),
 }  # fmt: skip
+#: Words of further files that the Legacy Surveys and others put beside an image.
+_SURVEY_PRODUCTS = ("invvar", "maskbits", "depth", "galdepth", "psfdepth", "psfsize", "chi2", "nexp", "blobmodel")
 #: Last words of the names of cubes that companions go without.
 _FLUX_WORDS = ("flux", "sci", "data", "cube", "signal")
 
@@ -61,6 +64,18 @@ def name_derived_product(path: Path) -> str:
     words = [word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word]
     ends = {words[0], words[-1]} if len(words) > 1 else set()
     return next((what for what, names in _PRODUCTS.items() if ends & set(names)), "")
+
+
+def holds_product_word(path: Path) -> bool:
+    """Whether a word anywhere in a file's name is that of a file made for an image, as surveys put the band last.
+
+    Examples
+    --------
+    >>> holds_product_word(Path("legacysurvey-0001m002-invvar-r.fits.fz"))
+    True
+    """
+    words = {word for word in re.split(r"[-_.]", fits_access.strip_fits_suffix(path).lower()) if word}
+    return bool(words & {*_SURVEY_PRODUCTS, *(name for names in _PRODUCTS.values() for name in names)})
 
 
 def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
@@ -100,6 +115,21 @@ def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
 def find_companion_files(path: Path) -> list[Path]:
     """Files beside a cube that hold its errors or its mask by their names."""
     return [file for file, _ in _list_companions(path, _list_folder(path))]
+
+
+def list_error_files(path: Path) -> list[tuple[Path, str]]:
+    """Files beside a spectrum that hold its errors by their names, and the kind: variance, sigma or inverse variance.
+
+    Parameters
+    ----------
+    path : Path
+        Of the spectrum: besides the names that cubes' errors have, LEGA-C's ``wht1d`` beside ``spec1d`` (inverse
+        variances).
+    """
+    files = _list_folder(path)
+    weights = path.name.replace("spec1d", "wht1d")
+    named = [(file, "inverse") for file in files if weights != path.name and file.name == weights]
+    return named + [(file, kind) for file, kind in _list_companions(path, files) if kind in _ERROR_WORDS]
 
 
 def _list_folder(path: Path) -> list[Path]:

@@ -100,7 +100,10 @@ def _is_one_bracket(inside: str) -> bool:
 def list_unit_spellings(text: str) -> list[str]:
     """A unit's text as written, then as astropy would write what was meant, best first."""
     plain = text.strip()
-    whole = _WHOLE.get(re.sub(r"[\s_\-]", "", plain.lower()))
+    number = re.match(rf"({_NUMBER})\s*\*?\s*(?=[A-Za-z])", _tidy(plain))
+    bare = _tidy(plain)[number.end() :] if number else plain
+    whole = _WHOLE.get(re.sub(r"[\s_\-]", "", bare.lower()))
+    whole = f"{number[1]} {whole}" if number and whole else whole
     tidy = _tidy(plain)
     spelled = [plain, tidy, _respell(tidy), _divide_once(_respell(tidy))]
     # Capitals first as they stand (Jy, MJy), but "A" is never an ampere, nor "S" a siemens.

@@ -24,6 +24,8 @@ _NAME = re.compile(
 )
 #: What spectrographs of galaxies observe, Angstrom: numbers that give something else have another unit.
 _OBSERVED_AA = (2000.0, 3e5)
+#: Numbers that are micrometres as well as log10 or ln of Angstrom, of a spectrum in the visible.
+_UNCLEAR = ((3.3, 4.2), (7.6, 9.6))
 _FREQUENCY = "Angstrom, from frequencies"
 _PLAIN_UNITS = ((1e-10, "Angstrom"), (1e-9, "nm"), (1e-6, "micron"), (1.0, "m"))
 
@@ -169,6 +171,11 @@ def convert_wavelengths(name: str, values: F64, unit: str, path: Path) -> tuple[
                 made.append((scale * 10.0**values, f"log10 {of}"))
                 made.append((scale * np.exp(values), f"ln {of}"))
     else:
+        if any(low < np.min(values) and np.max(values) < high for low, high in _UNCLEAR):
+            raise SfhInputError(
+                f"{path}: {name} holds {values[0]:g} to {values[-1]:g}: micrometres or logarithms of Angstrom? Write "
+                "the unit, or call it loglam"
+            )
         made += [(metres * 1e10 * values, f"{of}, by their size") for metres, of in _PLAIN_UNITS]
     for wave, told in made:
         if _OBSERVED_AA[0] < np.min(wave) and np.max(wave) < _OBSERVED_AA[1]:

@@ -294,6 +294,11 @@ def _log_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, list[s
     step, notes = _step(cards, axis)
     value = cards.require_number(f"CRVAL{axis}", "add the logarithm of the wavelength of the reference channel")
     pixel = np.arange(1, n + 1) - cards.require_number(f"CRPIX{axis}", "add the reference channel")
+    unit = re.match(r"(?P<base>log10|log|ln)\s*[(\[]?\s*(?P<unit>\w*)", cards.text(f"CUNIT{axis}"), re.IGNORECASE)
+    factor = unit_conversion_factor(unit["unit"], u.AA) if unit and unit["unit"] else None
+    if unit and factor not in (None, 1.0):  # FITS calls log what is log10 (Greisen et al. 2006)
+        value += float(np.log(factor) if unit["base"].lower() == "ln" else np.log10(factor))
+        notes = [*notes, f"CUNIT{axis} {cards.text(f'CUNIT{axis}')!r}: logarithms of {unit['unit']}"]
     logarithm = value + step * pixel
     if 3.0 < value < 5.5:
         return np.asarray(10.0**logarithm), [*notes, f"axis {axis} is log10 of wavelength in Angstrom"]

@@ -21,9 +21,14 @@ def list_weight_map_names(path: Path) -> list[str]:
         (("drz_sci", "drz_wht"),),
         (("sci", "wht"),),
         (("sci", "weight"),),
+        (("image", "invvar"),),  # Legacy Surveys
     ]
     names = [name.replace(old, new) for ((old, new),) in swaps if old in name]
-    return list(dict.fromkeys([*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight"]))
+    return list(
+        dict.fromkeys(
+            [*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight", f"{name}_ivar", f"{name}_invvar"]
+        )
+    )
 
 
 def find_weight_map_file(path: Path) -> Path | None:

@@ -47,6 +47,8 @@ _MIN_PIXELS = 50
 #: Of tables; images have no such number.
 _TABLE_FILL = -99.0
 _SCATTER_LAG = 2  # pixels between which differences measure the noise
+#: Scatter of fluxes of one wavelength, in their errors, up to which they are the same.
+_REPEATED_SIGMA = 2.0
 #: Cards of a redshift.
 _REDSHIFT_CARDS = ("REDSHIFT", "Z", "ZHEL", "Z_HELIO", "HELIO_Z")
 #: What headers hold as redshifts of galaxies; a template's 0 and velocities in km/s are none.
@@ -91,7 +93,9 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
     except OSError as error:  # a name that no file system takes
         raise SfhInputError(f"{str(path)[:80]}...: {error.strerror}; check the path") from error
     if not known:
-        what = "is a folder; name a file in it" if path.is_dir() else "no such file; check the path"
+        there = "is a device or a pipe, no regular file; copy its content into a file"
+        there = "is a folder; name a file in it" if path.is_dir() else there
+        what = there if path.exists() else "no such file; check the path"
         raise SfhInputError(f"{path}: {what}")
     try:
         with warnings.catch_warnings():
@@ -312,7 +316,8 @@ def _make(
     kept = np.isfinite(wave)
     wave, values, spread, good = wave[kept], values[kept], spread[kept], good[kept]
     if twice := int((np.diff(wave) == 0).sum()):
-        raise SfhInputError(f"{path}: {twice} wavelengths stand there twice; give each pixel once")
+        wave, values, spread, good = _merge_repeated(path, wave, values, spread, good)
+        notes = (*notes, f"{twice} wavelengths stand there twice, with fluxes that agree: their mean is used")
     if good.sum() < _MIN_PIXELS:
         raise SfhInputError(
             f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite and not 0, an error above 0 "
@@ -330,6 +335,29 @@ def _make(
         notes,
         no_redshift,
     )
+
+
+def _merge_repeated(path: Path, wave: F64, flux: F64, variance: F64, good: Bool) -> tuple[F64, F64, F64, Bool]:
+    """Pixels of equal wavelength as their mean, with the mean of their variances: copies add no information.
+
+    Raises
+    ------
+    SfhInputError
+        The fluxes of a wavelength are not the same within their errors.
+    """
+    own, index = np.unique(wave, return_inverse=True)
+    count = np.bincount(index, weights=good)
+    filled = np.maximum(count, 1.0)
+    mean, spread = (np.bincount(index, weights=np.where(good, a, 0.0)) / filled for a in (flux, variance))
+    several = good & (count > 1)[index]
+    if several.any():
+        misses = np.abs(flux - mean[index])[several] / np.sqrt(variance[several])
+        if np.sqrt(np.mean(misses**2)) > _REPEATED_SIGMA:
+            first = float(wave[several][np.argmax(misses)])
+            raise SfhInputError(
+                f"{path}: wavelengths stand there twice with other fluxes (at {first:g} Angstrom); give each pixel once"
+            )
+    return own, mean, spread, count > 0
 
 
 def _find_fills(flux: F64) -> tuple[float, ...]:

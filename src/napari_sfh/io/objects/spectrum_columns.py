@@ -61,7 +61,7 @@ _PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
 _TIMES_WAVELENGTH = re.compile(r"(?<![a-z])((lam|lambda|wave|l)_?f_?(lam|lambda|l)|nu_?f_?nu)(?![a-z])")
 _COUNT_WORDS = frozenset({"count", "counts", "cts", "adu", "dn", "electron", "electrons"})
 _LENGTH_WORDS = {"nm": "nm", "um": "um", "micron": "um", "microns": "um", "aa": "Angstrom", "angstrom": "Angstrom",
-                 "ang": "Angstrom"}  # fmt: skip
+                 "ang": "Angstrom", "hz": "Hz", "ghz": "GHz", "thz": "THz", "ev": "eV", "kev": "keV"}  # fmt: skip
 _SPECTRAL_UNITS: tuple[u.UnitBase, ...] = (u.Hz, u.eV, u.m**-1)
 
 
@@ -76,6 +76,7 @@ class SpectrumColumns:
     suffix: str = ""  # of the spectrum's name, where a file holds several
     ucds: Mapping[str, str] = field(default_factory=dict)  # what the Virtual Observatory calls the columns
     names_unknown: bool = False  # columns are taken in the order wavelength, flux, error
+    notes: tuple[str, ...] = ()  # on where they are from
 
 
 class SpectrumArrays(NamedTuple):
@@ -146,7 +147,7 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
         notes.append(f"errors follow from the ratio of signal to noise {snr_name}")
     bad, mask_notes = _read_mask(one, names, path)
     air = vacuum_to_air(wave) if vacuum else wave
-    return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*notes, note, *mask_notes))))
+    return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*one.notes, *notes, note, *mask_notes))))
 
 
 def _describe_order(names: Sequence[str], path: Path) -> list[str]:
@@ -203,6 +204,11 @@ def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Mediu
         if factor is not None:
             with np.errstate(divide="ignore"):
                 return (values * factor * target).to_value(u.AA, u.spectral()), medium != "air", []
+    if other := {"energy", "frequency", "freq", "velocity", "vel"} & set(words):
+        raise SfhInputError(
+            f"{path}: column {name} is no wavelength by its name ({other.pop()}) and states no unit of it; write "
+            "wavelengths, or the unit (Hz, GHz, eV)"
+        )
     finite = np.isfinite(values)
     if not finite.any():
         raise SfhInputError(f"{path}: column {name} holds no finite number; it should hold the wavelengths")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,15 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.companions import list_error_files
 from napari_sfh.io.cleaning.cube_images import DATA_NAMES, ERROR_KINDS, MASK_NAMES
 from napari_sfh.io.cleaning.wavelength_lists import read_listed_wavelengths
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, read_wavelength_axis
-from napari_sfh.io.fits_access import describe_hdus, merge_headers
+from napari_sfh.io.fits_access import describe_hdus, merge_headers, open_fits
 from napari_sfh.io.objects.spectrum_columns import SpectrumColumns
 from napari_sfh.types import F64
 
+_IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _ARM = re.compile(r"^([A-Z0-9]+)_(WAVELENGTH|FLUX|IVAR|MASK)$")
 #: What the rows of an image hold, by telescope (data models of SDSS DR7's spSpec and of LAMOST's DR1-DR7 files).
 _ROWS: Mapping[str, Mapping[str, int]] = {
@@ -57,11 +61,7 @@ def list_image_spectra(hdus: fits.HDUList, path: Path) -> list[SpectrumColumns]:
     SfhInputError
         Images that are spectra by their layout, but whose axis or rows cannot be told.
     """
-    images = {
-        i: hdu
-        for i, hdu in enumerate(hdus)
-        if isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU) and hdu.data is not None
-    }
+    images = {i: hdu for i, hdu in enumerate(hdus) if isinstance(hdu, _IMAGES) and hdu.data is not None}
     if arms := {m.group(1) for hdu in images.values() if (m := _ARM.match(hdu.name.upper()))}:
         return _join_arms(hdus, arms)
     if not images:
@@ -71,7 +71,7 @@ def list_image_spectra(hdus: fits.HDUList, path: Path) -> list[SpectrumColumns]:
         return _read_multispec(first, path)
     lines = {i: np.squeeze(hdu.data) for i, hdu in images.items() if np.squeeze(hdu.data).ndim == 1}
     if any(hdu.name.upper() in (*DATA_NAMES, "") or hdu is hdus[0] for i, hdu in images.items() if i in lines):
-        return [_read_lines(hdus, lines, path)]
+        return [_add_error_file(_read_lines(hdus, lines, path), path)]
     data = np.squeeze(first.data)
     return _read_rows(first, data, path) if data.ndim == 2 and (_find_rows(first.header)) else []
 
@@ -92,6 +92,23 @@ def _read_lines(hdus: fits.HDUList, lines: Mapping[int, NDArray[Any]], path: Pat
     listed = read_listed_wavelengths(hdus, n, path)
     axis = listed or _read_axis(hdus[flux].header, path, n, hdus)
     return _order(SpectrumColumns(columns, units, header, axis))
+
+
+def _add_error_file(one: SpectrumColumns, path: Path) -> SpectrumColumns:
+    """A spectrum with the errors of a file beside it, where its own has none and that one as many pixels."""
+    if set(one.columns) & set(_KIND_NAMES.values()):
+        return one
+    for beside, kind in list_error_files(path):
+        with suppress(SfhInputError), open_fits(beside) as hdus:
+            lines = [np.squeeze(hdu.data) for hdu in hdus if isinstance(hdu, _IMAGES) and hdu.data is not None]
+            fitting = [line for line in lines if line.shape == one.columns["flux"].shape]
+            if len(fitting) == 1:
+                falling = one.axis is not None and one.axis.falling
+                errors = np.array(fitting[0][::-1] if falling else fitting[0])
+                columns = {**one.columns, _KIND_NAMES[kind]: errors}
+                notes = (*one.notes, f"errors of {beside.name} beside it ({kind})")
+                return replace(one, columns=columns, notes=notes)
+    return one
 
 
 def _read_axis(header: fits.Header, path: Path, n: int, hdus: fits.HDUList | None = None) -> WavelengthAxis:

@@ -17,8 +17,9 @@ most up to the line of cube against mosaic, which is too steep.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy  # its parts load when they are used, which is after the bins
@@ -48,6 +49,17 @@ _MAX_SHIFT_ARCSEC = 3.0
 _MIN_COMPARED = 100
 #: Light of a mosaic over that of the cube, or the reverse, from which on it is told where nothing better can be.
 _MAX_LIGHT_RATIO = 1.2
+#: Correlation above which a mosaic lies as the cube, pixels along an axis of the images that tell it, and the ways.
+_SAME_WAY_ROUND, _COARSE = 0.995, 128
+_WAYS_ROUND: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "mirrored along x": lambda a: a[:, ::-1],
+    "mirrored along y": lambda a: a[::-1],
+    "turned by 180 degrees": lambda a: a[::-1, ::-1],
+    "transposed": lambda a: a.T,
+    "turned by 90 degrees": np.rot90,
+    "turned by 270 degrees": lambda a: np.rot90(a, 3),
+    "transposed and turned by 180 degrees": lambda a: a[::-1, ::-1].T,
+}
 _ITERATIONS = 6
 _CLIP = 5.0  # sigma
 _PARTS = 5  # of the field along each axis
@@ -77,6 +89,8 @@ class Alignment:
         Of the two images, at the best offset; below some 0.5 nothing above is to be trusted.
     filter_share : float
         Share of the filter's throughput that the cube covers.
+    turned : str
+        How the mosaic lies where, turned or mirrored, it would be far more like the cube; else empty.
     """
 
     dx_arcsec: float
@@ -88,6 +102,7 @@ class Alignment:
     pedestal_error: float
     correlation: float
     filter_share: float
+    turned: str = ""
 
 
 def compute_filter_share(cube: Cube, band: Filter) -> float:
@@ -246,7 +261,51 @@ def _fit_alignment(
         pedestal_error=float(zero_error),
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
+        turned=_find_orientation(cube_image, hst_image, both),
     )
+
+
+def _find_orientation(cube_image: F64, hst_image: F64, both: Bool) -> str:
+    """How the mosaic lies against the cube, where another way round is far more like it; else empty.
+
+    Galaxies are round: a mirrored image of one is like it, too, but not so much, and a fit that leaves out what sticks
+    out of it does not tell.
+    """
+    block = max(1, -(-max(both.shape) // _COARSE))
+    ny, nx = (n // block for n in both.shape)
+    coarse = [
+        a[: ny * block, : nx * block].reshape(ny, block, nx, block).mean((1, 3))
+        for a in (cube_image, hst_image, both.astype(np.float64))
+    ]
+    used = coarse[2] > 0.5
+    reach = min(int(np.ceil(max(used.shape) / 3)), min(used.shape) - 1)
+    reference, image = (np.divide(a, coarse[2], out=np.zeros_like(a), where=used) for a in coarse[:2])
+    own = _correlate_coarsely(reference, image, used, used, reach)
+    if own > _SAME_WAY_ROUND:
+        return ""
+    found = {
+        how: _correlate_coarsely(reference, turn(image), used, turn(used), reach)
+        for how, turn in _WAYS_ROUND.items()
+        if turn(used).shape == used.shape
+    }
+    best = max(found, key=lambda how: found[how])
+    return best if 1 - found[best] < 0.5 * (1 - own) else ""
+
+
+def _correlate_coarsely(reference: F64, image: F64, used: Bool, used_too: Bool, reach: int) -> float:
+    """Correlation of two images at the whole pixel that suits them best; -1 where they share too little."""
+    if min(used.sum(), used_too.sum()) < _MIN_COMPARED:
+        return -1.0
+    dy, dx = _correlate_offset(
+        _remove_large_scale_light(reference, used), _remove_large_scale_light(image, used_too), reach
+    )
+    ny, nx = used.shape
+    here = np.s_[max(0, -dy) : ny - max(0, dy), max(0, -dx) : nx - max(0, dx)]
+    there = np.s_[max(0, dy) : ny - max(0, -dy), max(0, dx) : nx - max(0, -dx)]
+    shared = used[here] & used_too[there]
+    if shared.sum() < max(_MIN_COMPARED, 0.3 * used.sum()):
+        return -1.0
+    return float(np.corrcoef(reference[here][shared], image[there][shared])[0, 1])
 
 
 def _describe_light(synthetic: F64, image: F32) -> str:

@@ -184,6 +184,10 @@ def _alignment_note(name: str, found: alignment.Alignment, applied: bool) -> str
 
 def _alignment_warning(found: alignment.Alignment, applied: bool) -> str:
     """What a person must look at, appended to the sentence; empty where all is well."""
+    if found.turned:
+        return (
+            f". WARNING: {found.turned} it would be like the cube: pixels were turned without the WCS; turn them back"
+        )
     if found.correlation < MIN_CORRELATION:
         return ". WARNING: they do not show the same sky: check the WCS of both"
     wrong = []
