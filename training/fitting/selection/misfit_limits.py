@@ -90,7 +90,10 @@ def measure_misfit_limits(bundle: Bundle, n: int = LIMIT_OBJECTS, device: str = 
         told = _make_told_noise(prior, 10**lg_snr)
         data = add_observational_noise(clean, told, np.random.default_rng([_SEED, k]), source.substituted)
         prediction = predict_histories(data, bundle, device, draws=_DRAWS)
-        misfit = measure_misfit(data, *reconstruct_observations(data, prediction, bundle), pivot_aa)
+        model_flux, model_phot = reconstruct_observations(data, prediction, bundle)
+        if model_flux is None:
+            return None
+        misfit = measure_misfit(data, model_flux, model_phot, pivot_aa)
         limits.append(
             [_find_limit(np.abs(values), share) for values, share in zip(misfit, MISFIT_ALARM_SHARES, strict=True)]
         )
