@@ -14,15 +14,20 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from vispy.gloo import gl
 from vispy.scene import SceneCanvas, ViewBox, Widget
-from vispy.scene.visuals import Image
 from vispy.visuals.transforms import MatrixTransform, STTransform
 from window_acts import bin_world, click, drag, idle, native_canvas, open_explorer, scene_canvas, screen_point
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
-from napari_sfh._qt.canvas.legend_overlay import set_cell_sizes
+from napari_sfh._qt.canvas.legend_overlay import Picture, set_cell_sizes
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
-from napari_sfh._qt.canvas.scene_batch import VispyLateImage, get_max_texture_sizes, make_image_drawing
+from napari_sfh._qt.canvas.scene_batch import (
+    VispyLateImage,
+    get_max_texture_sizes,
+    make_image_drawing,
+    make_labels_drawing,
+)
 from napari_sfh._qt.canvas.selection_overlay import Outlines
+from napari_sfh._qt.canvas.shown_map import NOTHING
 from napari_sfh._qt.canvas.sky_axes import SkyBar
 
 
@@ -110,7 +115,7 @@ def list_views(node: Any) -> list[Any]:
 def list_legends_and_outlines(viewer: Any) -> tuple[list[int], list[int]]:
     """Ids of the legends that can be seen, and of the outlines of bins, in the order of the views."""
     views = list_views(scene_canvas(viewer).scene)
-    legends = [node for view in views for node in view.children if isinstance(node, Image)]
+    legends = [node for view in views for node in view.children if isinstance(node, Picture)]
     outlines = [node for view in views for node in view.scene.children if isinstance(node, Outlines)]
     return [id(node) for node in legends if node.visible], [id(node) for node in outlines if node.visible]
 
@@ -426,6 +431,22 @@ def test_a_volume_of_ours_is_drawn_as_napari_draws_it(qtbot: Any, shown: Any) ->
         viewer.layers.remove(layer)
     np.testing.assert_array_equal(*pictures)
     assert len(np.unique(pictures[0].reshape(-1, 4), axis=0)) > 10
+
+
+@pytest.mark.painted
+def test_labels_that_cannot_be_seen_are_not_drawn_until_they_can(qtbot: Any, shown: Any) -> None:
+    viewer, bins = shown.viewer, find_layer(shown.viewer, "bins")
+    assert (bins.visible, bins.opacity) == (True, 0.0)
+    shown.stack.display.show(NOTHING)  # the maps lie above
+    assert not make_labels_drawing(bins, font_info=None).node.visible
+    pictures = []
+    for opacity, visible in ((0.0, True), (0.7, True), (0.7, False), (0.0, False), (0.0, True)):
+        bins.opacity, bins.visible = opacity, visible
+        pictures.append(viewer.screenshot(flash=False))
+        assert make_labels_drawing(bins, font_info=None).node.visible == (visible and opacity > 0)
+    for other in (2, 3, 4):
+        np.testing.assert_array_equal(pictures[0], pictures[other])
+    assert not np.array_equal(pictures[0], pictures[1]), "labels can be seen"
 
 
 def test_images_of_others_are_drawn_by_napari(shown: Any) -> None:

@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from killed_writer import leave_part_of_killed_process
+from killed_writer import leave_folder_of_killed_process, leave_part_of_killed_process
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import PART_PREFIX, write_atomically, write_text_atomically
+from napari_sfh.io.atomic import PART_PREFIX, hold_part_folder, write_atomically, write_text_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -84,6 +84,16 @@ def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tm
         assert first.exists()
         assert not left.exists()
     assert of_another_file.exists()
+
+
+def test_folders_of_killed_processes_are_removed_and_those_in_use_are_not(tmp_path: Path) -> None:
+    left = leave_folder_of_killed_process(tmp_path)
+    assert (left / "archive.whl").exists()
+    with hold_part_folder(tmp_path) as first, hold_part_folder(tmp_path) as second:
+        assert not left.exists()
+        assert first.is_dir()
+        assert first != second
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_many_threads_write_one_file(tmp_path: Path) -> None:

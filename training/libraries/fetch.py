@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from napari_sfh.digests import hash_file
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import hold_part_folder
 from napari_sfh.io.outputs import locate_cache_folder
 
 _TIMEOUT_S = 3600
@@ -94,8 +94,8 @@ def fetch_archive(name: str) -> Path:
         return found
     kept = ensure_cache_folder() / "archives" / archive.filename
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        path = _download(archive, Path(folder))
+    with hold_part_folder(kept.parent) as folder:
+        path = _download(archive, folder)
         _verify_archive(path, archive)
         os.replace(path, kept)
     return kept

@@ -13,8 +13,10 @@ import hashlib
 import os
 import platform
 import secrets
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,14 +147,41 @@ def remove_stale_parts(path: str | Path) -> None:
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(path.parent)):
             head, _, name = entry.name.partition(".part.")
-            is_part = name == _shorten_name(path.name) and head.startswith(PART_PREFIX)
-            if not is_part or entry.is_dir(follow_symlinks=False):
+            if name != _shorten_name(path.name) or not _is_left_over(head) or entry.is_dir(follow_symlinks=False):
                 continue
-            host, _, rest = head.removeprefix(PART_PREFIX).partition("-")
-            process = rest.partition("-")[0]
-            if host == _HOST and process.isdigit() and not _is_running(int(process)):
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+            with contextlib.suppress(OSError):
+                os.unlink(entry.path)
+
+
+@contextlib.contextmanager
+def hold_part_folder(parent: Path) -> Iterator[Path]:
+    """A folder of temporary files that is removed when the block ends, and by the next caller where it was killed.
+
+    Parameters
+    ----------
+    parent : Path
+        An existing folder. What killed processes of this computer left in it is removed first.
+
+    Yields
+    ------
+    Path
+        An empty folder in it.
+    """
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(parent)):
+            if entry.is_dir(follow_symlinks=False) and _is_left_over(entry.name):
+                shutil.rmtree(entry.path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{PART_PREFIX}{_HOST}-{os.getpid()}-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a temporary name is that of a process of this computer that runs no more."""
+    if not name.startswith(PART_PREFIX):
+        return False
+    host, _, rest = name.removeprefix(PART_PREFIX).partition("-")
+    process = rest.partition("-")[0]
+    return host == _HOST and process.isdigit() and not _is_running(int(process))
 
 
 def remove_parts_on_signals() -> None:

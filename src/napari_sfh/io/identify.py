@@ -24,6 +24,7 @@ from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.mosaic_images.headers import find_filter_words, is_seen_by_other_cameras
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
+from napari_sfh.io.survey_maps import is_binned_cube
 from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
 
 #: Kinds of file, with the words of `describe_file`.
@@ -116,6 +117,8 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     images = [h for h in hdus if fits_access.image_shape(h)]
     axes = {len(fits_access.image_shape(h)) for h in images}
     derived = bool(name_derived_product(path))
+    if is_binned_cube(hdus):
+        return "derived"
     if _holds_jwst_image(hdus):
         return "derived" if derived else "mosaic"
     if 3 in axes:
@@ -132,7 +135,12 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
 
 
 def _describe_derived(path: Path) -> str:
-    return f"{name_derived_product(path)} by its name: not used; if it is the galaxy's image, give it with `photometry`"
+    what = name_derived_product(path)
+    if not what:
+        return (
+            "spectra of bins with their models (MaNGA's DAP): not used; give the cube of the DRP, or this with `cube`"
+        )
+    return f"{what} by its name: not used; if it is the galaxy's image, give it with `photometry`"
 
 
 def _holds_jwst_image(hdus: fits.HDUList) -> bool:

@@ -53,7 +53,8 @@ _OLDEST_GYR, _LG_YR = 20.0, (6.5, 10.3)
 
 def is_ngist_file(hdus: fits.HDUList) -> bool:
     """Whether an open file is a table or a maps file of a run's bins or star-formation histories."""
-    if {h.name.upper() for h in hdus} & {"BINID"} or {"AGE", "METAL"} <= {h.name.upper() for h in hdus}:
+    flat = {h.name.upper() for h in hdus if len(fits_access.image_shape(h)) == 2}
+    if "BINID" in flat or {"AGE", "METAL"} <= flat:  # BINID of MaNGA has planes
         return True
     for hdu in hdus[1:]:
         names = {n.upper() for n in hdu.columns.names} if isinstance(hdu, fits.BinTableHDU) else set()

@@ -11,17 +11,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari._vispy.overlays.base import ViewerOverlayMixin, VispyCanvasOverlay
+from napari._vispy.overlays.base import ViewerOverlayMixin
 from napari._vispy.utils.visual import overlay_to_visual
 from napari.components._viewer_constants import CanvasPosition
 from napari.components.overlays import CanvasOverlay
+from numpy.typing import NDArray
 from pydantic import PrivateAttr
 from qtpy.QtWidgets import QApplication
+from vispy.gloo import Texture2D, VertexBuffer
 from vispy.scene import Grid, Node, ViewBox
-from vispy.scene.visuals import Image
+from vispy.scene.visuals import create_visual_node
+from vispy.visuals import Visual
 
 from napari_sfh._qt.canvas.layer_data import format_layer_title, get_layer_link
 from napari_sfh._qt.canvas.legend_image import LegendContent, LegendStyle, draw_legend
+from napari_sfh._qt.canvas.pointer_overlay import BoxlessOverlay
 from napari_sfh._qt.canvas.scene_batch import OverlayPair
 
 #: Key of the overlay in ``viewer.canvas.overlays``.
@@ -34,6 +38,20 @@ ONE_MAP, OF_FOUR = (170.0, 11.0), (120.0, 9.0)
 LEAST_CELL_PX = 20
 #: Events of a layer that change its legend.
 _WATCHED = ("contrast_limits", "colormap", "gamma", "name")
+_VERTEX = """
+attribute vec2 a_corner;
+uniform vec2 u_size;
+varying vec2 v_place;
+void main() {
+    v_place = a_corner;
+    gl_Position = $transform(vec4(a_corner * u_size, 0.0, 1.0));
+}
+"""
+_FRAGMENT = """
+uniform sampler2D u_picture;
+varying vec2 v_place;
+void main() { gl_FragColor = texture2D(u_picture, v_place); }
+"""
 
 
 class MapLegend(CanvasOverlay):
@@ -78,15 +96,42 @@ class MapLegend(CanvasOverlay):
             self._pictures.remove(picture)
 
 
-class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
+class PictureVisual(Visual):
+    """A picture as it is, pixel by pixel: vispy's images have interpolation, limits and colours, and a long shader."""
+
+    def __init__(self) -> None:
+        self._picture = Texture2D(np.zeros((1, 1, 4), np.uint8), interpolation="nearest")
+        super().__init__(vcode=_VERTEX, fcode=_FRAGMENT)
+        self.shared_program["a_corner"] = VertexBuffer(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32))
+        self.shared_program["u_picture"] = self._picture
+        self.shared_program["u_size"] = 1.0, 1.0
+        self._draw_mode = "triangle_strip"
+
+    def set_picture(self, rgba: NDArray[np.uint8]) -> None:
+        """Draw a picture (ny, nx, 4) of nx times ny units, its first row at 0."""
+        self._picture.set_data(np.ascontiguousarray(rgba))
+        self.shared_program["u_size"] = float(rgba.shape[1]), float(rgba.shape[0])
+        self.update()
+
+    def _prepare_transforms(self, view: Any) -> None:
+        view.view_program.vert["transform"] = view.transforms.get_transform()
+
+    def _prepare_draw(self, view: Any) -> None:
+        """All is there."""
+
+
+class Picture(create_visual_node(PictureVisual)):  # type: ignore[misc]
+    """The same in a scene."""
+
+
+class VispyMapLegend(ViewerOverlayMixin, BoxlessOverlay):
     """What draws one legend in one view of the canvas."""
 
     overlay: MapLegend
-    node: Image
+    node: Picture
 
     def __init__(self, **kwargs: Any) -> None:
-        blank = np.zeros((1, 1, 4), np.uint8)
-        super().__init__(node=Image(blank, interpolation="nearest", texture_format="auto"), **kwargs)
+        super().__init__(node=Picture(), **kwargs)
         self._drawn: tuple[LegendContent, LegendStyle] | None = None
         self.overlay.join(self)
         self.overlay.events.version.connect(self._on_contents_change)
@@ -110,7 +155,7 @@ class VispyMapLegend(ViewerOverlayMixin, VispyCanvasOverlay):
             return
         self._drawn = content, style
         picture = draw_legend(content, style)
-        self.node.set_data(picture)
+        self.node.set_picture(picture)
         self.node.transform.scale = (1 / style.ratio, 1 / style.ratio)
         self.x_size, self.y_size = (float(n) / style.ratio for n in picture.shape[1::-1])
 

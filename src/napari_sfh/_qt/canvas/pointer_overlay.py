@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari._vispy.overlays.base import VispyCanvasOverlay
+from napari._vispy.overlays.base import VispyBaseOverlay, VispyCanvasOverlay
 from napari._vispy.overlays.text import VispyTextOverlay
 from napari._vispy.utils.visual import overlay_to_visual
 from napari.components.overlays import TextOverlay
@@ -29,6 +29,27 @@ _OPACITY = 0.8
 
 class PointerText(TextOverlay):
     """Words about what is under the mouse."""
+
+
+class NoBox:
+    """Stands where napari keeps the box behind an overlay."""
+
+    parent: Any = None
+
+    def set_gl_state(self, **state: Any) -> None:
+        """Nothing is drawn."""
+
+
+class BoxlessOverlay(VispyCanvasOverlay):
+    """An overlay of the canvas that never has a box: napari makes a mesh for each, seen or not."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        VispyBaseOverlay.__init__(self, **kwargs)
+        self.x_size = self.y_size = 0.0
+        self.node.transform = STTransform()
+        self.box = NoBox()
+        self.overlay.events.position.connect(self._on_position_change)
+        self.viewer.canvas.events.background_color.connect(self._on_box_change)
 
 
 class StretchedBox(VispyCanvasOverlay):

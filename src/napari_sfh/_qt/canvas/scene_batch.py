@@ -9,12 +9,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from napari._vispy.layers.image import ImageLayerNode, VispyImageLayer
+from napari._vispy.layers.labels import VispyLabelsLayer
 from napari._vispy.layers.scalar_field import ScalarFieldLayerNode
 from napari._vispy.utils.gl import get_gl_extensions, get_max_texture_sizes
 from napari._vispy.utils.visual import layer_to_visual
 from napari._vispy.visuals.image import Image as ImageNode
 from napari.components.overlays import Overlay
-from napari.layers import Image
+from napari.layers import Image, Labels
 from psygnal import Signal
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
@@ -121,15 +122,40 @@ class VispyLateImage(VispyImageLayer):
             super().reset(event)
 
 
+class VispyFaintLabels(VispyLabelsLayer):
+    """napari's drawing of labels of ours, which is not drawn where it cannot be seen."""
+
+    def _hide_faint(self) -> None:
+        self.node.visible = self.node.visible and float(self.layer.opacity) > 0
+
+    def _on_visible_change(self) -> None:
+        super()._on_visible_change()
+        self._hide_faint()
+
+    def _on_opacity_change(self) -> None:
+        super()._on_opacity_change()
+        self._on_visible_change()
+
+    def _on_data_change(self) -> None:
+        super()._on_data_change()
+        self._hide_faint()
+
+
+def make_labels_drawing(layer: Any, **kwargs: Any) -> VispyLabelsLayer:
+    """What draws labels: of ours a `VispyFaintLabels`, of others napari's own."""
+    own = get_layer_link(layer.metadata) is not None
+    return VispyFaintLabels(layer, **kwargs) if own else VispyLabelsLayer(layer, **kwargs)
+
+
 def make_image_drawing(layer: Any, **kwargs: Any) -> VispyImageLayer:
     """What draws an image: of ours a `VispyLateImage`, of others napari's own."""
     own = get_layer_link(layer.metadata) is not None
     return VispyLateImage(layer, **kwargs) if own else VispyImageLayer(layer, **kwargs)
 
 
-def draw_images_late() -> None:
-    """Let napari draw the images of ours by `VispyLateImage`."""
-    layer_to_visual[Image] = make_image_drawing
+def draw_own_layers() -> None:
+    """Let napari draw the images and labels of ours by `VispyLateImage` and `VispyFaintLabels`."""
+    layer_to_visual[Image], layer_to_visual[Labels] = make_image_drawing, make_labels_drawing
 
 
 class SceneBatch:
@@ -150,7 +176,7 @@ class SceneBatch:
     ended = Signal()
 
     def __init__(self, viewer: Any) -> None:
-        draw_images_late()
+        draw_own_layers()
         self._dims, self._layers = viewer.dims, viewer.layers
         self._depth = 0
 

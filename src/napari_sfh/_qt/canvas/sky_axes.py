@@ -12,7 +12,7 @@ import weakref
 from typing import Any
 
 import numpy as np
-from napari._vispy.overlays.base import ViewerOverlayMixin, VispyCanvasOverlay
+from napari._vispy.overlays.base import ViewerOverlayMixin
 from napari._vispy.overlays.scale_bar import VispyScaleBarOverlay
 from napari._vispy.utils.qt_font import FontInfo
 from napari._vispy.utils.visual import overlay_to_visual
@@ -23,7 +23,7 @@ from pydantic import PrivateAttr
 from qtpy.QtCore import QTimer
 from vispy.scene.visuals import Compound, Line
 
-from napari_sfh._qt.canvas.pointer_overlay import StretchedBox
+from napari_sfh._qt.canvas.pointer_overlay import BoxlessOverlay, StretchedBox
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.sky_coordinates import SkyTick, list_sky_ticks
 
@@ -97,7 +97,7 @@ class _LinesAndWords(Compound):
         super().__init__([self.lines, self.text])
 
 
-class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
+class VispySkyAxes(ViewerOverlayMixin, BoxlessOverlay):
     """What draws `SkyAxes`."""
 
     overlay: SkyAxes
