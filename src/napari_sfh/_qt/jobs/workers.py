@@ -35,7 +35,7 @@ SPARE_THREADS = 16
 PROGRESS_SECONDS = 0.4
 
 
-def spare_threads() -> None:
+def keep_threads_free() -> None:
     """Give Qt's pool of threads room for Qt's own work beside Python's.
 
     A large image is converted in pieces, by threads of the pool that workers run in, and who asked for it waits, in
@@ -161,7 +161,7 @@ class BackgroundJob:
         self._worker = worker
         for name, slot in (("progressed", self._progressed), ("returned", self._returned), ("errored", self._errored)):
             getattr(worker, name).connect(partial(slot, worker))
-        spare_threads()
+        keep_threads_free()
         worker.start()
 
     def stop(self) -> None:
