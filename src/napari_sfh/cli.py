@@ -27,6 +27,7 @@ from napari_sfh.console import (
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals, write_atomically
+from napari_sfh.processes.environment import restrict_algebra_threads
 
 #: Where a headless run of the mock galaxy writes.
 DEMO_FOLDER = Path("demo-output")
@@ -49,7 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Without ``argv`` it is that of this process, which shall end with it (`console.drop_teardown`).
     """
-    end_with = drop_teardown() if argv is None else None
+    end_with = None
+    if argv is None:
+        restrict_algebra_threads(os.environ)
+        end_with = drop_teardown()
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()

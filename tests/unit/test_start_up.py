@@ -12,6 +12,8 @@ import pytest
 
 from napari_sfh.cli import build_command_parser
 from napari_sfh.demo import find_demo_folder
+from napari_sfh.processes.calls import ChildPython
+from napari_sfh.processes.environment import restrict_algebra_threads
 
 HEAVY = (
     "numpy",
@@ -125,3 +127,37 @@ def test_the_explorer_comes_without_what_only_single_acts_need():
     slow = "torch,matplotlib,reproject,scipy.stats,scipy.optimize"
     found = subprocess.run([sys.executable, "-c", code, slow], capture_output=True, text=True, check=True)
     assert found.stdout.split() == []
+
+
+#: A command in this process, and the threads that its linear algebra has afterwards.
+_ALGEBRA = """
+import sys; sys.argv = ["napari-sfh", "models"]
+from napari_sfh import cli
+cli.drop_teardown = lambda: lambda status: None  # what comes next is done in the same process
+cli.main()
+import numpy, threadpoolctl
+print(sorted({p["num_threads"] for p in threadpoolctl.threadpool_info() if p["internal_api"] == "openblas"}))
+"""
+
+
+@pytest.mark.parametrize(("chosen", "threads"), [(None, "[1]"), ("2", "[2]")])
+def test_commands_use_one_thread_for_linear_algebra_unless_a_user_chose(chosen, threads):
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    if chosen:
+        environment["OPENBLAS_NUM_THREADS"] = chosen
+    done = subprocess.run(
+        [sys.executable, "-c", _ALGEBRA], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == threads
+
+
+def test_processes_of_ours_use_one_thread_for_linear_algebra():
+    environment = {}
+    restrict_algebra_threads(environment)
+    assert environment == {"OPENBLAS_NUM_THREADS": "1"}
+    python = ChildPython(["os"])
+    try:
+        call = python.begin(os.getenv, ("OPENBLAS_NUM_THREADS",))
+        assert python.wait(call, "asking") == os.environ.get("OPENBLAS_NUM_THREADS", "1")
+    finally:
+        python.end()

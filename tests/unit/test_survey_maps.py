@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,13 @@ def _paint(values: np.ndarray, none: float = 0.0) -> np.ndarray:
     return np.append(values, none)[BINS]
 
 
-def _write_pipe3d(path: Path, order: list[int] | None = None, age_shift: float = 0.0, without: str = "") -> Path:
-    """As versions 2.4 and 3.1 write them; planes in another ``order``, one left ``without`` its name."""
+def _write_pipe3d(
+    path: Path, order: list[int] | None = None, age_shift: float = 0.0, without: str = "", alone: bool = False
+) -> Path:
+    """As versions 2.4 and 3.1 write them; planes in another ``order``, one left ``without`` its name.
+
+    ``alone``: as CALIFA's files of SSP.
+    """
     planes = {
         "V-band map": np.ones(SIZE),
         "continuum segmentation": BINS + 1.0,
@@ -52,6 +58,9 @@ def _write_pipe3d(path: Path, order: list[int] | None = None, age_shift: float =
     cube = np.stack([planes[names[k]] for k in order or range(len(names))]).astype(np.float32)
     primary = fits.PrimaryHDU(header=_sky())
     primary.header["EXTNAME"] = "ORG_HDR"
+    if alone:
+        fits.PrimaryHDU(cube, fits.Header([*_sky().cards, *header.cards])).writeto(path)
+        return path
     lines = fits.ImageHDU(np.ones((20, *SIZE), np.float32), name="FLUX_ELINES")
     fits.HDUList([primary, fits.ImageHDU(cube, header, name="SSP"), lines]).writeto(path)
     return path
@@ -77,9 +86,10 @@ def _write_manga(path: Path, corrected: bool = True) -> Path:
     return path
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("order", [None, [3, 7, 1, 9, 0, 2, 4, 5, 6, 8]])
-def test_pipe3d_gives_bins_and_kinematics_by_the_names_of_its_planes(tmp_path, order):
-    path = _write_pipe3d(tmp_path / "manga-7443-12703.Pipe3D.cube.fits.gz", order)
+def test_pipe3d_gives_bins_and_kinematics_by_the_names_of_its_planes(tmp_path, order, alone):
+    path = _write_pipe3d(tmp_path / "manga-7443-12703.Pipe3D.cube.fits.gz", order, alone=alone)
     maps = read_maps(path)
     np.testing.assert_array_equal(maps.bin_id, BINS + 1)
     assert maps.redshift == pytest.approx(CZ / C_KMS, rel=1e-6)
@@ -111,9 +121,45 @@ def test_pipe3d_planes_without_a_name_are_named(tmp_path, without, told):
         read_maps(_write_pipe3d(tmp_path / "x.fits", without=without))
 
 
-def test_ages_that_are_no_logarithms_are_refused(tmp_path):
-    with pytest.raises(SfhInputError, match="no log10 of ages"):
-        read_populations(_write_pipe3d(tmp_path / "x.fits", age_shift=-30.0))
+def _change_plane(path: Path, words: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    with fits.open(path, mode="update") as hdus:
+        hdu = hdus["SSP"]
+        (n,) = (n for n in range(len(hdu.data)) if hdu.header[f"DESC_{n}"].startswith(words))
+        hdu.data[n] = np.where(BINS >= 0, change(hdu.data[n].copy()), 0)
+    return path
+
+
+@pytest.mark.parametrize(("words", "change", "key", "truth"), [
+    ("luminosity weighted age", lambda a: 10 ** (a - 9), "lg_age_lw", LG_AGE),
+    ("luminosity weighted metal", lambda a: 0.019 * 10**a, "mh_lw", MH),
+    ("luminosity weighted metal", lambda a: 10**a, "mh_lw", MH),
+])  # fmt: skip
+def test_linear_ages_and_metallicities_are_told(tmp_path, words, change, key, truth):
+    path = _change_plane(_write_pipe3d(tmp_path / "x.fits"), words, change)
+    found = read_populations(path)
+    np.testing.assert_allclose(found.means[key], truth, atol=1e-5)
+    assert any(note.startswith(key) for note in found.notes)
+
+
+def test_ages_that_are_none_leave_the_kinematics(tmp_path):
+    path = _write_pipe3d(tmp_path / "x.fits", age_shift=-30.0)
+    with pytest.raises(SfhInputError, match="no ages in yr"):
+        read_populations(path)
+    np.testing.assert_array_equal(read_maps(path).bin_id, BINS + 1)
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (lambda v: v * 1000, "no c z in km/s"), (lambda v: v / C_KMS, "no c z in km/s"), (lambda v: 0 * v, "all 0"),
+])  # fmt: skip
+def test_velocities_in_another_unit_are_refused(tmp_path, change, word):
+    with pytest.raises(SfhInputError, match=word):
+        read_maps(_change_plane(_write_pipe3d(tmp_path / "x.fits"), "velocity of", change))
+
+
+def test_velocities_about_zero_have_no_redshift(tmp_path):
+    maps = read_maps(_change_plane(_write_pipe3d(tmp_path / "x.fits"), "velocity of", lambda v: v - CZ))
+    assert maps.redshift is None
+    np.testing.assert_allclose(maps.v_kms[0, 1:], [-40, 0, 40], atol=1e-3)
 
 
 @pytest.mark.parametrize("corrected", [True, False])

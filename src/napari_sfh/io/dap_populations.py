@@ -97,9 +97,13 @@ def _bin_survey_maps(maps: SurveyMaps, path: Path) -> PopulationMaps:
         )
     bins, _ = renumber_bins(maps.bins, f"{path}: bins of {maps.maker}", zero_is_bin=True)
     wcs = fits_access.read_celestial_wcs(maps.header, path)
-    means = {key: _first_of_each_bin(image, bins) for key, image in maps.populations.items()}
-    note = f"{maps.maker}: ages are means of log age, metallicities of log Z, relative to the Sun of its templates"
-    return PopulationMaps(path, bins, wcs, means, {}, (note,))
+    means, notes = {}, [f"{maps.maker}: means are of log age and log Z, relative to the Sun of its templates"]
+    for key, (image, unit) in maps.populations.items():
+        means[key], _, note = _convert_mean(
+            key, _first_of_each_bin(image, bins), unit, f"{path}: {key} of {maps.maker}"
+        )
+        notes += [f"{key}: {note}"] if note else []
+    return PopulationMaps(path, bins, wcs, means, {}, tuple(notes))
 
 
 def _value_of_each_bin(hdu: fits.ImageHDU, bins: I32, path: Path) -> F32:

@@ -24,7 +24,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.types import F32
+from napari_sfh.types import F32, F64
 
 _MANGA_IMAGES = {"BINID", "STELLAR_VEL", "STELLAR_SIGMA"}
 #: What the planes of Pipe3D's SSP are called in DESC_n.
@@ -37,8 +37,12 @@ _PLANES: Mapping[str, re.Pattern[str]] = {
     "mh_lw": re.compile(r"^(luminosity|light)[- ]weighted (log.)?metal"),
     "mh_mw": re.compile(r"^mass[- ]weighted (log.)?metal"),
 }
+#: More planes than SSP has are channels of a spectrum.
+_MOST_PLANES = 100
 #: log10 of ages in yr and in Gyr that stars have.
 _LG_YR, _LG_GYR = (5.5, 10.4), (-3.5, 1.4)
+#: c z of galaxies, and velocities that are no c z of a galaxy of these surveys, but about 0.
+_CZ_KMS, _RELATIVE_KMS = (-3000.0, 200_000.0), 150.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class SurveyMaps:
     sigma_kms: F32  # (ny, nx) of the stars
     redshift: float | None
     header: fits.Header  # with the celestial coordinates
-    populations: Mapping[str, F32]  # (ny, nx) by names of physics.means.MEAN_NAMES: log10 yr, dex
+    populations: Mapping[str, tuple[F32, str]]  # (ny, nx) by names of physics.means.MEAN_NAMES, and the unit as written
 
 
 def is_survey_maps(hdus: fits.HDUList) -> bool:
@@ -103,15 +107,14 @@ def _is_manga(hdus: fits.HDUList) -> bool:
 
 
 def _find_pipe3d_stars(hdus: fits.HDUList) -> Any:
-    """The HDU of Pipe3D's stellar planes; None in any other file."""
-    return next(
-        (h for h in hdus if h.name.upper() == "SSP" and len(fits_access.image_shape(h)) == 3 and _name_planes(h)), None
-    )
+    """The HDU of Pipe3D's stellar planes, SSP or, in CALIFA's files of them alone, the primary one; else None."""
+    cubes = [h for h in hdus if len(shape := fits_access.image_shape(h)) == 3 and shape[0] < _MOST_PLANES]
+    return next((h for h in cubes if len(_name_planes(h)) >= (1 if h.name.upper() == "SSP" else 3)), None)
 
 
 def _name_planes(hdu: Any) -> dict[str, int]:
     """The planes of `_PLANES` that DESC_n names, and n."""
-    told = {n: str(hdu.header.get(f"DESC_{n}", "")).strip().lower() for n in range(hdu.header["NAXIS3"])}
+    told = {n: str(hdu.header.get(f"DESC_{n}", "")).strip().lower() for n in range(fits_access.image_shape(hdu)[0])}
     named = {key: [n for n, text in told.items() if pattern.match(text)] for key, pattern in _PLANES.items()}
     return {key: found[0] for key, found in named.items() if found}
 
@@ -129,14 +132,16 @@ def _read_pipe3d(hdus: fits.HDUList, path: Path) -> SurveyMaps:
     with _naming_planes(path):
         planes = {key: to_native_float32(np.array(hdu.data[n])) for key, n in named.items()}
     bins = np.where(planes["bins"] > 0, planes["bins"], -1)
-    cz = np.where(planes["velocity"] == 0, np.nan, planes["velocity"]).astype(np.float64)
-    if not np.isfinite(cz[bins > 0]).any():
-        raise SfhInputError(f"{path}: the velocities of SSP are all 0 or no numbers; give another file")
-    redshift = float(np.nanmedian(cz[bins > 0])) / C_KMS
-    v = C_KMS * (np.log1p(cz / C_KMS) - np.log1p(redshift))
+    used = bins > 0
+    if not used.any():
+        raise SfhInputError(f"{path}: the segmentation of SSP has no bin; give another file")
+    v, redshift = _subtract_systemic(planes["velocity"], used, path)
     populations = {
-        key: _take_logarithms(key, planes[key], planes["bins"], path)
-        for key in planes
+        key: (
+            np.where(used & ((plane != 0) | key.startswith("mh")), plane, np.float32(np.nan)),
+            _find_unit(hdu, named[key]),
+        )
+        for key, plane in planes.items()
         if key.startswith(("lg_age", "mh"))
     }
     primary = next((h for h in hdus if h.name.upper() == "ORG_HDR"), hdus[0]).header
@@ -154,19 +159,30 @@ def _naming_planes(path: Path) -> Iterator[None]:
         raise SfhInputError(f"{path}: its maps cannot be read ({line}); download the file again") from e
 
 
-def _take_logarithms(key: str, plane: F32, bins: F32, path: Path) -> F32:
-    """Ages in log10 yr or metallicities in dex; NaN where Pipe3D has 0 for no fit."""
-    values = np.where((bins > 0) & np.isfinite(plane), plane, np.float32(np.nan)).astype(np.float32)
-    if key.startswith("mh"):
-        # 0 is solar, too: spaxels without a fit are those outside the bins.
-        return values
-    values = np.where(values == 0, np.float32(np.nan), values)
-    low, high = (float(f(values)) for f in (np.nanmin, np.nanmax)) if np.isfinite(values).any() else (np.nan, np.nan)
-    if _LG_YR[0] < low <= high < _LG_YR[1]:
-        return values
-    if _LG_GYR[0] < low <= high < _LG_GYR[1]:
-        return values + np.float32(9)
-    raise SfhInputError(f"{path}: {key} of SSP runs from {low:.3g} to {high:.3g}, no log10 of ages; give another file")
+def _subtract_systemic(cz_kms: F32, used: NDArray[np.bool_], path: Path) -> tuple[F64, float | None]:
+    """Velocities about the systemic redshift, and this: of c z their median; velocities about 0 have none."""
+    cz = np.where((cz_kms != 0) & used, cz_kms, np.nan).astype(np.float64)
+    if not np.isfinite(cz).any():
+        raise SfhInputError(f"{path}: the velocities of SSP are all 0 or no numbers; give another file")
+    middle, largest = float(np.nanmedian(cz)), float(np.nanmax(np.abs(cz)))
+    if not 1.0 < largest or not _CZ_KMS[0] < middle < _CZ_KMS[1]:
+        raise SfhInputError(f"{path}: the velocities of SSP are about {middle:.4g}, no c z in km/s; give them in km/s")
+    if abs(middle) < _RELATIVE_KMS:
+        return np.where(used, cz_kms, np.nan).astype(np.float64), None
+    return C_KMS * (np.log1p(cz / C_KMS) - np.log1p(middle / C_KMS)), middle / C_KMS
+
+
+def _find_unit(hdu: Any, plane: int) -> str:
+    """The unit of a plane as UNITS_n has it; ages, which Pipe3D writes as logarithms, by their numbers first."""
+    text = str(hdu.header.get(f"UNITS_{plane}", "")).strip()
+    if "age" not in str(hdu.header.get(f"DESC_{plane}", "")).lower() or "log" in text.lower():
+        return text
+    values = np.asarray(hdu.data[plane], dtype=np.float64)
+    known = values[np.isfinite(values) & (values != 0)]
+    for (low, high), unit in ((_LG_YR, "log yr"), (_LG_GYR, "log Gyr")):
+        if known.size and low < known.min() <= known.max() < high:
+            return unit
+    return text
 
 
 def _read_manga(hdus: fits.HDUList, path: Path) -> SurveyMaps:

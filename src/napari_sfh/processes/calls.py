@@ -7,6 +7,7 @@ open its window) once more. Calls and values go through pipes as pickles.
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import queue
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.jobs import END_SECONDS, ReportProgress, run_in_background
+from napari_sfh.processes.environment import restrict_algebra_threads
 from napari_sfh.processes.serving import LENGTH, YIELD, load_modules
 from napari_sfh.types import Progress
 
@@ -49,9 +51,14 @@ class ChildPython:
         command = [sys.executable, "-P", "-m", "napari_sfh.processes.serving"]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until the end)
         self._idle, self._calls = False, 0
-        pipe = subprocess.PIPE
+        pipe, environment = subprocess.PIPE, dict(os.environ)
+        restrict_algebra_threads(environment)
         self.process = subprocess.Popen(
-            [*command, *([YIELD] if yields else []), *modules], stdin=pipe, stdout=pipe, stderr=self._said
+            [*command, *([YIELD] if yields else []), *modules],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self._said,
+            env=environment,
         )
 
     def begin(self, function: Callable[..., Any], args: tuple[Any, ...] = (), follow: bool = False) -> int:

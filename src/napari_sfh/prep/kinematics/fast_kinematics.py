@@ -92,9 +92,10 @@ def fit_fast_kinematics(
     SfhInputError
         No bin could be fitted.
     """
-    shared, rows = _prepare_basis(data), np.flatnonzero(data.fittable)
+    rows = np.flatnonzero(data.fittable)
     found = np.full((4, data.observed.n_bins), np.nan)
     with limit_algebra_threads():
+        shared = _prepare_basis(data)
         for start in range(0, rows.size, SPECTRA_AT_ONCE):
             report_progress(Progress("stellar kinematics", start, rows.size), progress, cancel)
             batch = rows[start : start + SPECTRA_AT_ONCE]
@@ -121,8 +122,8 @@ def _prepare_basis(data: LogSpectra) -> _Basis:
     precision[1 : 1 + count] = _PRIOR_SPREADS**-2
     first = int(np.searchsorted(data.ln_template, data.ln_wave[0] - 0.5 * LN_STEP))
     some = data.templates[:, :: max(1, data.templates.shape[1] // 5)].T
-    smooth = np.polynomial.legendre.legvander(np.linspace(-1, 1, some.shape[1]), 2 * _DEGREE)
-    starters = some - (smooth @ np.linalg.lstsq(smooth, some.T, rcond=None)[0]).T
+    smooth, _ = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1, 1, some.shape[1]), 2 * _DEGREE))
+    starters = some - (some @ smooth) @ smooth.T
     return _Basis(fft.rfft(waves, length, axis=1), length, omega, precision, polynomials, first, starters)
 
 
