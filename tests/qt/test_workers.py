@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -169,3 +171,25 @@ def test_unexpected_errors_are_one_sentence() -> None:
     sentence, _ = explain_error(KeyError("x"))
     assert sentence.startswith("KeyError")
     assert "\n" not in sentence
+
+
+_CONVERT_BESIDE_WORK = """
+import os, threading
+from qtpy.QtCore import QCoreApplication, QThread
+from qtpy.QtGui import QImage
+from napari_sfh._qt.jobs.workers import BackgroundJob
+
+app, done = QCoreApplication([]), threading.Event()
+jobs = [BackgroundJob(print, print, print) for _ in range(QThread.idealThreadCount() + 2)]
+for job in jobs:
+    job.start(lambda progress, cancel: done.wait())
+image = QImage(1000, 1000, QImage.Format.Format_RGB16)
+print(image.convertToFormat(QImage.Format.Format_RGBA64).width(), flush=True)
+os._exit(0)
+"""
+
+
+def test_qt_has_threads_for_a_large_image_beside_the_work() -> None:
+    """It waits for them for good where all are taken."""
+    told = subprocess.run([sys.executable, "-c", _CONVERT_BESIDE_WORK], capture_output=True, text=True, timeout=60)
+    assert told.stdout.startswith("1000"), told.stderr

@@ -47,7 +47,14 @@ from napari_sfh._qt.jobs.region_means import RegionMeans
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
-from napari_sfh._qt.napari_files import DialogAnswers, ForeignLayers, make_dialog_answers, set_reader_preset
+from napari_sfh._qt.napari_files import (
+    DialogAnswers,
+    ForeignLayers,
+    WindowDrops,
+    make_dialog_answers,
+    make_window_drops,
+    set_reader_preset,
+)
 from napari_sfh._qt.presenter import READY, READY_NOTED, REFUSED, Presenter, summarise_result
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -97,7 +104,7 @@ class Explorer(ExplorerFrame):
     """
 
     #: Lent to napari's own parts.
-    _lent: tuple[LateControls | None, DialogAnswers | None] = None, None
+    _lent: tuple[LateControls | DialogAnswers | WindowDrops | None, ...] = ()
     _ahead: CallAhead | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -588,7 +595,8 @@ class Explorer(ExplorerFrame):
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
             make_canvas_opaque(window)
-            self._lent = make_late_controls(window, self.guard.protect_fields), make_dialog_answers(window)
+            controls = make_late_controls(window, self.guard.protect_fields)
+            self._lent = controls, make_dialog_answers(window), make_window_drops(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:

@@ -105,7 +105,9 @@ class FileActions:
         """Open a galaxy's folder, a cube, a result, a workspace, a table, or regions on the shown result."""
         path = Path(path).expanduser()
         if path.suffix.lower() == REGION_SUFFIX:
-            self._explorer.attempt(partial(self._explorer.tools["region"].open, path))
+            # Of the result that may be coming in.
+            opened = partial(self._explorer.tools["region"].open, path)
+            self._explorer.when_ready(partial(self._explorer.attempt, opened))
             return
         work = partial(tasks.open_path, path=path, model=self._explorer.network.chosen_model)
         self._explorer.start(work, partial(_show_opened, self._explorer, path))

@@ -102,6 +102,47 @@ def make_dialog_answers(window: QMainWindow) -> DialogAnswers | None:
     return None if asker is None else DialogAnswers(asker)
 
 
+class WindowDrops(QObject):
+    """Lets napari open files that are dropped anywhere on its window: by itself it takes them on the canvas alone.
+
+    Parameters
+    ----------
+    window : QMainWindow
+    canvas : QWidget
+        What takes them.
+    """
+
+    def __init__(self, window: QMainWindow, canvas: QWidget) -> None:
+        super().__init__(window)
+        self._window, self._canvas = window, canvas
+        window.setAcceptDrops(True)
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: Any) -> bool:
+        """Files that no part of the window wants come to the window itself."""
+        kind = None if event is None else event.type()
+        if kind not in (QEvent.Type.DragEnter, QEvent.Type.Drop) or not event.mimeData().hasUrls():
+            return False
+        if kind == QEvent.Type.DragEnter:
+            event.acceptProposedAction()
+        else:
+            self._canvas.dropEvent(event)
+        return True
+
+    def release(self) -> None:
+        """Leave them to the canvas."""
+        with suppress(RuntimeError):  # it may have gone
+            self._window.setAcceptDrops(False)
+            self._window.removeEventFilter(self)
+            self.deleteLater()
+
+
+def make_window_drops(window: QMainWindow) -> WindowDrops | None:
+    """Have `WindowDrops` watch a napari window; None for another window."""
+    canvas = getattr(window, "_qt_viewer", None)
+    return None if canvas is None else WindowDrops(window, canvas)
+
+
 class ForeignLayers:
     """Tells of layers that another reader has made of a file of ours: napari's own knows neither bins nor coordinates.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QThread, QThreadPool, QTimer
 from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
 from superqt.utils import WorkerBase
 from superqt.utils._qthreading import WorkerBaseSignals
@@ -29,8 +29,22 @@ from napari_sfh.types import Progress
 Work = Callable[[ReportProgress, threading.Event], Any]
 #: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
 STOP_TIMEOUT_MS = 800
+#: Threads of Qt's pool beyond one a core: more than our work, and that of other plugins, ever takes at a time.
+SPARE_THREADS = 16
 #: Seconds between two progress signals of one stage: with each the window is painted, canvas and all.
 PROGRESS_SECONDS = 0.4
+
+
+def keep_threads_free() -> None:
+    """Give Qt's pool of threads room for Qt's own work beside Python's.
+
+    A large image is converted in pieces, by threads of the pool that workers run in, and who asked for it waits, in
+    Python without leaving the interpreter to others. On two cores the pool has two threads: with two workers in them,
+    which wait for the interpreter, the window would stand still for good.
+    """
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.setMaxThreadCount(max(pool.maxThreadCount(), QThread.idealThreadCount() + SPARE_THREADS))
 
 
 def run_guarded(work: Work, progress: ReportProgress, cancel: threading.Event) -> Any:
@@ -147,6 +161,7 @@ class BackgroundJob:
         self._worker = worker
         for name, slot in (("progressed", self._progressed), ("returned", self._returned), ("errored", self._errored)):
             getattr(worker, name).connect(partial(slot, worker))
+        keep_threads_free()
         worker.start()
 
     def stop(self) -> None:
