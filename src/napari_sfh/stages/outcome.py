@@ -135,9 +135,8 @@ def flag_other_gas(
     lines = line_fitting.fit_emission_lines(data, prediction, redshift, inputs.bundle, progress=progress, cancel=cancel)
     other = gas_and_stars.find_non_star_forming_gas(data, predicted.model_flux, redshift, lines)
     stars = line_fitting.reconstruct_stars(data, prediction, inputs.bundle)
-    absent = predicted_lines.find_absent_lines(
-        predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
-    )
+    widths = predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
+    absent = predicted_lines.find_absent_lines(predicted_lines.apply_median_youth(widths, prediction))
     flag = (np.where(other, int(Flag.OTHER_GAS), 0) | np.where(absent, int(Flag.ABSENT_LINES), 0)).astype(np.int32)
     if other.sum() <= MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
         return GasFlags(flag, ())

@@ -252,7 +252,8 @@ def _fit_alignment(
             + _describe_light(synthetic[both], image[both])
         )
     noise = float(np.median(variance[both])) / unit**2
-    contrast = float(np.sqrt(max(np.var(x) - noise, 0.0))) if np.var(x) > _STRUCTURE_OVER_NOISE * noise else 0.0
+    spread = float(np.var(x))
+    contrast = max(spread - noise, 0.0) ** 0.5 if spread > _STRUCTURE_OVER_NOISE * noise else 0.0
     slope, zero, reliability = _correct_attenuation(x, y, slope, noise)
     fit = _line_fit_errors(x, y, slope, zero, beam, reliability)
     # A part of the filter's light that is unknown by its scatter of colours, one colour a part of the field.
