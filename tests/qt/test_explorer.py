@@ -17,7 +17,17 @@ from qtpy.QtGui import QPalette
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QLabel, QTextBrowser
 from smooth_result import make_result
-from window_acts import bin_world, click, idle, native_canvas, open_explorer, screen_point, watch_orientation, window
+from window_acts import (
+    bin_world,
+    click,
+    drag,
+    idle,
+    native_canvas,
+    open_explorer,
+    screen_point,
+    watch_orientation,
+    window,
+)
 
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
@@ -89,10 +99,7 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
 
     native = native_canvas(viewer)
     start, stop = (screen_point(viewer, bin_world(session, b)) for b in (6, 11))
-    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=start)
-    for step in range(1, 6):
-        QTest.mouseMove(native, start + (stop - start) * step / 5)
-    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=stop)
+    drag(native, [start, stop])
     assert session.selected == 6, "a drag moves the map, it does not select"
 
     before = bin_world(session, 6)
