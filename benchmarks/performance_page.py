@@ -72,6 +72,16 @@ jobs share the caches, and the clock by far more: compare runs of like load.
 {machines}.
 """
 
+_NO_GL_HEAD = """
+With OpenGL that costs nothing (`GALLIUM_NOOP=1`), as a graphics card's does: ms of processor of the main thread from
+the act until all is painted, the commits {commits} in turn. In brackets the same in units of a fixed piece of work
+that was timed beside each act (4.2 ms of it): neighbours take more or less of this host from second to second.
+Measured on {machine}.
+
+| act, the demo's bins | before | after |
+|---|---|---|
+"""
+
 
 def write_page(found: dict[str, Any], path: Path) -> None:
     """Write the page."""
@@ -101,6 +111,7 @@ def write_page(found: dict[str, Any], path: Path) -> None:
     window = _format_window(path.parents[1] / "report" / "window.json")
     profiles, rows = _format_profiles(found.get("profiles")), (found.get("catalogue"), found.get("long_catalogue"))
     text = "\n".join(lines) + "\n" + profiles + _format_catalogue(*rows)
+    window += _format_without_gl(path.parents[1] / "report" / "window_gl.json")
     text += _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
     path.write_text(text, encoding="utf-8")
 
@@ -207,3 +218,15 @@ def _format_window(figures: Path) -> str:
     for name in dict.fromkeys(name for run in kept.values() for name in run.get("start", {})):
         lines.append(f"| {name} | {' | '.join(str(run.get('start', {}).get(name, '')) for run in kept.values())} |")
     return "\n".join(lines) + "\n"
+
+
+def _format_without_gl(figures: Path) -> str:
+    """Acts of the window without the cost of OpenGL, before and after."""
+    if not figures.exists():
+        return ""
+    kept: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
+    rows = "".join(
+        f"| {one['what']} | {one['before']:g} ({one['fixed_before']:g}) | {one['after']:g} ({one['fixed_after']:g}) |\n"
+        for one in kept["figures"]
+    )
+    return _NO_GL_HEAD.format(commits=" and ".join(kept["commits"]), machine=kept["machine"]) + rows

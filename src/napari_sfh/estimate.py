@@ -25,6 +25,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
+from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -374,10 +375,11 @@ def _append_estimates(
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    model_flux, _ = inference.reconstruct_observations(data, prediction, bundle)
+    model_flux, model_phot = inference.reconstruct_observations(data, prediction, bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=bundle)
     prior = load_prior_quantiles(bundle)
-    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra)
+    limits = load_misfit_limits(bundle)
+    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra, model_phot, limits)
     out.append(_join_estimates(block, data, prediction, strange, _list_units(bundle)))
     return prediction.ood
 

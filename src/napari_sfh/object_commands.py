@@ -243,7 +243,7 @@ def run_gradient_command(options: argparse.Namespace) -> int:
         table = Table(rows)
         for name, words in _GRADIENT_WORDS.items():
             table[name].description = words
-        _write_table(table, options.output)
+        _write_table(table, options.output, "GRADIENT")
     return 0
 
 
@@ -316,7 +316,7 @@ def run_refine_command(options: argparse.Namespace) -> int:
             refined.append(one)
             print(name_settings(describe_refinement(result, one), options.option_names))
     if options.output:
-        _write_table(build_refinement_table(result, refined), options.output)
+        _write_table(build_refinement_table(result, refined), options.output, "REFINEMENT")
     return 0
 
 
@@ -372,9 +372,9 @@ def _check_table(options: argparse.Namespace) -> None:
         check_table_output(options.output, [options.result])
 
 
-def _write_table(table: Any, path: Path) -> None:
+def _write_table(table: Any, path: Path, name: str) -> None:
     from napari_sfh.io.objects.writing import CatalogueWriter
 
-    with CatalogueWriter(path) as out:
+    with CatalogueWriter(path, name=name) as out:
         out.append(table)
     print(path)

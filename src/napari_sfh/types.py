@@ -51,6 +51,7 @@ class Flag(enum.IntFlag):
     ABSENT_LINES = 32768  # the prediction implies Hbeta, [O III] or Halpha that is not there
     CONTINUUM = 65536  # data and prediction differ in the continuum by more than 5 %, what a calibration may
     MAGNESIUM = 131072  # Mg b is stronger than the model's at the same iron: more alpha elements than the templates
+    MISFIT = 262144  # the model that the prediction implies does not describe spectrum and bands: one in 100 good bins
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -72,6 +73,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.ABSENT_LINES: "predicted lines are absent",
     Flag.CONTINUUM: "continuum not as predicted",
     Flag.MAGNESIUM: "Mg b strong for its iron",
+    Flag.MISFIT: "the model does not fit the data",
 }
 
 

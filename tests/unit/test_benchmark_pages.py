@@ -100,6 +100,19 @@ def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
     assert "Not measured" not in text
 
 
+def test_page_tells_what_acts_take_without_drawing(monkeypatch, tmp_path):
+    page = load_benchmark("performance_page", monkeypatch)
+    act = {"what": "click", "before": 52.6, "after": 46.6, "fixed_before": 40.8, "fixed_after": 35.4}
+    kept = {"machine": "a machine", "commits": ["abc", "def"], "figures": [act]}
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "window_gl.json").write_text(json.dumps(kept))
+    (tmp_path / "results").mkdir()
+    page.write_page(make_figures(), tmp_path / "results" / "p.md")
+    text = (tmp_path / "results" / "p.md").read_text()
+    assert "abc and def" in text
+    assert "| click | 52.6 (40.8) | 46.6 (35.4) |" in text
+
+
 def test_page_tells_which_goals_are_reached(monkeypatch, tmp_path):
     page = load_benchmark("performance_page", monkeypatch)
     about = {"machine": "a machine", "commit": "abc", "load_after": 0.1, "pace": 480}

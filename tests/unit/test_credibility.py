@@ -31,7 +31,13 @@ from napari_sfh.analysis.gas import line_fitting
 from napari_sfh.analysis.gas.gas_and_stars import find_non_star_forming_gas
 from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
 from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, NII, OIII, UNIT_CGS, LineFluxes
-from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line_widths, find_absent_lines
+from napari_sfh.analysis.gas.predicted_lines import (
+    COMPARED_LINES,
+    LineWidths,
+    apply_median_youth,
+    compare_line_widths,
+    find_absent_lines,
+)
 from napari_sfh.analysis.maps import list_result_maps, make_map_image
 from napari_sfh.analysis.posteriors import PosteriorDraws, resample_posterior, reweight_bin_posterior
 from napari_sfh.errors import SfhInputError
@@ -247,6 +253,17 @@ def test_predicted_lines_that_are_not_there_are_found():
     assert pixel > 0
     assert HALPHA in COMPARED_LINES
     assert not remove_gas_emission(basis).young_nebular.any()
+
+
+def test_young_light_that_only_the_mean_holds_makes_no_line_absent():
+    prediction = prediction_of(2)
+    prediction.light_frac[:, 0] = 0.06
+    prediction.quantiles["light_frac"][:, 0] = [[0.0, 0.001, 0.01, 0.12, 0.2], [0.03, 0.05, 0.07, 0.08, 0.1]]
+    widths = LineWidths(np.full((2, 3), 1.0), np.zeros((2, 3)), np.full((2, 3), 0.05))
+    assert find_absent_lines(widths).tolist() == [True, True]
+    taken = apply_median_youth(widths, prediction)
+    np.testing.assert_allclose(taken.predicted[:, 0], [1 / 6, 1.0], rtol=1e-5)
+    assert find_absent_lines(taken).tolist() == [False, True]
 
 
 def test_resampled_draws_follow_the_other_prior_or_are_refused():

@@ -77,6 +77,8 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
 def test_columns_of_answers_say_what_they_hold(tmp_path, catalogue, suffix):
     out = tmp_path / f"out{suffix}"
     catalogue["mag_J0500"].unit = "mag"
+    catalogue["mag_J0500"].description = "a total magnitude"
+    catalogue["mag_J0500"].meta["ucd"] = "phot.mag"
     catalogue.write(tmp_path / "in.ecsv")
     source = tmp_path / "in.ecsv"
     assert main(["estimate", str(source), "--model", "jpas", "--output", str(out), "--quiet"]) == 0
@@ -89,6 +91,7 @@ def test_columns_of_answers_say_what_they_hold(tmp_path, catalogue, suffix):
         words = {
             header[f"TTYPE{k}"]: (header.get(f"TCOMM{k}"), header.get(f"TUCD{k}")) for k in range(1, len(words) + 1)
         }
+    assert words["mag_J0500"] == ("a total magnitude", "phot.mag")  # the user's own
     assert words["LG_AGE"] == ("log10 age/yr", "time.age")
     assert words["EBV_ERR"][1] == "stat.error;phot.color.excess"
     assert words["MH_MW_ERR"][0].startswith("half of the 16-84 % width of: mass-weighted mean [M/H] in dex")

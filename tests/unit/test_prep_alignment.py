@@ -179,6 +179,17 @@ def test_a_mosaic_of_another_sky_is_not_shifted_and_lends_no_offset():
     assert not any("shifted no mosaic" in note for note in notes)
 
 
+def test_a_field_without_structure_is_not_called_another_sky():
+    rng = np.random.default_rng(5)
+    flux = 1.0 + 5.0 * rng.standard_normal((WAVE.size, 80, 80))
+    cube = toy_cube(flux, np.full(flux.shape, 25.0), wave=WAVE)
+    data = 0.4 + 0.1 * rng.standard_normal((520, 520))
+    flat = toy_mosaic(data, np.full_like(data, 0.1), photflam=1e-21)
+    _, notes = spot_fluxes({"F555W": flat}, cube, align=False)
+    assert any("too little structure" in note for note in notes)
+    assert not any("do not show the same sky" in note for note in notes)
+
+
 def test_align_says_where_nothing_could_be_compared():
     cube, mosaic = pair(0.8, -0.6)
     _, notes = spot_fluxes({"F275W": mosaic}, cube, align=True)

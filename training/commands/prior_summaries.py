@@ -2,7 +2,8 @@
 
 Weights that are trained today carry the summary of their prior. For those of earlier versions, objects are drawn anew
 from the prior that the weights name, and the summaries are kept by the prior's sha256 in
-``src/napari_sfh/data/prior_summaries.json``.
+``src/napari_sfh/data/prior_summaries.json``. With ``--misfit``, the limits beyond which a model does not describe its
+data are kept by the weights' own sha256, for the package in ``src/napari_sfh/data/misfit_limits.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def add_prior_summaries_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--weights", nargs="*", help="names or files (default: all shipped ones)")
     parser.add_argument("--n", type=int, default=20_000, help="objects to draw of each prior (default 20000)")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write; what it has of others stays")
+    parser.add_argument("--misfit", type=Path, help="JSON file: also the limits of the misfit flag of these weights")
     parser.set_defaults(run=run_prior_summaries)
 
 
@@ -30,19 +32,23 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
     """Draw, measure and write."""
     import json
 
+    from napari_sfh.analysis.credibility.misfit_check import MISFIT_LIMITS_KEY
     from napari_sfh.errors import SfhInputError
     from napari_sfh.instruments.bundle_header import list_bundles
     from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
+    from napari_sfh.training.fitting.selection.misfit_limits import measure_misfit_limits
 
     if args.n < 200:
         raise SfhInputError(f"--n {args.n}: at least 200 objects are needed")
-    found: dict[str, Any] = {}
-    if args.output.is_file():
-        found = json.loads(args.output.read_text(encoding="utf-8"))
+    found, limits = _read_found(args.output), _read_found(args.misfit)
     for name in args.weights or list_bundles():
         bundle = load_bundle(name)
+        if args.misfit is not None and MISFIT_LIMITS_KEY not in bundle.meta:
+            measured = measure_misfit_limits(bundle)
+            limits |= {} if measured is None else {bundle.sha256: {"weights": bundle.name} | measured.to_json()}
+            write_text_atomically(args.misfit, json.dumps(limits, sort_keys=True, indent=1) + "\n")
         prior = bundle.meta["prior"]
         own = bundle.meta.get(PRIOR_SUMMARY_KEY)
         complete = own is not None and (not bundle.targets.n_age or "label_density" in own)
@@ -52,6 +58,16 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
         print(f"{bundle.name}: prior {prior['name']}")
     write_text_atomically(args.output, json.dumps(found, sort_keys=True) + "\n")
     return 0
+
+
+def _read_found(path: Path | None) -> dict[str, Any]:
+    """What a file of this command has already."""
+    import json
+
+    if path is None or not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def _draw_summary(bundle: Bundle, n: int) -> dict[str, Any]:

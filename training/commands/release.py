@@ -26,10 +26,13 @@ def add_release_parser(subparsers: Subparsers) -> None:
 
 def run_release(args: argparse.Namespace) -> int:
     """Release as the arguments say."""
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.release import release_bundle
 
-    path = release_bundle(args.run_dir, args.name, args.report, args.output, args.summary)
+    path = release_bundle(
+        args.run_dir, args.name, args.report, args.output, args.summary, make_stderr_logger(args.quiet)
+    )
     if not args.quiet:
         print(load_bundle(path).card)
         print(f"\n{path}: {path.stat().st_size / 1e6:.1f} MB")

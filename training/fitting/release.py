@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_sfh.analysis.credibility.misfit_check import MISFIT_LIMITS_KEY
+from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import PREFERRED, weights_folder
 from napari_sfh.io.outputs import check_outputs
 from napari_sfh.model.bundle import Bundle, hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.training.fitting import model_card
+from napari_sfh.training.fitting.selection.misfit_limits import describe_misfit_limits
 from napari_sfh.training.fitting.training_run import BUNDLE
 
 #: What a bundle keeps of a report.
@@ -24,7 +27,12 @@ REPORT_KEYS = ("accuracy", "coverage", "ppxf", "throughput", "machine", "n_test"
 
 
 def release_bundle(
-    run: Path, name: str, reports: Sequence[Path] = (), output: Path | None = None, summary: str = ""
+    run: Path,
+    name: str,
+    reports: Sequence[Path] = (),
+    output: Path | None = None,
+    summary: str = "",
+    say: LogLine | None = None,
 ) -> Path:
     """Write the released bundle.
 
@@ -40,6 +48,8 @@ def release_bundle(
         File to write; by default NAME.safetensors among the shipped weights.
     summary : str
         One line on the weights, in place of the recipe's.
+    say : callable, optional
+        Gets a line on limits of the misfit flag, which are measured where the run has none.
 
     Raises
     ------
@@ -58,6 +68,8 @@ def release_bundle(
             raise SfhInputError(f"`report` {path}: a second report on {label!r}; give one for each test set")
         evaluation[label] = table
     meta = {**bundle.meta, "name": name, "evaluation": evaluation}
+    if MISFIT_LIMITS_KEY not in meta:
+        meta |= describe_misfit_limits(bundle, say or (lambda line: None))
     if summary:
         meta["summary"] = summary
     meta["card"] = model_card.format_model_card(meta)

@@ -47,6 +47,7 @@ from napari_sfh.training.fitting.posterior import (
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.selection.coverage_rule import measure_min_coverage
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
+from napari_sfh.training.fitting.selection.misfit_limits import LIMIT_OBJECTS, describe_misfit_limits
 from napari_sfh.training.fitting.selection.recipe_search import SEARCH, select_recipe_settings
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
@@ -133,10 +134,21 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
             recipe, material.instrument, material.targets, material.basis.filters, material.facts, record
         )
         meta[PRIOR_SUMMARY_KEY] = summarise_prior(material.spectra.labels, material.targets).to_json()
-        kept = material.basis if model.targets.n_age else None
-        path = save_bundle(folder / BUNDLE, model, material.instrument, material.basis.filters, kept, meta)
+        path = _save_with_limits(folder / BUNDLE, model, material, meta, say, device)
     say(f"{path}: evaluate it, then release it")
     return path
+
+
+def _save_with_limits(
+    file: Path, model: SfhModel, material: TrainingData, meta: dict[str, Any], say: LogLine, device: str
+) -> Path:
+    """Write the bundle, measure what its models miss of spectra, and write that, too."""
+    kept = material.basis if model.targets.n_age else None
+    path = save_bundle(file, model, material.instrument, material.basis.filters, kept, meta)
+    limits = describe_misfit_limits(load_bundle(path), say, min(LIMIT_OBJECTS, len(material.held_out)), device)
+    if not limits:
+        return path
+    return save_bundle(file, model, material.instrument, material.basis.filters, kept, meta | limits)
 
 
 def _check_devices(devices: int, device: str, batch: int) -> None:

@@ -117,7 +117,7 @@ def compare_galaxies(
     if len(pairs) > 1:
         found += offsets.measure_joint_offsets(kept, min_snr)
     table = output / OFFSET_TABLE
-    with CatalogueWriter(table) as out:
+    with CatalogueWriter(table, name="OFFSETS") as out:
         out.append(offsets.build_offset_table(found))
     return found, [*paths, table]
 

@@ -25,8 +25,19 @@ GAS_LINES_AA: tuple[float, ...] = (
     HBETA_AA, *OIII_AA, 5197.9, 5200.3, 5875.6, *OI_AA, *NII_AA, HALPHA_AA, 6678.2, *SII_AA,
     7065.2, 7135.8, 7319.5, 7330.2, 7751.1, 9068.6, 9530.6,
 )  # fmt: skip
+#: Lines of gas that are faint beside those of `GAS_LINES_AA`, yet not beside the stars in H II regions and nuclei
+#: (Osterbrock & Ferland 2006): He I, He II, [Fe II], [Fe III], [Fe VII], [Fe X], [Ar IV], [Cl III], [N II], [S II],
+#: [S III], Si II, C II, O I, [Ni II], [Cl II], [Ca II], and the Paschen series.
+FAINT_GAS_LINES_AA: tuple[float, ...] = (
+    4026.2, 4068.6, 4076.3, 4267.2, 4387.9, 4471.5, 4658.1, 4701.5, 4711.4, 4713.1, 4740.2, 4754.7, 4881.0, 4921.9,
+    5015.7, 5047.7, 5158.8, 5270.4, 5411.5, 5517.7, 5537.9, 5577.3, 5720.7, 5754.6, 6086.9, 6312.1, 6347.1, 6371.4,
+    6374.5, 7231.3, 7236.4, 7281.4, 7291.5, 7323.9, 7377.8, 8446.4, 8502.5, 8545.4, 8578.7, 8598.4, 8617.0, 8665.0,
+    8750.5, 8862.8, 9014.9, 9229.0, 9546.0,
+)  # fmt: skip
 #: Balmer lines of young stars beyond Hε, H9 to H13 (air).
 HIGH_BALMER_AA: tuple[float, ...] = (3835.38, 3797.90, 3770.63, 3750.15, 3734.37)
+#: What the gas between stars and us absorbs, whatever the stars are: Ca K and H, Na D (air).
+INTERSTELLAR_LINES_AA: tuple[float, ...] = (3933.66, 3968.47, 5889.95, 5895.92)
 #: Half-width of the range that a line may fill at 150 km/s, Angstrom: four sigma at Hα, LSF included.
 LINE_REACH_AA: float = 16.0
 

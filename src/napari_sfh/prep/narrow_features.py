@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_sfh.jobs import compute_blocks
 from napari_sfh.physics.filters import compute_row_medians
-from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.lines import FAINT_GAS_LINES_AA, GAS_LINES_AA
 from napari_sfh.physics.robust import SIGMA_PER_MAD
 from napari_sfh.prep.sky_lines import REACH_AA, SKY_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
@@ -26,15 +26,6 @@ from napari_sfh.types import F32, Bool
 _UP, _DOWN, _DOWN_STRONG, _MEASURED_FWHM_AA = 0.22, 0.26, 0.36, 2.55
 #: Mg b, Na D and the Ca II triplet; Na is also what the Milky Way absorbs.
 _STRONG_LINES_AA = (5167.3, 5172.7, 5183.6, 5890.0, 5895.9, 8498.0, 8542.1, 8662.1)
-#: Lines of gas that are faint beside those of `GAS_LINES_AA`, yet not beside the stars in H II regions and nuclei
-#: (Osterbrock & Ferland 2006): He I, He II, [Fe II], [Fe III], [Fe VII], [Fe X], [Ar IV], [Cl III], [N II], [S II],
-#: [S III], Si II, C II, O I, [Ni II], [Cl II], [Ca II], and the Paschen series.
-_FAINT_LINES_AA = (
-    4026.2, 4068.6, 4076.3, 4267.2, 4387.9, 4471.5, 4658.1, 4701.5, 4711.4, 4713.1, 4740.2, 4754.7, 4881.0, 4921.9,
-    5015.7, 5047.7, 5158.8, 5270.4, 5411.5, 5517.7, 5537.9, 5577.3, 5720.7, 5754.6, 6086.9, 6312.1, 6347.1, 6371.4,
-    6374.5, 7231.3, 7236.4, 7281.4, 7291.5, 7323.9, 7377.8, 8446.4, 8502.5, 8545.4, 8578.7, 8598.4, 8617.0, 8665.0,
-    8750.5, 8862.8, 9014.9, 9229.0, 9546.0,
-)  # fmt: skip
 #: The edge of the A band of the air, which a correction for it leaves as sharp as a line, Angstrom, observed.
 _A_BAND_AA = (7590.0, 7700.0)
 #: Distance from a line of the galaxy within which it may fall, Angstrom: a rotation of 300 km/s and the line's width.
@@ -102,7 +93,7 @@ def _find_strongest_features(spectra: BinSpectra, redshift: float) -> tuple[F32,
         return np.asarray(np.abs(wave[:, None] - np.array(lines) * stretch).min(1) < reach + broader)
 
     up, down = _UP * sharper, np.where(lies_near(_STRONG_LINES_AA, 1 + redshift, _LINE_REACH_AA), _DOWN_STRONG, _DOWN)
-    up[lies_near(_FAINT_LINES_AA, 1 + redshift, _FAINT_REACH_AA)] = np.inf
+    up[lies_near(FAINT_GAS_LINES_AA, 1 + redshift, _FAINT_REACH_AA)] = np.inf
     out = lies_near(GAS_LINES_AA, 1 + redshift, _LINE_REACH_AA) | lies_near(SKY_LINES_AA, 1.0, REACH_AA)
     out |= (wave > _A_BAND_AA[0]) & (wave < _A_BAND_AA[1])
     out |= channel * _WIDTHS[-1] > 2.0 * fwhm  # not as narrow as a line

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_sfh import __version__, decisions
 from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
+from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import (
     MANY_FLAGGED,
     derive_credibility_flags,
@@ -134,9 +135,8 @@ def flag_other_gas(
     lines = line_fitting.fit_emission_lines(data, prediction, redshift, inputs.bundle, progress=progress, cancel=cancel)
     other = gas_and_stars.find_non_star_forming_gas(data, predicted.model_flux, redshift, lines)
     stars = line_fitting.reconstruct_stars(data, prediction, inputs.bundle)
-    absent = predicted_lines.find_absent_lines(
-        predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
-    )
+    widths = predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
+    absent = predicted_lines.find_absent_lines(predicted_lines.apply_median_youth(widths, prediction))
     flag = (np.where(other, int(Flag.OTHER_GAS), 0) | np.where(absent, int(Flag.ABSENT_LINES), 0)).astype(np.int32)
     if other.sum() <= MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
         return GasFlags(flag, ())
@@ -165,7 +165,15 @@ def collect_result(
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
-    strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
+    strange = derive_credibility_flags(
+        data,
+        prediction,
+        prior,
+        predicted.model_flux,
+        draw_spectra,
+        predicted.model_phot,
+        load_misfit_limits(inputs.bundle),
+    )
     flag = data.flag | gas.flag | strange
     told = describe_frequent_flags(flag, prediction.ood)
     told += describe_common_residuals(data, predicted.model_flux, prediction.ood, galaxy.bins.snr, galaxy.redshift)

@@ -1,4 +1,4 @@
-"""Flags that inference adds: out of depth, the prior decides, continuum or magnesium not as predicted."""
+"""Flags that inference adds: out of depth, the prior decides, data that are not as predicted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch
 from napari_sfh.analysis.credibility.magnesium_check import find_magnesium_excess
+from napari_sfh.analysis.credibility.misfit_check import MisfitLimits, find_misfit
 from napari_sfh.analysis.credibility.prior_influence import find_prior_dominated
 from napari_sfh.types import F32, I32, Flag, Floats, Observation, Prediction
 
@@ -23,6 +24,8 @@ _ADVICE: Mapping[Flag, str] = {
     Flag.CONTINUUM: "the continuum is not as predicted, by more than 5 %; do not believe dust and ages before you know "
     "whether the flux calibration or another dust law is the cause",
     Flag.MAGNESIUM: "Mg b is strong for its iron, as in alpha-enhanced stars; light-weighted ages may be 0.1 dex low",
+    Flag.MISFIT: "the model misses the spectrum by more than it misses those of galaxies, or the spectrum is steeper "
+    "or flatter than the bands: look for a wrong flux calibration, redshift or dispersion, a star or a nucleus",
     Flag.MASKED_PIXELS: "more than a tenth of the pixels have no value (gaps, masks, range); ages follow what is left",
 }
 #: Draws of the posterior whose spectra are held against the data, and the share that must contradict it.
@@ -41,6 +44,8 @@ def derive_credibility_flags(
     prior: Mapping[str, Floats],
     model_flux: F32 | None = None,
     draw_spectra: DrawSpectra | None = None,
+    model_phot: F32 | None = None,
+    limits: MisfitLimits | None = None,
 ) -> I32:
     """Bits of `types.Flag` for objects whose answer is not to be believed as it stands, (N,).
 
@@ -56,6 +61,10 @@ def derive_credibility_flags(
     draw_spectra : callable, optional
         Where it is given, a continuum counts as contradicted only if most draws of the posterior contradict it:
         the point values alone are no galaxy that the posterior holds.
+    model_phot : array (N, B), optional
+        Bands that the prediction implies.
+    limits : MisfitLimits, optional
+        Of the weights: beyond them a model does not describe its data. Without them that is not judged.
     """
     strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     strange |= np.where(find_prior_dominated(prediction, prior), int(Flag.PRIOR_DECIDES), 0)
@@ -65,6 +74,8 @@ def derive_credibility_flags(
             suspect = _confirm_by_draws(data, suspect, draw_spectra)
         strange |= np.where(suspect, int(Flag.CONTINUUM), 0)
         strange |= np.where(find_magnesium_excess(data, model_flux), int(Flag.MAGNESIUM), 0)
+        if limits is not None:
+            strange |= np.where(find_misfit(data, model_flux, model_phot, limits), int(Flag.MISFIT), 0)
     return strange.astype(np.int32)
 
 

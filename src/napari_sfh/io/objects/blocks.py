@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -144,7 +144,7 @@ def _open_fits(path: Path) -> Catalogue:
         columns, n = hdus[number].columns, int(hdus[number].header["NAXIS2"])
         variable = [c.name for c in columns if "P" in str(c.format) or "Q" in str(c.format)]
         names = tuple(c.name for c in columns if c.name not in variable)
-        units = {c.name: c.unit for c in columns}
+        words = _read_column_words(hdus[number].header, columns)
         widths = {name: size[0] for name in names if len(size := columns.dtype[name].shape) == 1 and size[0] > 1}
         lists = _list_header_words(hdus[number].header) | _list_table_words(hdus, number, names)
 
@@ -153,7 +153,7 @@ def _open_fits(path: Path) -> Catalogue:
             # Opened anew for each block: mapped pages count as this process's memory until the map is closed.
             with fits.open(path, memmap=True) as hdus:
                 part = hdus[number].data[start : start + rows]
-                block = Table({name: _plain_column(part[name], units[name]) for name in names}, copy=False)
+                block = Table({name: _plain_column(part[name], words[name]) for name in names}, copy=False)
                 del part
             yield block
 
@@ -197,10 +197,33 @@ def _list_table_words(hdus: fits.HDUList, number: int, names: Sequence[str]) -> 
     return found
 
 
-def _plain_column(values: Any, unit: str | None) -> Column:
+class _ColumnWords(NamedTuple):
+    """What a file says of a column besides its values."""
+
+    unit: Any = None
+    description: str | None = None
+    ucd: str | None = None
+
+    def label(self, values: Any, unit: Any) -> Column:
+        """A column of these values with the words; the unit is the caller's."""
+        meta = {"ucd": self.ucd} if self.ucd else None
+        return Column(values, unit=unit, description=self.description, meta=meta)
+
+
+def _read_column_words(header: fits.Header, columns: fits.ColDefs) -> dict[str, _ColumnWords]:
+    """Units, descriptions (TCOMM, of STILTS, or TDESC) and UCDs of a FITS table's columns."""
+    words = {}
+    for place, column in enumerate(columns, start=1):
+        described = header.get(f"TCOMM{place}") or header.get(f"TDESC{place}")
+        ucd = header.get(f"TUCD{place}") or header.get(f"TBUCD{place}")
+        words[column.name] = _ColumnWords(column.unit or None, described or None, ucd or None)
+    return words
+
+
+def _plain_column(values: Any, words: _ColumnWords) -> Column:
     """A native-endian copy of a column of a memory-mapped table."""
     array = np.asarray(values)
-    return Column(array.astype(array.dtype.newbyteorder("=")), unit=unit or None)
+    return words.label(array.astype(array.dtype.newbyteorder("=")), words.unit)
 
 
 def _open_ecsv(path: Path) -> Catalogue:
@@ -216,7 +239,14 @@ def _open_ecsv(path: Path) -> Catalogue:
         raise SfhInputError(f"{path}: the table has no rows")
     seen = astropy_ascii.read("".join(head + first), format="ecsv")
     separator = "," if "," in head[-1] else " "
-    kinds = {name: (None if seen[name].dtype.kind in "SUO" else seen[name].unit) for name in seen.colnames}
+    kinds = {
+        name: _ColumnWords(
+            None if seen[name].dtype.kind in "SUO" else seen[name].unit,
+            seen[name].description,
+            seen[name].meta.get("ucd"),
+        )
+        for name in seen.colnames
+    }
     text = {name: str for name in seen.colnames if seen[name].dtype.kind in "SUO"}
 
     def blocks(rows: int) -> Iterator[Table]:
@@ -296,12 +326,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _frame_to_table(frame: pd.DataFrame, units: dict[str, Any]) -> Table:
+def _frame_to_table(frame: pd.DataFrame, words: Mapping[str, _ColumnWords]) -> Table:
     columns = {}
     for name in frame.columns:
         values = frame[name]
         array = values.fillna("").to_numpy(dtype=str) if values.dtype.kind not in "biuf" else values.to_numpy()
-        columns[str(name)] = Column(array, unit=units.get(str(name)))
+        told = words.get(str(name), _ColumnWords())
+        columns[str(name)] = told.label(array, told.unit)
     return Table(columns, copy=False)
 
 
@@ -323,5 +354,7 @@ def _drop_masks(table: Table) -> Table:
         if isinstance(column, MaskedColumn):
             table[name] = column.filled(np.nan) if column.dtype.kind == "f" else column.filled()
         if table[name].dtype.kind == "O":
-            table[name] = Column([str(v) for v in table[name]], unit=None)
+            column = table[name]
+            texts = [str(v) for v in column]
+            table[name] = Column(texts, unit=None, description=column.description, meta=column.meta)
     return table

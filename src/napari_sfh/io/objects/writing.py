@@ -41,6 +41,8 @@ class CatalogueWriter:
         Its ending decides the format: ``.fits``, ``.ecsv``, ``.csv``, ``.tsv`` or ``.vot``.
     meta : mapping, optional
         Header cards of FITS (key to value or (value, comment)), the comment of ECSV; others keep none.
+    name : str
+        EXTNAME of the table in FITS.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class CatalogueWriter:
     3
     """
 
-    def __init__(self, path: str | Path, meta: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: str | Path, meta: Mapping[str, Any] | None = None, name: str = "ESTIMATES") -> None:
         self.path = Path(path).expanduser()
         self.format = catalogue_format(self.path)
         if self.path.suffix.lower() in UNCLEAR_SUFFIXES:
@@ -66,7 +68,7 @@ class CatalogueWriter:
                 f"{self.path}: {self.path.suffix} is no format of tables; end in .fits, .ecsv, .csv, .tsv or .vot"
             )
         self._delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
-        self.meta = dict(meta or {})
+        self.meta, self.name = dict(meta or {}), name
         self.n_rows = 0
         self._stack = contextlib.ExitStack()
         self._file: BinaryIO
@@ -135,7 +137,7 @@ class CatalogueWriter:
             start, length = hdus[1].fileinfo()["datLoc"], hdus[1].header["NAXIS1"] * hdus[1].header["NAXIS2"]
         if not self.n_rows and not self._count_at:
             header = hdu.header.copy()
-            header["EXTNAME"] = "ESTIMATES"
+            header["EXTNAME"] = self.name
             _describe_columns(header, table)
             for key, value in self.meta.items():
                 parts = value if isinstance(value, tuple) else (value,)

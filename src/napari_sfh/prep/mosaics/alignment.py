@@ -66,6 +66,10 @@ _PARTS = 5  # of the field along each axis
 _COLOUR_SCATTER = 0.3  # of the light beside the cube's range over that inside, within a galaxy
 
 
+#: Variance of an image over that of its noise below which nothing in it can be compared.
+_STRUCTURE_OVER_NOISE = 1.5
+
+
 @dataclass(frozen=True)
 class Alignment:
     """How a mosaic differs from the cube.
@@ -91,6 +95,8 @@ class Alignment:
         Share of the filter's throughput that the cube covers.
     turned : str
         How the mosaic lies where, turned or mirrored, it would be far more like the cube; else empty.
+    contrast : float
+        Scatter of the cube's image beyond its noise, over its median: without any, nothing can be compared.
     """
 
     dx_arcsec: float
@@ -103,6 +109,7 @@ class Alignment:
     correlation: float
     filter_share: float
     turned: str = ""
+    contrast: float = 1.0
 
 
 def compute_filter_share(cube: Cube, band: Filter) -> float:
@@ -244,7 +251,10 @@ def _fit_alignment(
             f"{mosaic.path.name}: shows nothing at the place of {cube.path.name} that a comparison could hold on to"
             + _describe_light(synthetic[both], image[both])
         )
-    slope, zero, reliability = _correct_attenuation(x, y, slope, float(np.median(variance[both])) / unit**2)
+    noise = float(np.median(variance[both])) / unit**2
+    spread = float(np.var(x))
+    contrast = max(spread - noise, 0.0) ** 0.5 if spread > _STRUCTURE_OVER_NOISE * noise else 0.0
+    slope, zero, reliability = _correct_attenuation(x, y, slope, noise)
     fit = _line_fit_errors(x, y, slope, zero, beam, reliability)
     # A part of the filter's light that is unknown by its scatter of colours, one colour a part of the field.
     colours = _COLOUR_SCATTER * (1.0 - share) / _PARTS / max(float(np.std(x)), 1e-15)
@@ -262,6 +272,7 @@ def _fit_alignment(
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
         turned=_find_orientation(cube_image, hst_image, both),
+        contrast=contrast,
     )
 
 

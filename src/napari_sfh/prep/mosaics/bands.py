@@ -27,6 +27,8 @@ MAX_SCALE: float = 0.05
 MAX_PEDESTAL: float = 0.05
 #: Correlation of mosaic and cube below which their comparison means nothing.
 MIN_CORRELATION: float = 0.5
+#: Structure of the cube's image beyond noise, over its median, below which a low correlation says nothing.
+MIN_CONTRAST: float = 0.02
 
 
 class BandPhotometry(NamedTuple):
@@ -188,6 +190,8 @@ def _alignment_warning(found: alignment.Alignment, applied: bool) -> str:
         return (
             f". WARNING: {found.turned} it would be like the cube: pixels were turned without the WCS; turn them back"
         )
+    if found.correlation < MIN_CORRELATION and found.contrast < MIN_CONTRAST:
+        return ". WARNING: the cube shows too little structure there to tell whether both show the same sky"
     if found.correlation < MIN_CORRELATION:
         return ". WARNING: they do not show the same sky: check the WCS of both"
     wrong = []
