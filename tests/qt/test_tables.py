@@ -172,6 +172,12 @@ def test_every_column_says_what_it_is(result: Result, tmp_path: Path, suffix: st
             headers = [fits.getheader(path, name) for name in made]
             told = [{h[f"TTYPE{k}"]: h.get(f"TCOMM{k}") for k in range(1, h["TFIELDS"] + 1)} for h in headers]
             assert len(QTable.read(path, hdu="BINS")) == result.bins.n_bins
+            ucds = {headers[0][f"TTYPE{k}"]: headers[0].get(f"TUCD{k}") for k in range(1, headers[0]["TFIELDS"] + 1)}
+            assert (ucds["RA"], ucds["T50"], ucds["EBV_ERR"]) == (
+                "pos.eq.ra",
+                "time.age",
+                "stat.error;phot.color.excess",
+            )
         else:
             read = [QTable.read(file, format="ascii.ecsv") for file in tables.list_table_files(list(made), path)]
             told = [{name: table[name].info.description for name in table.colnames} for table in read]

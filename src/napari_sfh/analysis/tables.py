@@ -26,7 +26,7 @@ from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
 from napari_sfh.io.result_hdus import escape_to_ascii
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.columns import describe_column
+from napari_sfh.physics.columns import describe_column, find_column_ucd
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
@@ -134,6 +134,8 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
     for place, column_name in enumerate(plain.colnames, 1):
         if comments[column_name]:
             hdu.header[f"TCOMM{place}"] = escape_to_ascii(comments[column_name].translate(_PLAIN))
+        if ucd := find_column_ucd(column_name):
+            hdu.header[f"TUCD{place}"] = ucd
     hdu.name = name
     return hdu
 

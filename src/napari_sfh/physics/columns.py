@@ -80,6 +80,11 @@ _UCDS = {
     r"EBV": "phot.color.excess",
     r"TAU_(ISM|BC)": "phys.absorption.opticalDepth",
     r"SNR": "stat.snr",
+    r"RA": "pos.eq.ra",
+    r"DEC": "pos.eq.dec",
+    r"(BIN_)?ID": "meta.id",
+    r"SIGMA": "phys.veloc.dispersion",
+    r"CHI2": "stat.fit.chi2",
     r"FLAG": "meta.code.qual",
 }
 
