@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -11,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Before anything loads napari, which then reads its preferences: the tests neither see nor touch those of the user.
+_PREFERENCES = tempfile.TemporaryDirectory(prefix="napari-sfh-test-")  # removed when this process ends
+os.environ["NAPARI_CONFIG"] = str(Path(_PREFERENCES.name) / "settings.yaml")
+os.environ["NAPARI_SFH_CONFIG"] = _PREFERENCES.name
+(Path(_PREFERENCES.name) / "tour-seen").touch()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -73,7 +73,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.ABSENT_LINES: "predicted lines are absent",
     Flag.CONTINUUM: "continuum not as predicted",
     Flag.MAGNESIUM: "Mg b strong for its iron",
-    Flag.MISFIT: "the model does not fit the data",
+    Flag.MISFIT: "the model misses the data",
 }
 
 

@@ -6,10 +6,8 @@ import contextlib
 import functools
 import gc
 import itertools
-import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +20,6 @@ from smooth_result import make_result
 from window_acts import open_explorer, open_viewer, window
 
 from napari_sfh.types import Result
-
-# Before napari reads its preferences: the tests neither see nor touch those of the user.
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
-os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
-(Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

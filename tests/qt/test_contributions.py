@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -626,3 +628,11 @@ def test_a_part_of_a_galaxy_that_is_dropped_says_where_it_goes(
     with pytest.raises(SfhInputError, match="choose it under Data"):
         shown.finish(60)
     assert shown.session.result is not None
+
+
+def test_the_tests_neither_see_nor_touch_the_preferences_of_the_user() -> None:
+    from napari.settings import get_settings
+
+    folder = Path(os.environ["NAPARI_SFH_CONFIG"])
+    assert folder.parent == Path(tempfile.gettempdir())
+    assert Path(str(get_settings().config_path)).parent == folder

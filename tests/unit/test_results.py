@@ -183,6 +183,13 @@ def test_result_is_left_unmodified(tmp_path):
     assert_same(same, result)
 
 
+def test_result_is_written_without_a_warning(tmp_path):
+    """Such as that of a card which is cut short."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_result(make_result(), tmp_path / "o.fits")
+
+
 def test_bytes_do_not_depend_on_what_was_there(written, tmp_path):
     path = tmp_path / "o.fits"
     path.write_bytes(b"something else")
