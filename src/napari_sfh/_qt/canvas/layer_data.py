@@ -35,6 +35,7 @@ FLAG_COLORS = (
     "#3b4048",
     *("#e6cccc", "#80b380", "#1ae6ff", "#998099", "#9999ff", "#cc1a66", "#99331a", "#ccffff", "#e6ff80"),
     *("#803399", "#666680", "#99b3b3", "#cc801a", "#664d4d", "#80ffb3", "#808033", "#ff9966", "#1a80ff"),
+    "#d21eb4",
 )
 
 
@@ -296,7 +297,7 @@ def format_flag_legend(result: Result) -> str:
     """The categories that a result has, in their colours, with the number of bins of each."""
     category = maps.classify_flags(result.flag)
     texts = ["none", *FLAG_MEANING.values()]
-    rows = [(color, text, int((category == k).sum())) for k, (color, text) in enumerate(zip(FLAG_COLORS, texts))]
+    rows = [(color, text, int((category == k).sum())) for k, (color, text) in enumerate(zip(FLAG_COLORS, texts, strict=True))]
     return format_category_legend(rows)
 
 
