@@ -297,7 +297,10 @@ def format_flag_legend(result: Result) -> str:
     """The categories that a result has, in their colours, with the number of bins of each."""
     category = maps.classify_flags(result.flag)
     texts = ["none", *FLAG_MEANING.values()]
-    rows = [(color, text, int((category == k).sum())) for k, (color, text) in enumerate(zip(FLAG_COLORS, texts, strict=True))]
+    rows = [
+        (color, text, int((category == k).sum()))
+        for k, (color, text) in enumerate(zip(FLAG_COLORS, texts, strict=True))
+    ]
     return format_category_legend(rows)
 
 
