@@ -419,14 +419,17 @@ def main() -> None:
         grown = measure_growth(galaxy)
         print(*grown, sep="\n", flush=True)
         parts = {name: measure_part(name) for name in PARTS}
+    # What other machines and longer runs measured stays until it is measured again.
+    earlier = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
     found = {
+        **earlier,
         **about,
         "load_after": round(os.getloadavg()[0], 1),
         "compared": [asdict(x) for x in compared],
         "singles": [asdict(x) for x in singles],
         "growth": [asdict(x) for x in grown],
         **parts,
-        "gpu": gpu,
+        "gpu": gpu or earlier.get("gpu"),
     }
     for path in (figures, page):
         path.parent.mkdir(parents=True, exist_ok=True)
