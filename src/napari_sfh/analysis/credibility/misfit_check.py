@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MISFIT_LIMITS_KEY = "misfit_limits"
 #: The three numbers, in the order of every array here.
 MISFIT_KINDS = ("broad", "narrow", "slope")
-_STEP_AA, _LEAST_PIXELS, _LEAST_STEPS, _CHUNK = 100.0, 10, 5, 512
+_STEP_AA, _LEAST_PIXELS, _LEAST_STEPS, _CHUNK = 100.0, 10, 5, 128
 _STRETCH = (0.5, 2.0)
 #: Errors beyond the stated ones: of a step of the spectrum, of a band, and of a band per 1000 AA from the middle.
 _STEP_ERROR, _BAND_ERROR, _FAR_BAND_ERROR = 0.02, 0.03, 0.02
@@ -147,8 +147,8 @@ def find_misfit(data: Observation, model_flux: F32, model_phot: F32 | None, limi
 
 
 def _measure_rows(data: Observation, model_flux: F32, model_phot: F32 | None, pivot_aa: F64) -> tuple[F64, F64, F64]:
-    wave = data.instrument.wave_aa
-    used = data.mask & _find_judged_pixels(data) & np.isfinite(model_flux) & (model_flux > 0) & (data.error > 0)
+    wave, judged = data.instrument.wave_aa, _find_judged_pixels(data)
+    used = data.mask & judged & np.isfinite(model_flux) & (model_flux > 0) & (data.error > 0)
     safe = np.where(used, model_flux, 1.0)
     residual = np.where(used, data.flux / safe - 1, 0.0)
     variance = np.where(used, (data.error / safe) ** 2, 0.0)
@@ -171,7 +171,7 @@ def _measure_rows(data: Observation, model_flux: F32, model_phot: F32 | None, pi
         noise = stretch2 * gain * np.sum(variance, axis=1, where=used) / total
         broad = np.sqrt(np.maximum(np.sum(residual**2, axis=1, where=used) / total - noise, 0.0))
     slope = np.where(enough, _measure_slopes(data, mean, error2, model_phot, pivot_aa), np.nan)
-    lines = 1 + _measure_line_light(model_flux, _find_judged_pixels(data))
+    lines = 1 + _measure_line_light(model_flux, judged)
     return broad.astype(float) / lines, narrow.astype(float), slope / lines
 
 
