@@ -50,7 +50,8 @@ class SizedOverlay(VispyCanvasOverlay):
     def list_places(self) -> NDArray[np.floating]:
         """What it covers at most, (1, 2, 2), as `scene_batch.tell_cover` has it."""
         corner = np.asarray(self.node.get_transform("visual", "canvas").map((0.0, 0.0)))[:2]
-        return np.array([[corner - _BEYOND_PX, corner + (self.x_size, self.y_size) + _BEYOND_PX]])
+        size = np.array([self.x_size, self.y_size])
+        return np.array([[corner - _BEYOND_PX, corner + size + _BEYOND_PX]])
 
 
 class BoxlessOverlay(SizedOverlay):

@@ -19,8 +19,8 @@ from napari.components.overlays import Overlay
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy import QtOpenGL
 from qtpy.QtCore import QSize
-from qtpy.QtOpenGL import QOpenGLFramebufferObject
 from vispy.scene import Node, SceneCanvas, ViewBox
 from vispy.scene.subscene import SubScene
 from vispy.scene.visuals import VisualNode
@@ -29,6 +29,7 @@ from vispy.scene.widgets import Widget
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 
 OverlayT = TypeVar("OverlayT", bound=Overlay)
+_opengl: Any = QtOpenGL  # has no types
 
 #: What is drawn above outlines: its node, and the bound method that gives the places on the canvas that it covers.
 _COVERS: weakref.WeakKeyDictionary[Node, weakref.WeakMethod[Callable[[], NDArray[np.floating]]]]
@@ -378,7 +379,7 @@ class KeptPicture:
         if self._is_kept and self._store.size() == size and self._has_room(tops):
             self.n_quick += 1
             canvas.set_current()
-            QOpenGLFramebufferObject.blitFramebuffer(None, self._store)
+            _opengl.QOpenGLFramebufferObject.blitFramebuffer(None, self._store)
         else:
             self.n_whole += 1
             self._is_kept = self._find_covered(canvas) and self._has_room(tops)
@@ -387,8 +388,8 @@ class KeptPicture:
                 return
             canvas.context.flush_commands()
             if self._store is None or self._store.size() != size:
-                self._store = QOpenGLFramebufferObject(size)
-            QOpenGLFramebufferObject.blitFramebuffer(self._store, None)
+                self._store = _opengl.QOpenGLFramebufferObject(size)
+            _opengl.QOpenGLFramebufferObject.blitFramebuffer(self._store, None)
         canvas._drawing = True
         try:
             for top in tops:
@@ -407,8 +408,9 @@ class KeptPicture:
 
     def _has_room(self, tops: list[TopNode]) -> bool:
         """Whether the outlines lie beside all that is drawn above them."""
-        pieces = [top.find_pieces() for top in tops]
-        if any(piece is None for piece in pieces) or sum(map(len, pieces)) > _MOST_PIECES:
+        found = [top.find_pieces() for top in tops]
+        pieces = [each for each in found if each is not None]
+        if len(pieces) < len(found) or sum(len(each) for each in pieces) > _MOST_PIECES:
             return False
         ends = np.concatenate([np.empty((0, 2, 2)), *pieces])
         low, high = ends.min(axis=1) - _BEYOND_PX, ends.max(axis=1) + _BEYOND_PX
@@ -418,9 +420,9 @@ class KeptPicture:
     def _find_covered(self, canvas: SceneCanvas) -> bool:
         """List the places that are covered by what is drawn above the outlines; False where that is not known."""
         samples = canvas.native.format().samples()
-        if samples > 1 or not self.tops or not QOpenGLFramebufferObject.hasOpenGLFramebufferBlit():
+        if samples > 1 or not self.tops or not _opengl.QOpenGLFramebufferObject.hasOpenGLFramebufferBlit():
             return False
-        places = [np.empty((0, 2, 2))]
+        places: list[NDArray[np.floating]] = [np.empty((0, 2, 2))]
         below = [find_view_of(top) for top in self.tops if _is_seen(top)]  # views whose outlines are still to come
         for node in _list_drawn(canvas.scene):
             cover, view = _COVERS.get(node), find_view_of(node)
