@@ -9,6 +9,7 @@ from types import MethodType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from napari._vispy.canvas import VispyCanvas
 from napari._vispy.layers.image import ImageLayerNode, VispyImageLayer
 from napari._vispy.layers.labels import VispyLabelsLayer
 from napari._vispy.layers.scalar_field import ScalarFieldLayerNode
@@ -317,6 +318,10 @@ class TopNode(Node):
         if not self.is_held_back:
             super().draw()
 
+    def measure_place(self) -> None:
+        """Find where its view is; called while all is drawn, and valid until all is drawn again."""
+        raise NotImplementedError
+
     def find_pieces(self) -> NDArray[np.floating] | None:
         """Bounds of its parts (n, 2, 2), as `tell_cover` has them; None where they are not known."""
         raise NotImplementedError
@@ -349,6 +354,7 @@ class KeptPicture:
         self._store: Any = None
         self._is_kept = False
         self._covered = np.empty((0, 2, 2))
+        self._blocked: list[Any] = []
         reference = weakref.ref(self)
 
         def update(canvas: SceneCanvas, node: Node | None = None) -> None:
@@ -372,11 +378,27 @@ class KeptPicture:
         if canvas is not None:
             for name in ("update", "_draw_scene"):
                 vars(canvas).pop(name, None)
+            self._block_followers(canvas, False)
         self._store, self._is_kept = None, False
+
+    def _block_followers(self, canvas: SceneCanvas, block: bool) -> None:
+        """Whether napari looks for what has moved after a drawing: where outlines alone have changed, nothing has."""
+        emitter = canvas.events.draw
+        if block and not self._blocked:
+            named = [call for call in emitter.callbacks if isinstance(call, tuple) and call[1] == "on_draw"]
+            self._blocked = [call for call in named if isinstance(call[0](), VispyCanvas)]
+            for call in self._blocked:
+                emitter.block(call)
+        elif not block:
+            for call in self._blocked:
+                emitter.unblock(call)
+            self._blocked = []
 
     def _draw(self, canvas: SceneCanvas) -> None:
         tops, size = [top for top in self.tops if _is_seen(top)], QSize(*canvas.physical_size)
-        if self._is_kept and self._store.size() == size and self._has_room(tops):
+        is_quick = self._is_kept and self._store.size() == size and self._has_room(tops)
+        self._block_followers(canvas, is_quick)
+        if is_quick:
             self.n_quick += 1
             canvas.set_current()
             _opengl.QOpenGLFramebufferObject.blitFramebuffer(None, self._store)
@@ -436,6 +458,8 @@ class KeptPicture:
             elif view not in below:
                 places.append(measure_view(view)[None])
         self._covered = np.concatenate(places)
+        for top in self.tops:
+            top.measure_place()
         return True
 
 

@@ -211,16 +211,28 @@ class Outlines(TopNode, create_visual_node(OutlinesVisual)):  # type: ignore[mis
         self.unfreeze()
         self._font_info = font_info
         self.words: Any = None
+        self.view_corners: NDArray[np.floating] | None = None
+        self.to_canvas = np.eye(2), np.zeros(2)
         self.freeze()
+
+    def measure_place(self) -> None:
+        """Find the corners of its view, and the affine map from the plane of the sky to the canvas."""
+        view = find_view_of(self)
+        self.view_corners = None
+        if view is not None:
+            basis = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+            zero, x, y, both = self.get_transform("visual", "canvas").map(basis)[:, :2]
+            if np.allclose(both, x + y - zero):  # no perspective
+                self.view_corners, self.to_canvas = measure_view(view), (np.array([x - zero, y - zero]), zero)
 
     def find_pieces(self) -> NDArray[np.floating] | None:
         """Bounds of the line pieces in their view; None where there are names."""
-        view = find_view_of(self)
-        if view is None or (self.words is not None and self.words.text != ""):
+        if self.view_corners is None or (self.words is not None and self.words.text != ""):
             return None
-        ends = self.get_transform("visual", "canvas").map(self.places)[:, :2].reshape(-1, 2, 2)
+        matrix, zero = self.to_canvas
+        ends = (self.places @ matrix + zero).reshape(-1, 2, 2)
         pieces = np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1)
-        first, last = measure_view(view)
+        first, last = self.view_corners
         return pieces[(pieces[:, 0] <= last).all(axis=1) & (pieces[:, 1] >= first).all(axis=1)]
 
     def set_names(self, names: Sequence[RegionName], arcsec_per_px: float, gl_state: dict[str, Any]) -> None:
