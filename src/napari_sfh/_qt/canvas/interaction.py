@@ -42,7 +42,7 @@ CLICK_MODES = ("pan_zoom", "select")
 #: Pixels of napari's scale bar, which it rounds down to a round length; share of the canvas that one may take.
 BAR_PX, ROOM_OF_BAR = 150, 0.5
 #: After so many milliseconds without a move the mouse rests.
-REST_MS = 30
+HOVER_REST_MS = 30
 
 
 class CanvasInteraction:
@@ -81,7 +81,7 @@ class CanvasInteraction:
         self._on_hover, self._on_rest = weakref.WeakMethod(on_hover), weakref.WeakMethod(on_rest)
         self._rest = QTimer()
         self._rest.setSingleShot(True)
-        self._rest.setInterval(REST_MS)
+        self._rest.setInterval(HOVER_REST_MS)
         self._rest.timeout.connect(make_weak_slot(self._tell_rest))
         self._drag = _weak_drag(self._click)
         self._move = make_weak_hover(self._hover)

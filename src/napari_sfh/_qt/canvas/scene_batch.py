@@ -33,7 +33,7 @@ OverlayT = TypeVar("OverlayT", bound=Overlay)
 _opengl: Any = QtOpenGL  # has no types
 
 #: What is drawn above outlines: its node, and the bound method that gives the places on the canvas that it covers.
-_COVERS: weakref.WeakKeyDictionary[Node, weakref.WeakMethod[Callable[[], NDArray[np.floating]]]]
+_COVERS: weakref.WeakKeyDictionary[Node, weakref.WeakMethod[Callable[[], Any]]]
 _COVERS = weakref.WeakKeyDictionary()
 #: Pixels by which what is drawn reaches beyond its bounds; line pieces of outlines that are compared with places.
 _BEYOND_PX, _MOST_PIECES = 4.0, 2000
@@ -293,7 +293,7 @@ class OverlayPair(Generic[OverlayT]):
             self._overlays.pop(key, None)
 
 
-def tell_cover(node: Node, list_places: Callable[[], NDArray[np.floating]]) -> None:
+def tell_cover(node: Node, list_places: Callable[[], Any]) -> None:
     """Say which places on the canvas something covers that is drawn above the outlines.
 
     Parameters
@@ -467,7 +467,7 @@ class KeptPicture:
 _KEPT: weakref.WeakKeyDictionary[SceneCanvas, KeptPicture] = weakref.WeakKeyDictionary()
 
 
-def give_top(canvas: SceneCanvas, node: TopNode) -> None:
+def add_top(canvas: SceneCanvas, node: TopNode) -> None:
     """Have a canvas draw outlines upon a `KeptPicture`.
 
     Parameters
@@ -483,8 +483,15 @@ def give_top(canvas: SceneCanvas, node: TopNode) -> None:
         kept.tops.append(node)
 
 
-def take_top(canvas: SceneCanvas, node: TopNode) -> None:
-    """The outlines go; with the last ones, the canvas is as vispy made it."""
+def drop_top(canvas: SceneCanvas, node: TopNode) -> None:
+    """The outlines go; with the last ones, the canvas is as vispy made it.
+
+    Parameters
+    ----------
+    canvas : vispy.scene.SceneCanvas
+    node : TopNode
+        What drew them.
+    """
     kept = _KEPT.get(canvas)
     if kept is not None:
         kept.tops = [top for top in kept.tops if top is not node]

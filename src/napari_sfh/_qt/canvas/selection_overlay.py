@@ -26,7 +26,7 @@ from vispy.gloo import VertexBuffer
 from vispy.scene.visuals import create_visual_node
 from vispy.visuals import Visual
 
-from napari_sfh._qt.canvas.scene_batch import OverlayPair, TopNode, find_view_of, give_top, measure_view, take_top
+from napari_sfh._qt.canvas.scene_batch import OverlayPair, TopNode, add_top, drop_top, find_view_of, measure_view
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
@@ -288,7 +288,7 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
 
     def _on_visible_change(self) -> None:
         if self.node.canvas is not None:
-            give_top(self.node.canvas, self.node)
+            add_top(self.node.canvas, self.node)
         super()._on_visible_change()
         self._write_names()
 
@@ -312,7 +312,7 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         self.viewer.layers.events.removing.disconnect(self._make_current)
         self.overlay.events.scene_version.disconnect(self._make_current)
         if self.node.canvas is not None:
-            take_top(self.node.canvas, self.node)
+            drop_top(self.node.canvas, self.node)
         super().close()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from qtpy.QtGui import QFontMetrics, QPainterPath
 
-from napari_sfh._qt.plots.plot_items import Curve, ErrorBars, Points, foresee_range, get_brush, get_pen, pg
+from napari_sfh._qt.plots.plot_items import Curve, ErrorBars, Points, get_brush, get_pen, pg, prepare_range
 from napari_sfh._qt.plots.spectrum_plot import MAX_SPECTRA, describe_flux, make_model_pen
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView, list_view_colors
@@ -116,7 +116,7 @@ class BandPlot:
         """Prepare the axis for bins that may be shown next."""
         wave, continuum = views[0].continuum()
         self._spectrum.generatePath(np.log10(wave), continuum)
-        foresee_range(self.sed, *self._find_range(views))
+        prepare_range(self.sed, *self._find_range(views))
 
     @staticmethod
     def _find_range(views: Sequence[BinView]) -> tuple[float, float]:

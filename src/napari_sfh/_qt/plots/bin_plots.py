@@ -25,12 +25,12 @@ from napari_sfh._qt.plots.plot_items import (
     add_action,
     copy_picture,
     copy_text,
-    foresee_range,
     get_pen,
     histogram_corners,
     make_bare_plot,
     make_label_style,
     pg,
+    prepare_range,
     style_axes,
 )
 from napari_sfh._qt.plots.spectrum_plot import SpectrumPlot
@@ -411,10 +411,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
             self.curves["sfh"].foresee(self.time.edges, [view.sfh(self.kind) for view in histories], True)
             shares = [view.cumulative_share(self.kind) for view in histories]
             self.curves["cumulative"].foresee(self.time.edges, shares, False)
-            foresee_range(self.sfh, 0, self._find_height(histories))
+            prepare_range(self.sfh, 0, self._find_height(histories))
             if self.metallicity == "age":
                 self.curves["mh"].foresee(self.time.edges, [view.mh for view in histories], True)
-                foresee_range(self.mh, *_range_of_bands([view.mh for view in histories]))
+                prepare_range(self.mh, *_range_of_bands([view.mh for view in histories]))
         self._spectrum.foresee(views[0])
         self._bands.foresee(views)
 

@@ -38,7 +38,6 @@ __all__ = [
     "add_action",
     "copy_picture",
     "copy_text",
-    "foresee_range",
     "get_brush",
     "get_pen",
     "histogram_corners",
@@ -49,6 +48,7 @@ __all__ = [
     "make_ribbon_path",
     "measure_axis_width",
     "pg",
+    "prepare_range",
     "style_axes",
 ]
 
@@ -204,7 +204,12 @@ class Ribbon(PathItem):
 
 
 def make_ribbon_path(x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> QPainterPath:
-    """The outline (kept as by `make_path`) of what lies between two curves (n,); nothing where one is not finite."""
+    """The outline of what lies between two curves, kept as by `make_path`; nothing where one is not finite.
+
+    Parameters
+    ----------
+    x, low, high : array (n,)
+    """
     good = np.isfinite(low) & np.isfinite(high)
     if not good.any():
         return QPainterPath()
@@ -290,7 +295,7 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
     return plot
 
 
-def foresee_range(plot: pg.PlotItem, low: float, high: float) -> None:
+def prepare_range(plot: pg.PlotItem, low: float, high: float) -> None:
     """Prepare the left axis of a plot for a range that may be the next.
 
     Parameters

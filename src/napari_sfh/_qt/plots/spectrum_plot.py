@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsItem
 
-from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, foresee_range, get_pen, make_ribbon_path, pg
+from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, make_ribbon_path, pg, prepare_range
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
@@ -178,8 +178,8 @@ class SpectrumPlot:
         make_ribbon_path(view.wave_aa, -view.error, view.error)
         flux_range = self._find_flux_range(view)
         if flux_range is not None:
-            foresee_range(self.spectrum, *flux_range)
-        foresee_range(self.residual, -view.residual_range, view.residual_range)
+            prepare_range(self.spectrum, *flux_range)
+        prepare_range(self.residual, -view.residual_range, view.residual_range)
 
     def _clear(self) -> None:
         for curve in (self._data, self._model, self._difference):
