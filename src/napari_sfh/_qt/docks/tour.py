@@ -123,7 +123,8 @@ class Tour(QFrame):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """What the step is about moves with the size of the window, or of the docks beside it."""
-        if event is not None and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+        sizes = (QEvent.Type.Resize, QEvent.Type.Move)
+        if event is not None and event.type() in sizes and not self.isHidden():  # it is hidden once it has ended
             self._moved.start()
         return False
 
