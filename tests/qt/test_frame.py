@@ -364,8 +364,8 @@ def test_what_has_the_keyboard_can_be_seen(qtbot: Any, theme: str) -> None:
         assert native.grab().toImage() != plain, type(field).__name__
 
 
-@pytest.mark.parametrize(("size", "beside"), [((1024, 700), False), ((1600, 1000), True)])
-def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], beside: bool) -> None:
+def take_tour(qtbot: Any, size: tuple[int, int]) -> tuple[QMainWindow, QWidget, QWidget, Tour]:
+    """A window with two docks, its canvas, a row of files in the right one, and the tour at that row."""
     main, canvas, plots, files = QMainWindow(), QWidget(), QWidget(), QWidget()
     qtbot.addWidget(main)
     main.setCentralWidget(canvas)
@@ -381,9 +381,33 @@ def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], 
     main.resize(*size)
     with qtbot.waitExposed(main):
         main.show()
-    tour = Tour(main, describe_window(files, files, main, plots))
+    return main, canvas, files, Tour(main, describe_window(files, files, main, plots))
+
+
+@pytest.mark.parametrize(("size", "beside"), [((1024, 700), False), ((1600, 1000), True)])
+def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], beside: bool) -> None:
+    main, canvas, files, tour = take_tour(qtbot, size)
     on_canvas = tour.geometry().intersects(QRect(canvas.mapTo(main, QPoint(0, 0)), canvas.size()))
     assert on_canvas is beside
     assert not tour.geometry().intersects(QRect(files.mapTo(main, QPoint(0, 0)), files.size()))
     assert main.rect().contains(tour.geometry())
     assert tour.arrow.text() == ("▶" if beside else "▲")
+
+
+def test_the_tour_follows_a_window_that_changes_its_size(qtbot: Any) -> None:
+    main, _, files, tour = take_tour(qtbot, (1600, 1000))
+    before = tour.geometry().right() - main.width()
+    main.resize(1300, 800)
+
+    def is_free() -> bool:
+        row = QRect(files.mapTo(main, QPoint(0, 0)), files.size())
+        return main.rect().contains(tour.geometry()) and not tour.geometry().intersects(row)
+
+    qtbot.waitUntil(is_free)
+    assert tour.arrow.isVisible()
+    main.resize(1600, 1000)
+    qtbot.waitUntil(lambda: tour.geometry().right() - main.width() == before)
+    while tour.isVisible():  # to its end
+        QTest.mouseClick(tour.next_button, Qt.MouseButton.LeftButton)
+    main.resize(1300, 800)
+    QApplication.processEvents()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
@@ -627,6 +628,8 @@ class Explorer(ExplorerFrame):
         if self._released:
             return
         self._released = True
+        if self.tour is not None and isalive(self.tour):
+            self.tour.end()
         self._drop_ahead()
         self.work.release()
         self._painted.stop()

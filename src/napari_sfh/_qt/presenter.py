@@ -16,6 +16,7 @@ from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep, UnpaintedStep
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.analysis.maps import find_brightest_bin
+from napari_sfh.instruments.bundle_header import BundleHeader
 from napari_sfh.types import Result
 
 #: Sections that are unfolded when there is a result.
@@ -161,6 +162,14 @@ class Presenter:
         told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
         explorer.preflight.look([*told, *galaxy.problems])
         explorer.show_message(READY_NOTED if galaxy.problems else READY)
+
+    def choose_weights(self, header: BundleHeader) -> None:
+        """Choose weights that were opened for the next run, where the user sees it."""
+        explorer = self._explorer
+        explorer.network.choose_file(header.path)
+        explorer.sections["network"].bring_into_view()
+        then = "press Run" if explorer.data.has_input else "open a galaxy, then press Run"
+        explorer.show_message(f"Weights {header.name} ({header.path.name}) are chosen under Network: {then}.")
 
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
         """Show a result that was read from a file; the form keeps no files of another galaxy, and no other weights."""

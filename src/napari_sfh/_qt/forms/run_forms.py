@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 from napari_sfh.analysis.stellar_mass import parse_distance
 from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument
 
 WEIGHTS = "Weights (*.safetensors)"
@@ -541,6 +542,11 @@ class NetworkForm:
         return name
 
     @property
+    def has_file(self) -> bool:
+        """Whether a file is given, which wins over the list."""
+        return _path_of(self.file) is not None
+
+    @property
     def chosen_model(self) -> str:
         """Name or file of the weights."""
         path = _path_of(self.file)
@@ -551,6 +557,14 @@ class NetworkForm:
         if name in self.model.choices and name != self.chosen_model:
             self.file.line_edit.value = ""
             self.model.value = name
+
+    def choose_file(self, path: Path) -> None:
+        """Choose weights by their file; those of the list are chosen there."""
+        shipped = [name for name, file in list_bundles().items() if file.samefile(path)]
+        if shipped:
+            self.choose_model(shipped[0])
+        else:
+            self.file.line_edit.value = str(path)
 
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
