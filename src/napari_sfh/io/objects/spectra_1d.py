@@ -228,7 +228,9 @@ def _name_unused(read: list[SingleSpectrum], first: fits.BinTableHDU, others: li
     if not alike:
         return read
     names = ", ".join(alike[:5]) + (", ..." if len(alike) > 5 else "")
-    told = f"only the table {first.name or 'unnamed'} is read, not {names}: join arms, give others in files of their own"
+    told = (
+        f"only the table {first.name or 'unnamed'} is read, not {names}: join arms, give others in files of their own"
+    )
     return [replace(one, notes=(*one.notes, told)) for one in read]
 
 
@@ -287,7 +289,11 @@ def _read_with_specutils(path: Path, header: Mapping[str, Any], layout: str, med
         wave = np.asarray(spectrum.spectral_axis.to_value(u.AA))
         rows = np.atleast_2d(np.asarray(spectrum.flux.value, np.float64)).reshape(-1, wave.size)
         sigma = spectrum.uncertainty
-        spread = None if sigma is None else np.atleast_2d(sigma.represent_as(VarianceUncertainty).array).reshape(-1, wave.size)
+        spread = (
+            None
+            if sigma is None
+            else np.atleast_2d(sigma.represent_as(VarianceUncertainty).array).reshape(-1, wave.size)
+        )
         for row, flux in enumerate(rows):
             columns = {"wave": wave, "flux": flux}
             if spread is not None:

@@ -29,8 +29,20 @@ Medium = Literal["auto", "air", "vacuum"]
 
 _WAVE_WORDS = ("loglam", "wave", "waves", "wavelength", "wavelengths", "lambda", "lam", "wl", "awav", "spectral",
                "lnlam", "lnwave", "frequency", "freq", "energy")  # fmt: skip
-_FLUX_WORDS = ("flux", "fluxes", "flam", "flambda", "fnu", "intensity", "data", "sci", "spec", "spectrum", "counts",
-               "galaxy")
+_FLUX_WORDS = (
+    "flux",
+    "fluxes",
+    "flam",
+    "flambda",
+    "fnu",
+    "intensity",
+    "data",
+    "sci",
+    "spec",
+    "spectrum",
+    "counts",
+    "galaxy",
+)
 _SIGMA_WORDS = (
     "error",
     "err",
@@ -163,7 +175,9 @@ def _describe_order(names: Sequence[str], path: Path) -> list[str]:
     if len(names) <= 3:
         return []
     first = ", ".join(names[:3])
-    return [f"no known names of columns: the first three of {len(names)} ({first}) are taken as wavelength, flux and error"]
+    return [
+        f"no known names of columns: the first three of {len(names)} ({first}) are taken as wavelength, flux and error"
+    ]
 
 
 def _describe_choice(names: Sequence[str], flux_name: str) -> list[str]:
