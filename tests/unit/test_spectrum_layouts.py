@@ -188,7 +188,7 @@ IMAGES: Mapping[str, fits.HDUList] = {
                                             fits.Header({"TELESCOP": "LAMOST", "VACUUM": "T", "Z": 0.03}))]),
     "rows with words": fits.HDUList([fits.PrimaryHDU(np.array([FLUX, SIGMA]), fits.Header(
         {**LINEAR, "ROW1": "Spectrum", "ROW2": "Error"}))]),
-    "bands of IRAF's apall": fits.HDUList([fits.PrimaryHDU(np.array([FLUX, FLUX, 0 * FLUX, SIGMA])[:, None], fits.Header(
+    "bands of IRAF's apall": fits.HDUList([fits.PrimaryHDU(np.stack([FLUX, FLUX, FLUX, SIGMA])[:, None], fits.Header(
         {**LINEAR, "BANDID1": "spectrum - background fit, weights variance", "BANDID2": "raw - background fit",
          "BANDID3": "background - background fit", "BANDID4": "sigma - background fit"}))]),
     "6dFGS, by specutils": fits.HDUList([fits.PrimaryHDU(np.array([FLUX, SIGMA**2, 0 * FLUX, WAVE]), fits.Header(

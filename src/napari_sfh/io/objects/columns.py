@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from napari_sfh.errors import SfhInputError
 
-_ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr"})
+_ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr",
+                          "ef", "eflux", "emag", "em"})  # fmt: skip
 #: Words for what errors follow from, and what that is, best first.
 ERROR_SOURCES = {
     "ivar": "inverse variance", "invvar": "inverse variance", "var": "variance", "variance": "variance",
@@ -208,10 +209,23 @@ def _find_error(value: str, names: Sequence[str]) -> str:
         plain = [w for w in theirs if w not in _ERROR_WORDS]
         if len(plain) < len(theirs) and plain == words:
             return name
-        stems = [re.sub(r"(err|error)$", "", w) or w for w in theirs]
+        stems = [re.sub(r"(err|error)$|^e(?=(f|flux|m|mag)$)", "", w) or w for w in theirs]
         if theirs != words and stems == words:
             return name
-    return _find_error_source(words, names)
+    return _find_bare_error(words, names) or _find_error_source(words, names)
+
+
+def _find_bare_error(words: list[str], names: Sequence[str]) -> str:
+    """The error column that has the band's name alone (``J0390_err``), where one column of values only can be meant."""
+    bare = [w for w in words if w not in _VALUE_WORDS]
+    split = {name: split_column_name(name) for name in names}
+    values = [
+        w for w in split.values() if not set(w) & _ERROR_WORDS and [v for v in w if v not in _VALUE_WORDS] == bare
+    ]
+    if not bare or bare == words or len(values) != 1:
+        return ""
+    plain = {name: [w for w in theirs if w not in _ERROR_WORDS] for name, theirs in split.items()}
+    return next((name for name, theirs in plain.items() if theirs == bare and len(theirs) < len(split[name])), "")
 
 
 def _find_error_source(words: list[str], names: Sequence[str]) -> str:
