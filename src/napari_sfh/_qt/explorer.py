@@ -61,7 +61,7 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
-from napari_sfh._qt.widgets.input_guard import InputGuard
+from napari_sfh._qt.widgets.input_guard import InputGuard, TabGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import hide_qt_notice, make_canvas_opaque
 from napari_sfh._qt.widgets.strokes import StrokeKeeper
@@ -105,7 +105,7 @@ class Explorer(ExplorerFrame):
     """
 
     #: Lent to napari's own parts.
-    _lent: tuple[LateControls | DialogAnswers | WindowDrops | None, ...] = ()
+    _lent: tuple[LateControls | DialogAnswers | WindowDrops | TabGuard | None, ...] = ()
     _ahead: CallAhead | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -597,7 +597,7 @@ class Explorer(ExplorerFrame):
             hide_qt_notice(window)
             make_canvas_opaque(window)
             controls = make_late_controls(window, self.guard.protect_fields)
-            self._lent = controls, make_dialog_answers(window), make_window_drops(window)
+            self._lent = controls, make_dialog_answers(window), make_window_drops(window), TabGuard(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:
