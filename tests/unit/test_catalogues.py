@@ -52,6 +52,18 @@ def test_an_error_of_the_band_alone_is_none_where_it_may_be_of_two_columns():
     assert (found["J0390"].value, found["J0390"].error) == ("flux_J0390", "")
 
 
+@pytest.mark.parametrize(
+    ("flux", "error", "redshifts"),
+    [("flux_{}", "flux_{}_err", ["z", "z_err"]), ("flux_{}", "err_{}", ["z", "z_err"]), ("{}_flux", "{}_err", ["Z"]),
+     ("{}", "e_{}", ["z_phot"]), ("mag_{}", "magerr_{}", ["z_spec", "z_ml"])],
+)  # fmt: skip
+def test_a_redshift_is_no_z_band(flux, error, redshifts):
+    names = [*redshifts, *(form.format(band) for form in (flux, error) for band in "grz")]
+    found = match_band_columns(names, ("g", "r", "z"))
+    assert [(found[b].value, found[b].error) for b in "gz"] == [(flux.format(b), error.format(b)) for b in "gz"]
+    assert "z" not in match_band_columns([n for n in names if n != flux.format("z")], ("g", "r", "z"))
+
+
 def test_names_of_other_bands_are_not_taken():
     found = match_band_columns(["J03900", "xJ0390", "J0400"], BANDS)
     assert set(found) == {"J0400"}
