@@ -227,8 +227,8 @@ class RegionTool(Tool):
         self.host.show_message(f"Saved {write_regions(Path(path), outlines, result.wcs)}.")
 
     def on_result(self, result: Result | None) -> None:
-        """A region that is still drawn holds for the new result, too."""
-        self.region.refresh()
+        """A region that is still drawn holds for another result of its place on the sky, too."""
+        self.region.follow_result()
 
     def list_work(self) -> dict[str, object]:
         """The regions."""
