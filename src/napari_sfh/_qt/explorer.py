@@ -30,17 +30,11 @@ from napari_sfh._qt.docks.undo_keys import UndoKeys
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
+from napari_sfh._qt.forms.fields import align_labels, connect_whole_text
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.model_cards import ModelCards
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
-from napari_sfh._qt.forms.run_forms import (
-    BinningForm,
-    DataForm,
-    ExportForm,
-    NetworkForm,
-    align_labels,
-    connect_whole_text,
-)
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader

@@ -13,7 +13,7 @@ from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, propose_keeping
-from napari_sfh._qt.forms.run_forms import fill_form, read_form
+from napari_sfh._qt.forms.fields import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh.analysis.objects.estimate_table import EstimateTable

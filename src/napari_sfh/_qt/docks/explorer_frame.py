@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.forms.run_forms import align_labels
+from napari_sfh._qt.forms.fields import align_labels
 from napari_sfh._qt.widgets.small_widgets import MessageText, Section, StillRow, show_text
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
