@@ -181,7 +181,8 @@ class ExplorerFrame(QWidget):
     def _fit_width(self) -> None:
         """Wide enough for the buttons on top and the fields in every section: letters may be large."""
         bodies = [section.body.minimumSizeHint().width() for section in self.sections.values()]
-        beside = self.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent) if bodies else 0
+        style: Any = self.style()
+        beside = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
         row = self.file_row.minimumSizeHint().width() + FRAME_PX
         self.setMinimumWidth(max(LEAST_WIDTH, row, max(bodies, default=0) + beside + FRAME_PX))
 
