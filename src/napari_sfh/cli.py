@@ -559,8 +559,8 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
         )
     import warnings
 
-    # Letters of 150 % are 150 % under Qt 5, too, which would make everything twice as large.
-    os.environ.setdefault("QT_SCALE_FACTOR_ROUNDING_POLICY", "PassThrough")
+    # Under Qt 5 letters of 150 % would make everything twice as large; 98 dots per inch are no scale of 102 %.
+    os.environ.setdefault("QT_SCALE_FACTOR_ROUNDING_POLICY", "RoundPreferFloor")
     # A Python of its own runs the demo while napari and the explorer come, for which this one is needed.
     ahead = CallAhead("napari_sfh.demo:run_demo") if demo else None
     # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.
