@@ -137,6 +137,19 @@ def test_redshift_and_line_depth_of_templates(redshift: float) -> None:
     assert 0.5 < depth[0] <= depth[1] < 2
 
 
+@pytest.mark.parametrize(("young", "added", "told"), [(0.0, 0, False), (0.0, 5, True), (0.001, 5, True),
+                                                     (0.06, 0, False), (1.0, 0, False)])  # fmt: skip
+def test_shallow_lines_are_those_of_young_stars_where_gas_shines(young: float, added: float, told: bool) -> None:
+    """Light without lines of ``added`` times the galaxy's is told; a share of mass below 14 Myr is not."""
+    mass = np.zeros((1, 16))
+    mass[0, [0, 8, 11, 14]] = [young, *((1 - young) * np.array([0.05, 0.15, 0.8]))]
+    flux, _ = basis().reconstruct(mass, np.full((1, 16), -0.2), np.array([0.3]), np.zeros(1))
+    flux = np.interp(WAVE / (1 + Z), basis().wave_aa, flux[0])[None] + added
+    spectra = replace(make_spectra(1), flux=flux.astype(np.float32), variance=((flux / 100) ** 2).astype(np.float32))
+    notes = check_against_templates(spectra, basis(), Z, np.zeros(1, np.float32), True, PATH)
+    assert any("times as deep as" in note for note in notes) is told
+
+
 @pytest.mark.parametrize(
     ("shift_kms", "given", "told"),
     [(0, True, False), (40, True, False), (150, True, True), (60, False, False), (150, False, True)],

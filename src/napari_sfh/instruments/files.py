@@ -25,6 +25,8 @@ from napari_sfh.sections import make_section_field, parse_toml, read_section
 
 #: The instrument of weights and results that name none.
 DEFAULT_INSTRUMENT = "muse-hst"
+#: Ending of an instrument's file.
+INSTRUMENT_SUFFIX = ".toml"
 #: Cameras whose filters a training finds by ``NAME CAMERA`` (`training.libraries.filter_curves`).
 FILTER_CAMERAS = ("UVIS", "IR", "ACS", "NIRCAM", "NIRISS", "MIRI", "SDSS", "PS1", "GALEX", "2MASS", "WISE")
 #: Keys of which a kind of line-spread function takes one.
