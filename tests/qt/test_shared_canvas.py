@@ -497,6 +497,12 @@ def test_a_click_draws_the_outline_alone_and_the_canvas_looks_as_if_all_was_draw
     viewer.scene.camera.zoom = 3 * zoom
     QApplication.processEvents()
     check_picture(viewer, kept)
+    shown.session.select(0)
+    viewer.scene.camera.zoom = 2 * zoom
+    QApplication.processEvents()
+    shown.session.select(6)  # the first outline in this place
+    QApplication.processEvents()
+    check_picture(viewer, kept)
     viewer.scene.camera.zoom, viewer.scene.camera.center = zoom, centre
 
 

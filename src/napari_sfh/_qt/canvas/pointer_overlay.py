@@ -53,6 +53,10 @@ class SizedOverlay(VispyCanvasOverlay):
         size = np.array([self.x_size, self.y_size])
         return np.array([[corner - _BEYOND_PX, corner + size + _BEYOND_PX]])
 
+    def list_nothing(self) -> NDArray[np.floating]:
+        """What its box covers besides."""
+        return np.empty((0, 2, 2))
+
 
 class BoxlessOverlay(SizedOverlay):
     """An overlay of the canvas that never has a box: napari makes a mesh for each, seen or not."""
@@ -77,8 +81,8 @@ class StretchedBox(SizedOverlay):
         self._stretch = STTransform()
         self._shown_color: NDArray[np.floating] | None = None
         super().__init__(**kwargs)
-        for node in (self.node, self.box):
-            tell_cover(node, self.list_places)
+        tell_cover(self.node, self.list_places)
+        tell_cover(self.box, self.list_nothing)
 
     def _on_box_change(self) -> None:
         """Stretch the box to its size."""

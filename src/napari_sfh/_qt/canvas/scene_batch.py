@@ -310,8 +310,8 @@ def tell_cover(node: Node, list_places: Callable[[], Any]) -> None:
 class TopNode(Node):
     """What a `KeptPicture` draws upon the rest; before the class of a drawing in the list of bases."""
 
-    #: The rest alone is drawn.
-    is_held_back = False
+    #: The rest alone is drawn; its place on the canvas is known.
+    is_held_back = is_measured = False
 
     def draw(self) -> None:
         """Draw it, unless it is held back."""
@@ -430,7 +430,7 @@ class KeptPicture:
 
     def _has_room(self, tops: list[TopNode]) -> bool:
         """Whether the outlines lie beside all that is drawn above them."""
-        found = [top.find_pieces() for top in tops]
+        found = [top.find_pieces() if top.is_measured else None for top in tops]
         pieces = [each for each in found if each is not None]
         if len(pieces) < len(found) or sum(len(each) for each in pieces) > _MOST_PIECES:
             return False
@@ -445,7 +445,8 @@ class KeptPicture:
         if samples > 1 or not self.tops or not _opengl.QOpenGLFramebufferObject.hasOpenGLFramebufferBlit():
             return False
         places: list[NDArray[np.floating]] = [np.empty((0, 2, 2))]
-        below = [find_view_of(top) for top in self.tops if _is_seen(top)]  # views whose outlines are still to come
+        seen = [top for top in self.tops if _is_seen(top)]
+        below = [find_view_of(top) for top in seen]  # views whose outlines are still to come
         for node in _list_drawn(canvas.scene):
             cover, view = _COVERS.get(node), find_view_of(node)
             list_places = None if cover is None else cover()
@@ -459,7 +460,9 @@ class KeptPicture:
                 places.append(measure_view(view)[None])
         self._covered = np.concatenate(places)
         for top in self.tops:
-            top.measure_place()
+            top.is_measured = any(top is each for each in seen)
+            if top.is_measured:
+                top.measure_place()
         return True
 
 
