@@ -411,6 +411,7 @@ class KeptPicture:
             canvas.context.flush_commands()
             if self._store is None or self._store.size() != size:
                 self._store = _opengl.QOpenGLFramebufferObject(size)
+                self._store.release()  # a new one is bound: the outlines would be drawn into it
             _opengl.QOpenGLFramebufferObject.blitFramebuffer(self._store, None)
         canvas._drawing = True
         try:
