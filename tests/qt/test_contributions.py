@@ -515,7 +515,7 @@ def test_view_opens_a_window_as_large_as_the_screen_with_the_result(
     assert cli.main(["view", str(result_file)]) == 0
     room = QApplication.primaryScreen().availableGeometry()
     assert room.contains(seen["frame"])
-    assert os.environ["QT_SCALE_FACTOR_ROUNDING_POLICY"] == "PassThrough", "letters of 150 % double nothing"
+    assert os.environ["QT_SCALE_FACTOR_ROUNDING_POLICY"] == "RoundPreferFloor", "letters of 150 % double nothing"
     assert seen["frame"].width() > 0.9 * room.width()
     assert seen["name"] == read_result(result_file).name
     assert seen["map"].visible

@@ -31,7 +31,9 @@ from vispy.color import ColorArray
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
 from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_number
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.side_tabs import SIDE_WIDTH
 from napari_sfh._qt.docks.tour import Tour, describe_window
+from napari_sfh._qt.forms.fields import make_file_edit, make_form
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
@@ -411,3 +413,24 @@ def test_the_tour_follows_a_window_that_changes_its_size(qtbot: Any) -> None:
         QTest.mouseClick(tour.next_button, Qt.MouseButton.LeftButton)
     main.resize(1300, 800)
     QApplication.processEvents()
+
+
+def test_nothing_of_the_dock_is_cut_with_large_letters(qtbot: Any) -> None:
+    """At its least width: what a desktop's scale of 150 % makes of letters."""
+    field = make_file_edit("LSF of the cube", "tip")
+    form = make_form([field])
+    frame = ExplorerFrame("Open a galaxy", "dark")
+    qtbot.addWidget(frame)
+    frame.arrange({"data": Section("Data", form.native, True)}, [form])
+    frame.setStyleSheet(get_stylesheet("dark"))
+    with qtbot.waitExposed(frame):
+        frame.show()
+    assert frame.minimumWidth() < SIDE_WIDTH
+    frame.setStyleSheet(get_stylesheet("dark") + "QWidget { font-size: 16pt; }")
+    QApplication.processEvents()
+    frame.resize(frame.minimumWidth(), 600)
+    QApplication.processEvents()
+    row = frame.file_row
+    for button in (row.open.native, row.folder.native, row.recent, row.save.native, row.help.native):
+        assert button.width() >= button.minimumSizeHint().width(), button.text()
+    assert field.choose_btn.native.visibleRegion().boundingRect().width() == field.choose_btn.native.width()

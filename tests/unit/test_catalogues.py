@@ -10,7 +10,8 @@ from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.objects import writing
 from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.objects.columns import match_band_columns
 from napari_sfh.io.objects.photometry import read_band_photometry
@@ -284,6 +285,16 @@ def test_names_that_look_like_comments_are_rows(tmp_path, suffix):
 def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):
     with pytest.raises(SfhInputError, match="ecsv"):
         write_blocks(tmp_path / "made.fits", Table({"name": ["a"]}), Table({"name": ["b" * 100]}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_end_is_told_with_the_file(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "writeto", fail)
+    with pytest.raises(ComputeError, match=r"made\.vot: writing failed .*space"):
+        write_blocks(tmp_path / "made.vot", Table({"name": ["a"]}))
     assert list(tmp_path.iterdir()) == []
 
 
