@@ -80,7 +80,9 @@ def read_toml_text(path: Path) -> str:
     except OSError as error:
         raise SfhInputError(f"{path}: cannot be read ({error.strerror}); check the name and the permissions") from error
     except UnicodeDecodeError as error:
-        raise SfhInputError(f"{path}: holds letters that are not in UTF-8 ({error.reason}); save it as UTF-8") from error
+        raise SfhInputError(
+            f"{path}: holds letters that are not in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
 
 
 def read_section(cls: type[S], table: Any, file: str, path: str = "", ignore_unknown: bool = False) -> S:

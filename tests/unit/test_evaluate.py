@@ -358,7 +358,8 @@ def test_figures_of_the_main_paper_are_measured_as_asked(tmp_path, monkeypatch, 
     held = curve.read_bytes()
     for content, why in ((b"[1, 2]", "no file of ablate-recipe --sizes"), (None, "cannot be read")):
         curve.unlink() if content is None else curve.write_bytes(content)
-        assert cli.main(words) == 2 and why in capsys.readouterr().err
+        assert cli.main(words) == 2
+        assert why in capsys.readouterr().err
     curve.write_bytes(held)
     assert cli.main(words) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out" / "figure.pdf")]

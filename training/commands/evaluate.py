@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,6 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
 
 def _read_size_curve(path: Path) -> Any:
     """Rows of a file of ``ablate-recipe --sizes``."""
-    import json
-
     from napari_sfh.errors import SfhInputError
 
     try:
