@@ -21,6 +21,7 @@ from napari_sfh.console import (
     drop_teardown,
     list_option_names,
     make_stderr_logger,
+    print_message,
     print_progress,
     resolve_home,
     run_command,
@@ -173,7 +174,7 @@ def _demo_command(options: argparse.Namespace) -> int:
     if not options.headless:
         if options.output is not None:
             note = f"--output {options.output} is left: the window writes nothing by itself; --headless does"
-            print(f"note: {note}", file=sys.stderr)
+            print_message(f"note: {note}")
         return _open_viewer(demo=True)
     options.output = options.output or DEMO_FOLDER
     make_stderr_logger(options.quiet)("demo: loading the libraries")
@@ -227,7 +228,7 @@ def _run_command(options: argparse.Namespace) -> int:
 
     def say(problem: str) -> None:
         said.append(problem)
-        print(f"note: {name_settings(problem, OPTIONS)}", file=sys.stderr)
+        print_message(f"note: {name_settings(problem, OPTIONS)}")
 
     def configure() -> RunConfig:
         from napari_sfh.decisions import configure_run
@@ -309,7 +310,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
     for outcome in outcomes:
         if outcome.status == "failed":
             line = name_settings(f"{outcome.name}: {outcome.message}", options.option_names)
-            print(f"napari-sfh: {line}", file=sys.stderr)
+            print_message(f"napari-sfh: {line}")
     print(name_settings("\n".join(galaxies_report.format_galaxies_report(outcomes)), options.option_names))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
@@ -328,9 +329,8 @@ def _check_many_settings(
             raise SfhInputError(f"`table` {options.table}: {name}: {error}") from error
     absent = [str(folder) for folder in options.galaxies if table and folder.resolve().name not in table]
     if absent:
-        print(
-            f"note: {options.table} has no row of {', '.join(absent)}: the options of the command line are theirs",
-            file=sys.stderr,
+        print_message(
+            f"note: {options.table} has no row of {', '.join(absent)}: the options of the command line are theirs"
         )
 
 
@@ -399,7 +399,7 @@ def _run_and_save(
         with write_atomically(picture) as part:
             part.write_bytes(drawn.result())
     for note in drop_told_notes(filter(None, str(result.settings.get("notes", "")).split(" | ")), said):
-        print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
+        print_message(f"note: {name_settings(note, OPTIONS)}")
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
 
 
@@ -559,6 +559,8 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
         )
     import warnings
 
+    # Under Qt 5 letters of 150 % would make everything twice as large; 98 dots per inch are no scale of 102 %.
+    os.environ.setdefault("QT_SCALE_FACTOR_ROUNDING_POLICY", "RoundPreferFloor")
     # A Python of its own runs the demo while napari and the explorer come, for which this one is needed.
     ahead = CallAhead("napari_sfh.demo:run_demo") if demo else None
     # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.

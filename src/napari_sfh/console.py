@@ -51,10 +51,11 @@ def make_stderr_logger(quiet: bool) -> LogLine:
 
     It can be pickled: trainings on several devices hand it to their processes.
     """
-    return _say_nothing if quiet else _say_on_stderr
+    return _say_nothing if quiet else print_message
 
 
-def _say_on_stderr(line: str) -> None:
+def print_message(line: str) -> None:
+    """A line on stderr at once: notes, problems and what is under way."""
     with suppress(OSError):  # a log that is full or closed ends no work
         print(line, file=sys.stderr, flush=True)
 
@@ -91,7 +92,7 @@ def run_command(
         sys.stdout.flush()
     except SfhInputError as error:
         for note in getattr(error, "__notes__", ()):
-            _say_on_stderr(f"note: {name_settings(note, words)}")
+            print_message(f"note: {name_settings(note, words)}")
         _say_problem(program, str(error), words)
         return 2
     except ComputeError as error:
@@ -114,7 +115,7 @@ def run_command(
 
 def _say_problem(program: str, sentence: str, words: Mapping[str, str]) -> None:
     """A problem on stderr, its settings named as options."""
-    _say_on_stderr(f"{program}: {name_settings(sentence, words)}")
+    print_message(f"{program}: {name_settings(sentence, words)}")
 
 
 @contextmanager

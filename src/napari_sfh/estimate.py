@@ -45,7 +45,7 @@ from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.model.targets import ScalarTargets
 from napari_sfh.physics.columns import describe_column, find_column_ucd, find_column_unit
 from napari_sfh.physics.quantities import format_fits_unit
-from napari_sfh.prep.bad_channels import describe_repeated_channels
+from napari_sfh.prep.bad_channels import describe_repeated_channels, mask_tiny_errors
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
@@ -547,11 +547,12 @@ def _observe_spectrum(
     observed = BinSpectra(
         one.wave_aa, one.flux[None], one.variance[None], (one.good & (not short))[None], 1.0, True, lsf
     )
+    observed, tiny = mask_tiny_errors(observed)
     repeated = describe_repeated_channels(observed)
     observed, dropped = restore_dropped_channels(observed)
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
-    notes.extend(f"{one.name}: {note}" for note in (*repeated, *dropped, *check_errors(observed)))
+    notes.extend(f"{one.name}: {note}" for note in (*tiny, *repeated, *dropped, *check_errors(observed)))
     if not short:
         notes.extend(check_against_templates(observed, bundle.basis, z, np.zeros(1, np.float32), True, path, one.name))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))

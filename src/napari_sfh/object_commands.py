@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.config import name_settings
-from napari_sfh.console import make_stderr_logger, print_progress
+from napari_sfh.console import make_stderr_logger, print_message, print_progress
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
@@ -193,7 +192,7 @@ def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | Non
 
 def _print_notes(notes: Sequence[str], options: argparse.Namespace) -> None:
     for note in filter(None, notes):
-        print(f"note: {name_settings(note, options.option_names)}", file=sys.stderr)
+        print_message(f"note: {name_settings(note, options.option_names)}")
 
 
 def run_gradient_command(options: argparse.Namespace) -> int:
@@ -283,7 +282,7 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(f"{QUANTITIES[name].title}: {found}")
         for doubt in field.list_doubts():
-            print(f"{QUANTITIES[name].title}: {doubt}", file=sys.stderr)
+            print_message(f"{QUANTITIES[name].title}: {doubt}")
     print(write_field_maps(result, smoothed, options.output))
     return 0
 

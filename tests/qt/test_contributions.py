@@ -16,14 +16,12 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from napari.components import ViewerModel
 from npe2 import PluginManager
-from qtpy import QT6
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
+from qtpy.QtWidgets import QApplication
 from smooth_result import make_wcs
 from vispy.color import ColorArray
-from window_acts import click, native_canvas, open_explorer, screen_point, watch_orientation, window
+from window_acts import click, drop_and_press_ok, native_canvas, open_explorer, screen_point, watch_orientation, window
 
 from napari_sfh import cli
 from napari_sfh._qt import contributions
@@ -512,9 +510,12 @@ def test_view_opens_a_window_as_large_as_the_screen_with_the_result(
         viewer.close()
 
     monkeypatch.setattr(napari, "run", run)
+    monkeypatch.setenv("QT_SCALE_FACTOR_ROUNDING_POLICY", "")
+    monkeypatch.delenv("QT_SCALE_FACTOR_ROUNDING_POLICY")
     assert cli.main(["view", str(result_file)]) == 0
     room = QApplication.primaryScreen().availableGeometry()
     assert room.contains(seen["frame"])
+    assert os.environ["QT_SCALE_FACTOR_ROUNDING_POLICY"] == "RoundPreferFloor", "letters of 150 % double nothing"
     assert seen["frame"].width() > 0.9 * room.width()
     assert seen["name"] == read_result(result_file).name
     assert seen["map"].visible
@@ -546,34 +547,6 @@ def test_commands_of_the_menu_do_what_they_say(
     monkeypatch.setattr(type(shown), "open_demo", lambda _, run: asked.append(run))
     execute("napari-sfh.run_mock_spiral")
     assert asked == [True]
-
-
-def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
-    """Drop a file on the canvas; in napari's question press OK. What was ticked there."""
-    ticked: list[str] = []
-
-    def answer() -> None:
-        dialog: Any = QApplication.activeModalWidget()
-        if dialog is None:
-            return  # not yet
-        asking.stop()
-        ticked.extend(button.text() for button in dialog.findChildren(QRadioButton) if button.isChecked())
-        ok = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Ok)
-        QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
-
-    widget: Any = native_canvas(viewer)
-    while not widget.acceptDrops():
-        widget = widget.parentWidget()
-    mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
-    none = Qt.KeyboardModifier.NoModifier
-    at = QPointF(5, 5) if QT6 else QPoint(5, 5)
-    event = QDropEvent(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
-    asking = QTimer()
-    asking.timeout.connect(answer)
-    asking.start(100)
-    widget.dropEvent(event)
-    return ticked
 
 
 def test_our_reader_is_ticked_for_a_file_that_is_ours_by_its_content(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from smooth_result import make_result
 from vispy.color import ColorArray
 from window_acts import drag, native_canvas, screen_point
 
@@ -215,3 +217,34 @@ def test_names_in_a_line() -> None:
 def test_each_region_is_told_by_its_bins(n_bins: dict[str, int], words: list[str]) -> None:
     told = describe_found(n_bins)
     assert [word for word in words if word not in told] == []
+
+
+def move_field(result: Result, pixels_yx: tuple[int, int]) -> Result:
+    """The result of another galaxy, or of a field that begins so many pixels farther on."""
+    wcs = result.wcs.deepcopy()
+    wcs.wcs.crpix = wcs.wcs.crpix - np.array(pixels_yx[::-1])
+    return replace(make_result(seed=7), name="another", wcs=wcs)
+
+
+def test_a_region_stays_at_its_place_of_the_sky_and_goes_with_another_galaxy(dock: Any, result: Result) -> None:
+    region, marks = dock.tools["region"].region, dock.stack.marks
+    corners = np.array([[14.0, 14.0], [14.0, 24.0], [24.0, 24.0], [24.0, 14.0]])
+    region.set_outlines([Outline(corners, name="bar", kind="box")])
+    dock.export.distance.value = "9.8"
+    dock.show_result(move_field(result, (6, -3)))
+    dock.finish(60)
+    (outline,) = region.outlines()
+    assert outline.points == pytest.approx(corners - [6, -3], abs=0.01)
+    assert outline.name == "bar"
+    layer = dock.viewer.layers[LAYER_NAME]
+    assert np.allclose(layer.data_to_world((0, 0)), dock.session.sky.to_world(np.zeros((1, 2)))[0], atol=1e-3)
+    assert np.allclose(marks.regions[0].path[:-1], outline.points)
+    assert dock.export.distance.value == "9.8", "the same galaxy"
+    dock.show_result(move_field(result, (500, 0)))
+    dock.finish(60)
+    assert region.outlines() == []
+    assert not marks.regions
+    assert not dock.session.regions
+    assert LAYER_NAME not in dock.viewer.layers
+    assert dock.export.distance.value == "", "masses would be wrong without a word"
+    assert "Distance" in dock.message.text()

@@ -31,7 +31,9 @@ from vispy.color import ColorArray
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
 from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_number
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.side_tabs import SIDE_WIDTH
 from napari_sfh._qt.docks.tour import Tour, describe_window
+from napari_sfh._qt.forms.fields import make_file_edit, make_form
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
@@ -364,8 +366,8 @@ def test_what_has_the_keyboard_can_be_seen(qtbot: Any, theme: str) -> None:
         assert native.grab().toImage() != plain, type(field).__name__
 
 
-@pytest.mark.parametrize(("size", "beside"), [((1024, 700), False), ((1600, 1000), True)])
-def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], beside: bool) -> None:
+def take_tour(qtbot: Any, size: tuple[int, int]) -> tuple[QMainWindow, QWidget, QWidget, Tour]:
+    """A window with two docks, its canvas, a row of files in the right one, and the tour at that row."""
     main, canvas, plots, files = QMainWindow(), QWidget(), QWidget(), QWidget()
     qtbot.addWidget(main)
     main.setCentralWidget(canvas)
@@ -381,9 +383,54 @@ def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], 
     main.resize(*size)
     with qtbot.waitExposed(main):
         main.show()
-    tour = Tour(main, describe_window(files, files, main, plots))
+    return main, canvas, files, Tour(main, describe_window(files, files, main, plots))
+
+
+@pytest.mark.parametrize(("size", "beside"), [((1024, 700), False), ((1600, 1000), True)])
+def test_the_tour_leaves_a_small_canvas_free(qtbot: Any, size: tuple[int, int], beside: bool) -> None:
+    main, canvas, files, tour = take_tour(qtbot, size)
     on_canvas = tour.geometry().intersects(QRect(canvas.mapTo(main, QPoint(0, 0)), canvas.size()))
     assert on_canvas is beside
     assert not tour.geometry().intersects(QRect(files.mapTo(main, QPoint(0, 0)), files.size()))
     assert main.rect().contains(tour.geometry())
     assert tour.arrow.text() == ("▶" if beside else "▲")
+
+
+def test_the_tour_follows_a_window_that_changes_its_size(qtbot: Any) -> None:
+    main, _, files, tour = take_tour(qtbot, (1600, 1000))
+    before = tour.geometry().right() - main.width()
+    main.resize(1300, 800)
+
+    def is_free() -> bool:
+        row = QRect(files.mapTo(main, QPoint(0, 0)), files.size())
+        return main.rect().contains(tour.geometry()) and not tour.geometry().intersects(row)
+
+    qtbot.waitUntil(is_free)
+    assert tour.arrow.isVisible()
+    main.resize(1600, 1000)
+    qtbot.waitUntil(lambda: tour.geometry().right() - main.width() == before)
+    while tour.isVisible():  # to its end
+        QTest.mouseClick(tour.next_button, Qt.MouseButton.LeftButton)
+    main.resize(1300, 800)
+    QApplication.processEvents()
+
+
+def test_nothing_of_the_dock_is_cut_with_large_letters(qtbot: Any) -> None:
+    """At its least width: what a desktop's scale of 150 % makes of letters."""
+    field = make_file_edit("LSF of the cube", "tip")
+    form = make_form([field])
+    frame = ExplorerFrame("Open a galaxy", "dark")
+    qtbot.addWidget(frame)
+    frame.arrange({"data": Section("Data", form.native, True)}, [form])
+    frame.setStyleSheet(get_stylesheet("dark"))
+    with qtbot.waitExposed(frame):
+        frame.show()
+    assert frame.minimumWidth() < SIDE_WIDTH
+    frame.setStyleSheet(get_stylesheet("dark") + "QWidget { font-size: 16pt; }")
+    QApplication.processEvents()
+    frame.resize(frame.minimumWidth(), 600)
+    QApplication.processEvents()
+    row = frame.file_row
+    for button in (row.open.native, row.folder.native, row.recent, row.save.native, row.help.native):
+        assert button.width() >= button.minimumSizeHint().width(), button.text()
+    assert field.choose_btn.native.visibleRegion().boundingRect().width() == field.choose_btn.native.width()

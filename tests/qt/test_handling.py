@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
     QDialog,
     QMessageBox,
     QScrollBar,
+    QTabBar,
     QWidget,
 )
 from smooth_result import make_result
@@ -33,6 +34,7 @@ from napari_sfh._qt.explorer import CANCELLED, ENDING, RESTORING, WORKING
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.plots.plot_items import make_menu
 from napari_sfh._qt.presenter import READY, summarise_result
+from napari_sfh._qt.tools.base import DockTool
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS
 from napari_sfh.demo import make_window_config, write_demo_cutout
@@ -51,15 +53,21 @@ def opened(qtbot: Any, shown: Any) -> Any:
 
 
 def fields_of(dock: Any) -> list[QWidget]:
-    """Every combo box, spin box and slider of the dock and of the docks below."""
-    kinds = (QComboBox, QAbstractSpinBox, QAbstractSlider)
-    roots = [dock, dock.panel]
-    found = [field for root in roots for kind in kinds for field in root.findChildren(kind)]
+    """Every combo box, spin box, slider and bar of tabs of the window; napari's pop-ups take the wheel while open."""
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractSlider, QTabBar)
+    main = dock.window()
+    found = [field for kind in kinds for field in main.findChildren(kind) if field.window() is main]
     return [field for field in found if not isinstance(field, QScrollBar)]
 
 
 def state_of(field: Any) -> Any:
-    return field.currentIndex() if isinstance(field, QComboBox) else field.value() if hasattr(field, "value") else 0
+    return (
+        field.currentIndex()
+        if isinstance(field, QComboBox | QTabBar)
+        else field.value()
+        if hasattr(field, "value")
+        else 0
+    )
 
 
 def turn_wheel(field: QWidget) -> None:
@@ -80,9 +88,15 @@ def turn_wheel(field: QWidget) -> None:
 def test_a_wheel_over_a_field_without_focus_changes_nothing_and_scrolls(opened: Any) -> None:
     for section in opened.sections.values():
         section.expand(True)
-    QApplication.processEvents()
+    for tool in opened.tools:
+        if isinstance(tool, DockTool):
+            tool.open_dock()
+    opened.show_map("MASS_AGE")  # napari's slider of ages
+    opened.finish(60)
     fields = fields_of(opened)
-    assert len(fields) > 30
+    assert len(fields) > 60
+    kinds = [type(field) for field in fields]
+    assert kinds.count(QTabBar) >= 2, "the docks on the right, those below"
     before = [state_of(field) for field in fields]
     for field in fields:
         turn_wheel(field)

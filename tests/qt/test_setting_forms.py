@@ -10,7 +10,8 @@ import pytest
 import yaml
 from magicgui.widgets.bases import RangedWidget
 
-from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm, fill_form
+from napari_sfh._qt.forms.fields import fill_form
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.batch.galaxies_report import COLUMNS
 from napari_sfh.cli import build_command_parser

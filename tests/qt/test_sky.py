@@ -126,3 +126,28 @@ def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
     dock.wait()
     QTest.keyClick(native_canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
     assert not axes.visible
+
+
+def test_numbers_at_the_corner_of_a_small_canvas_do_not_lie_on_each_other(qtbot, result) -> None:
+    from napari.components import ViewerModel
+
+    from napari_sfh._qt.canvas.sky_axes import LETTER_PX, SkyFrame
+    from napari_sfh._qt.session import Session
+
+    viewer, session = ViewerModel(), Session()
+    session.set_result(result)
+    frame = SkyFrame(viewer, session)
+    counts = []
+    for height, width in ((168, 550), (250, 825), (400, 500), (666, 1560)):
+        viewer.canvas.size = height, width
+        for zoom in np.geomspace(5, 80, 40):
+            viewer.scene.camera.zoom = zoom
+            frame.update()
+            words = [word for word in frame.overlay.words if len(word[0]) > 1]
+            counts.append(len(words))
+            for k, (text, x, y) in enumerate(words):
+                for other, other_x, other_y in words[:k]:
+                    apart = abs(x - other_x) >= LETTER_PX * (len(text) + len(other)) / 2 or abs(y - other_y) >= 12
+                    assert apart, (height, width, zoom, text, other)
+    assert np.median(counts) > 2
+    frame.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,40 @@ def at_once(value: Any) -> Callable[..., Any]:
 def open_explorer(viewer: Any) -> Any:
     """The explorer, docked as the menu does it."""
     return viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")[1]
+
+
+def drop_and_press_ok(viewer: Any, path: Path) -> list[str]:
+    """Drop a file or folder on the canvas; in napari's question press OK. What was ticked there."""
+    from qtpy import QT6
+    from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+    from qtpy.QtGui import QDropEvent
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication, QDialogButtonBox, QRadioButton
+
+    ticked: list[str] = []
+
+    def answer() -> None:
+        dialog: Any = QApplication.activeModalWidget()
+        if dialog is None:
+            return  # not yet
+        asking.stop()
+        ticked.extend(button.text() for button in dialog.findChildren(QRadioButton) if button.isChecked())
+        ok = dialog.findChild(QDialogButtonBox).button(QDialogButtonBox.StandardButton.Ok)
+        QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
+
+    widget: Any = native_canvas(viewer)
+    while not widget.acceptDrops():
+        widget = widget.parentWidget()
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    none = Qt.KeyboardModifier.NoModifier
+    at = QPointF(5, 5) if QT6 else QPoint(5, 5)
+    event = QDropEvent(at, Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, none)
+    asking = QTimer()
+    asking.timeout.connect(answer)
+    asking.start(100)
+    widget.dropEvent(event)
+    return ticked
 
 
 def save_layers(viewer: Any, name: str, choose: str) -> str:

@@ -10,7 +10,8 @@ from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.objects import writing
 from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.objects.columns import match_band_columns
 from napari_sfh.io.objects.photometry import read_band_photometry
@@ -36,12 +37,32 @@ def f_lambda(jansky, pivot):
         ("F_J0390_uJy", "F_J0390_uJy_err"),
         ("FLUX_AUTO_J0390", "FLUXERR_AUTO_J0390"),
         ("MAG_J0390", "MAGERR_J0390"),
+        ("F_J0390", "eF_J0390"),
+        ("J0390_flux", "J0390_sigma"),
+        ("flux_J0390", "err_J0390"),
     ],
 )
 def test_usual_names_are_found(name, error):
     found = match_band_columns(["ID", "z", name, error, "flags_J0390", "SNR_J0390"], BANDS)
     assert (found["J0390"].value, found["J0390"].error) == (name, error)
     assert set(found) == {"J0390"}
+
+
+def test_an_error_of_the_band_alone_is_none_where_it_may_be_of_two_columns():
+    found = match_band_columns(["flux_J0390", "mag_J0390", "err_J0390"], BANDS)
+    assert (found["J0390"].value, found["J0390"].error) == ("flux_J0390", "")
+
+
+@pytest.mark.parametrize(
+    ("flux", "error", "redshifts"),
+    [("flux_{}", "flux_{}_err", ["z", "z_err"]), ("flux_{}", "err_{}", ["z", "z_err"]), ("{}_flux", "{}_err", ["Z"]),
+     ("{}", "e_{}", ["z_phot"]), ("mag_{}", "magerr_{}", ["z_spec", "z_ml"])],
+)  # fmt: skip
+def test_a_redshift_is_no_z_band(flux, error, redshifts):
+    names = [*redshifts, *(form.format(band) for form in (flux, error) for band in "grz")]
+    found = match_band_columns(names, ("g", "r", "z"))
+    assert [(found[b].value, found[b].error) for b in "gz"] == [(flux.format(b), error.format(b)) for b in "gz"]
+    assert "z" not in match_band_columns([n for n in names if n != flux.format("z")], ("g", "r", "z"))
 
 
 def test_names_of_other_bands_are_not_taken():
@@ -267,6 +288,16 @@ def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_is_full_at_the_end_is_told_with_the_file(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing, "writeto", fail)
+    with pytest.raises(ComputeError, match=r"made\.vot: writing failed .*space"):
+        write_blocks(tmp_path / "made.vot", Table({"name": ["a"]}))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("suffix", ["fits", "ecsv"])
 def test_a_table_of_no_rows_is_refused(tmp_path, suffix):
     make_table()[:0].write(tmp_path / f"none.{suffix}")
@@ -355,9 +386,25 @@ def test_of_several_tables_that_with_most_rows_is_read(tmp_path):
     assert any("LDAC_OBJECTS" in note for note in opened.notes)
 
 
-def test_numbers_in_place_of_names_are_told(tmp_path):
-    (tmp_path / "sextractor.dat").write_text("#   1 NUMBER  Number\n#   2 MAG_J0390\n 1 20.5\n 2 20.5\n")
-    with pytest.raises(SfhInputError, match="no names of columns"):
+@pytest.mark.parametrize("name", ["c.txt", "c.cat", "c.dat.gz"])
+@pytest.mark.parametrize(
+    "comments",
+    ["# id J0390_uJy err_J0390", "# made by CIGALE of a survey\n#id,J0390_uJy,err_J0390\n# units uJy",
+     "#   1 id  Running number [count]\n#   2 J0390_uJy  a flux [uJy]\n#   3 err_J0390"],
+)  # fmt: skip
+def test_names_may_stand_in_comments(tmp_path, comments, name):
+    separator = "," if "," in comments else " "
+    text = "\n".join([comments, *(separator.join(row) for row in (("1", "20.5", "0.5"), ("2", "30.5", "0.5")))]) + "\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    opened = open_catalogue(tmp_path / name)
+    assert opened.names == ("id", "J0390_uJy", "err_J0390")
+    assert [block["J0390_uJy"].tolist() for block in opened.read_blocks(1)] == [[20.5], [30.5]]
+
+
+@pytest.mark.parametrize("comments", ["", "# of survey A\n", "#   1 NUMBER  Number\n#   3 MAG_J0390\n", "# 1 2\n"])
+def test_numbers_in_place_of_names_are_told(tmp_path, comments):
+    (tmp_path / "sextractor.dat").write_text(comments + " 1 20.5\n 2 20.5\n")
+    with pytest.raises(SfhInputError, match="no comment names its 2 columns"):
         open_catalogue(tmp_path / "sextractor.dat")
 
 
@@ -392,6 +439,21 @@ def test_columns_without_a_name_and_damage_are_told_in_a_line(tmp_path):
     (tmp_path / "latin.csv").write_bytes("ID,mag_J0390\né,20.5\n".encode("latin-1"))
     with pytest.raises(SfhInputError, match="save it as UTF-8"):
         open_catalogue(tmp_path / "latin.csv")
+
+
+@pytest.mark.parametrize(
+    ("card", "value"),
+    [("TTYPE2", "-32"), ("TTYPE2", "(1.0, 2.0)"), ("TFORM2", "T"), ("TFIELDS", "99"), ("TFIELDS", "'2'")],
+)
+def test_a_damaged_header_of_a_table_is_told(tmp_path, card, value):
+    path = tmp_path / "damaged.fits"
+    vector_table().writeto(path)
+    content = path.read_bytes()
+    at = content.index(card.ljust(8).encode() + b"=", 2880)
+    path.write_bytes(content[:at] + f"{card:8}= {value:>20}".ljust(80).encode() + content[at + 80 :])
+    with pytest.raises(SfhInputError, match=r"damaged\.fits: ") as caught:
+        list(open_catalogue(path).read_blocks())
+    assert "\n" not in str(caught.value)
 
 
 ORDER = ("J0410", "J0390", "J0400")
@@ -462,6 +524,11 @@ def test_a_vector_is_chosen_with_its_relative_errors(tmp_path):
     (block,) = catalogue.read_blocks()
     seen = read_band_photometry(block, columns, bands, np.full(3, 4000.0))
     np.testing.assert_allclose(seen.error, 0.1 * seen.flux)
+
+
+def test_units_with_several_strokes_are_read_without_a_warning(recwarn):
+    photometry({"J0390": [1.0], "J0390_err": [0.1]}, None, {"J0390": "J0390:1e-19 erg/s/cm2/AA,J0390_err"})
+    assert not recwarn.list
 
 
 def test_one_unit_may_be_stated_for_all_columns(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.bad_channels import mask_bad_channels, mask_tiny_errors
 from napari_sfh.prep.cross_checks import (
     check_against_templates,
     check_errors,
@@ -117,6 +117,28 @@ def test_a_stretch_without_noise_is_masked() -> None:
     assert channels.size < 142
 
 
+@pytest.mark.parametrize("tiny", [4.6e-41, 1e-6])
+def test_pixels_without_a_believable_error_are_masked(tiny: float) -> None:
+    """Seen in a cube whose STAT was damaged: its velocities ended in a traceback."""
+    spectra = make_spectra()
+    spectra.variance[1, 300:340] = tiny * spectra.variance[1, 300]
+    masked, notes = mask_tiny_errors(spectra)
+    assert (spectra.good & ~masked.good).sum() == 40 == (~masked.good[1, 300:340]).sum()
+    assert "40 in 1 of 4 bins, at 5125.0-5173.8 A" in notes[0]
+    motion = make_kinematics(np.zeros(4), np.full(4, 50.0), np.ones(4, dtype=bool))
+    assert check_given_kinematics(masked, basis(), load_bundle("wide").instrument.grid, Z, motion) is not None
+
+
+def test_errors_of_all_sizes_are_believed() -> None:
+    """A night sky of a hundred times the noise between its lines, and a spectrum of which most is nearly lost."""
+    spectra = make_spectra()
+    spectra.variance[0, ::2] *= 1e4
+    spectra.variance[1, :1300] *= 1e6
+    spectra.good[2] = False
+    spectra.variance[3] *= np.geomspace(1, 30, WAVE.size) ** 2
+    assert mask_tiny_errors(spectra) == (spectra, ())
+
+
 def test_emission_lines_of_the_galaxy_are_kept() -> None:
     """Lines as narrow as MUSE's, a hundred times the continuum."""
     spectra = make_spectra()
@@ -135,6 +157,19 @@ def test_redshift_and_line_depth_of_templates(redshift: float) -> None:
     depth = measure_line_depth(summed, basis(), measured)
     assert depth is not None
     assert 0.5 < depth[0] <= depth[1] < 2
+
+
+@pytest.mark.parametrize(("young", "added", "told"), [(0.0, 0, False), (0.0, 5, True), (0.001, 5, True),
+                                                     (0.06, 0, False), (1.0, 0, False)])  # fmt: skip
+def test_shallow_lines_are_those_of_young_stars_where_gas_shines(young: float, added: float, told: bool) -> None:
+    """Light without lines of ``added`` times the galaxy's is told; a share of mass below 14 Myr is not."""
+    mass = np.zeros((1, 16))
+    mass[0, [0, 8, 11, 14]] = [young, *((1 - young) * np.array([0.05, 0.15, 0.8]))]
+    flux, _ = basis().reconstruct(mass, np.full((1, 16), -0.2), np.array([0.3]), np.zeros(1))
+    flux = np.interp(WAVE / (1 + Z), basis().wave_aa, flux[0])[None] + added
+    spectra = replace(make_spectra(1), flux=flux.astype(np.float32), variance=((flux / 100) ** 2).astype(np.float32))
+    notes = check_against_templates(spectra, basis(), Z, np.zeros(1, np.float32), True, PATH)
+    assert any("times as deep as" in note for note in notes) is told
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,11 @@ TEXTS: Mapping[str, str] = {
     "wavelength times flux by unit": "wave[Angstrom] flux[erg/s/cm2] err[erg/s/cm2]\n"
     + _rows(WAVE, VACUUM * FLUX, VACUUM * SIGMA),
     "frequency times flux": "wave nufnu err\n" + _rows(WAVE, VACUUM * FLUX, VACUUM * SIGMA),
+    "pPXF's names": "bestfit,lam_gal,galaxy,noise\n" + _rows(0 * FLUX, WAVE, FLUX, SIGMA, sep=","),
+    "errors of two fluxes": "wave,counts,counts_err,flam,flam_err\n"
+    + _rows(WAVE, 9 * FLUX, 9e3 * SIGMA, FLUX, SIGMA, sep=","),
+    "variances of two fluxes": "wave,counts,var_counts,flam,var_flam\n"
+    + _rows(WAVE, 9 * FLUX, 9e3 * SIGMA, FLUX, SIGMA**2, sep=","),
     "unsorted": _rows(*(v[np.random.default_rng(0).permutation(WAVE.size)] for v in (WAVE, FLUX, SIGMA))),
     "falling": _rows(WAVE[::-1], FLUX[::-1], SIGMA[::-1]),
     "Windows": PLAIN.replace("\n", "\r\n"),
@@ -125,6 +130,20 @@ def test_tables_of_every_layout_are_the_same_spectrum(layout: str, tmp_path: Pat
     _check(one)
 
 
+@pytest.mark.parametrize("card", [{"PYP_SPEC": "keck_lris"}, {"INSTRUME": "STIS"}, {"INSTRUME": "COS"}])
+def test_programs_have_their_own_medium_and_masks(card: Mapping[str, str], tmp_path: Path) -> None:
+    """All write wavelengths in vacuum; PypeIt's mask is 1 where a pixel is usable."""
+    usable = np.arange(WAVE.size) % 50 != 7
+    mask = usable if "PYP_SPEC" in card else ~usable
+    table = Table({"wave": VACUUM, "flux": np.where(usable, FLUX, 5.0), "sigma": SIGMA, "mask": mask.astype(int)})
+    hdus = [fits.PrimaryHDU(header=fits.Header(card)), *(fits.BinTableHDU(table, name=n) for n in ("OBJ1", "OBJ2"))]
+    fits.HDUList(hdus).writeto(tmp_path / "s.fits")
+    (one,) = read_single_spectra(tmp_path / "s.fits")
+    np.testing.assert_array_equal(one.good, usable)
+    _check(one)
+    assert any("not OBJ2" in note for note in one.notes)
+
+
 def _image(*hdus: Any) -> Callable[[Path], None]:
     return lambda path: fits.HDUList(list(hdus)).writeto(path)
 
@@ -169,6 +188,11 @@ IMAGES: Mapping[str, fits.HDUList] = {
                                             fits.Header({"TELESCOP": "LAMOST", "VACUUM": "T", "Z": 0.03}))]),
     "rows with words": fits.HDUList([fits.PrimaryHDU(np.array([FLUX, SIGMA]), fits.Header(
         {**LINEAR, "ROW1": "Spectrum", "ROW2": "Error"}))]),
+    "bands of IRAF's apall": fits.HDUList([fits.PrimaryHDU(np.stack([FLUX, FLUX, FLUX, SIGMA])[:, None], fits.Header(
+        {**LINEAR, "BANDID1": "spectrum - background fit, weights variance", "BANDID2": "raw - background fit",
+         "BANDID3": "background - background fit", "BANDID4": "sigma - background fit"}))]),
+    "6dFGS, by specutils": fits.HDUList([fits.PrimaryHDU(np.array([FLUX, SIGMA**2, 0 * FLUX, WAVE]), fits.Header(
+        {**LINEAR, "CUNIT1": "Angstroms", "OBSRA": 1.0, "OBSDEC": 2.0, "Z": 0.03, "Z_HELIO": 0.03, "QUALITY": 4}))]),
 }  # fmt: skip
 
 
@@ -268,6 +292,7 @@ REFUSED: Mapping[str, tuple[bytes, str]] = {
     "v.dat": (_rows(WAVE, 0 * FLUX, SIGMA).encode(), "0 of 1801"),
     "log.txt": (_rows(np.log10(WAVE), FLUX, SIGMA).encode(), "micrometres or logarithms"),
     "ln.csv": (("wave,flux\n" + _rows(np.log(WAVE), FLUX, sep=",")).encode(), "micrometres or logarithms"),
+    "b.csv": (("best,wave,brightness\n" + _rows(FLUX, WAVE, FLUX, sep=",")).encode(), "no column of flux by its name"),
     "e.txt": (("energy flux\n" + _rows(12398.42 / WAVE, FLUX)).encode(), "no wavelength by its name"),
     "w.bin": (bytes(range(256)) * 20, "neither FITS nor text"),
 }

@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.training.libraries import fetch, templates
 from napari_sfh.training.libraries.catalogue import list_libraries
@@ -37,9 +38,9 @@ def run_templates(args: argparse.Namespace) -> int:
     if args.folder and not args.library:
         args.library = "user"
     instrument = load_instrument(args.instrument) if args.instrument else load_instrument()
+    say = make_stderr_logger(args.quiet)
     for name in [args.library] if args.library else list(list_libraries()):
-        if not args.quiet:
-            print(f"{name}: preparing", file=sys.stderr)
+        say(f"{name}: preparing")
         _print_library(templates.prepare_templates(name, instrument, folder=args.folder))
     return 0
 

@@ -34,14 +34,20 @@ def get_explorer(viewer: Any = None) -> Any:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
-    """A reader for what the explorer opens: results, cubes, folders, workspaces, tables, regions; None for the rest."""
+    """A reader for what the explorer opens; None for the rest.
+
+    Results, cubes, folders, workspaces, tables, regions, weights, and instruments, of which it says what they are for.
+    """
     if not isinstance(path, str):
         if len(path) != 1:
             return None
         path = path[0]
     if path.endswith(SUFFIX):
         return read_workspace_layers if is_workspace(path) else None
-    if path.lower().endswith(REGION_SUFFIX):
+    from napari_sfh.instruments.bundle_header import is_bundle_path
+    from napari_sfh.instruments.files import INSTRUMENT_SUFFIX
+
+    if path.lower().endswith((REGION_SUFFIX, INSTRUMENT_SUFFIX)) or is_bundle_path(Path(path)):
         return read_by_explorer
     from napari_sfh._qt.canvas.map_files import holds_map_image
     from napari_sfh.io.fits_access import is_fits_name
@@ -117,7 +123,7 @@ def read_workspace_layers(path: str) -> list[LayerTuple]:
 
 
 def read_by_explorer(path: str) -> list[LayerTuple]:
-    """No layers: the explorer shows tables of estimates and DS9 regions, and says where other files of a galaxy go.
+    """No layers: the explorer shows tables of estimates and DS9 regions, chooses weights, and says where the rest goes.
 
     Parameters
     ----------

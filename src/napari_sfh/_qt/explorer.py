@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
@@ -29,17 +30,11 @@ from napari_sfh._qt.docks.undo_keys import UndoKeys
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
+from napari_sfh._qt.forms.fields import align_labels, connect_whole_text
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.model_cards import ModelCards
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
-from napari_sfh._qt.forms.run_forms import (
-    BinningForm,
-    DataForm,
-    ExportForm,
-    NetworkForm,
-    align_labels,
-    connect_whole_text,
-)
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
@@ -60,7 +55,7 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
-from napari_sfh._qt.widgets.input_guard import InputGuard
+from napari_sfh._qt.widgets.input_guard import InputGuard, TabGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import hide_qt_notice, make_canvas_opaque
 from napari_sfh._qt.widgets.strokes import StrokeKeeper
@@ -104,7 +99,7 @@ class Explorer(ExplorerFrame):
     """
 
     #: Lent to napari's own parts.
-    _lent: tuple[LateControls | DialogAnswers | WindowDrops | None, ...] = ()
+    _lent: tuple[LateControls | DialogAnswers | WindowDrops | TabGuard | None, ...] = ()
     _ahead: CallAhead | None = None
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -129,11 +124,11 @@ class Explorer(ExplorerFrame):
         self._rest = GarbageRest(self, self.garbage, self._is_working)
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
-        keys = self.tools.shortcuts()
         self.undo = UndoKeys(self)
+        keys = self.tools.shortcuts() | {"F1": self.show_help, "Alt-N": self.turn_edges}
         keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo}
-        keys |= {"F1": self.show_help, "Alt-N": self.turn_edges}
-        self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
+        acts = self._describe, self.stack.mark, self.panel.foresee
+        self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, *acts)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
@@ -596,7 +591,7 @@ class Explorer(ExplorerFrame):
             hide_qt_notice(window)
             make_canvas_opaque(window)
             controls = make_late_controls(window, self.guard.protect_fields)
-            self._lent = controls, make_dialog_answers(window), make_window_drops(window)
+            self._lent = controls, make_dialog_answers(window), make_window_drops(window), TabGuard(window)
             self.undo.watch(window)
 
     def may_close(self) -> bool:
@@ -627,6 +622,8 @@ class Explorer(ExplorerFrame):
         if self._released:
             return
         self._released = True
+        if self.tour is not None and isalive(self.tour):
+            self.tour.end()
         self._drop_ahead()
         self.work.release()
         self._painted.stop()

@@ -10,7 +10,7 @@ from typing import Any
 
 from magicgui.widgets import show_file_dialog
 
-from napari_sfh._qt.forms.run_forms import read_form
+from napari_sfh._qt.forms.fields import read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.tables import TABLE_SUFFIXES

@@ -13,18 +13,20 @@ from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, propose_keeping
-from napari_sfh._qt.forms.run_forms import fill_form, read_form
+from napari_sfh._qt.forms.fields import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.bundle_header import BUNDLE_SUFFIX, BundleHeader, is_bundle_path
+from napari_sfh.instruments.files import INSTRUMENT_SUFFIX
 from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import REGION_SUFFIX, SUFFIX, Workspace
 from napari_sfh.types import Result
 
 OPENS = (
-    f"Results, cubes, workspaces, tables, regions (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot "
-    f"*{REGION_SUFFIX})"
+    f"Results, cubes, workspaces, tables, regions, weights (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot "
+    f"*{REGION_SUFFIX} *{BUNDLE_SUFFIX})"
 )
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
@@ -102,7 +104,7 @@ class FileActions:
         return replace(waiting, result=shown.path) if waiting is not None and fits else None
 
     def open(self, path: Path | str) -> None:
-        """Open a galaxy's folder, a cube, a result, a workspace, a table, or regions on the shown result."""
+        """Open a galaxy's folder, a cube, a result, a workspace, a table, weights, or regions on the shown result."""
         path = Path(path).expanduser()
         if path.suffix.lower() == REGION_SUFFIX:
             # Of the result that may be coming in.
@@ -140,7 +142,7 @@ class FileActions:
 
     def open_chosen(self, path: Path | str) -> None:
         """Open what the user has chosen; what would go and is in no file is asked about first."""
-        if Path(path).suffix.lower() == REGION_SUFFIX or self.may_open():
+        if _goes_beside(Path(path)) or self.may_open():
             self.open(path)
 
     @property
@@ -223,6 +225,11 @@ class FileActions:
         ]
 
 
+def _goes_beside(path: Path) -> bool:
+    """Whether a file takes the place of nothing that is shown."""
+    return path.suffix.lower() in (REGION_SUFFIX, INSTRUMENT_SUFFIX) or is_bundle_path(path)
+
+
 def _fill_form_safely(form: Any, state: dict[str, Any], name: str) -> None:
     """Put a form's fields back.
 
@@ -263,6 +270,9 @@ def _restore_safely(step: PaintStep, name: str) -> None:
 
 def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     """Show what was opened."""
+    if isinstance(value, BundleHeader):
+        explorer.presenter.choose_weights(value)
+        return
     workspaces.add_recent(path)
     claimed = explorer.files.claim(value) if isinstance(value, tasks.PreparedResult) else None
     if isinstance(value, tasks.OpenedGalaxy):

@@ -18,8 +18,9 @@ from napari_sfh._qt.forms.settings import PLUGIN
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.startup import has_marker, set_marker
 from napari_sfh.analysis.objects.estimate_table import holds_estimates
+from napari_sfh.instruments.bundle_header import is_bundle_path
 from napari_sfh.io.fits_access import is_fits_name
-from napari_sfh.io.identify import KINDS, identify_file
+from napari_sfh.io.identify import KINDS, holds_cube, identify_file
 
 #: Names that a run and *Save result* give to results, as napari's preferences match them.
 RESULT_PATTERN = "*_sfh.fits"
@@ -171,9 +172,10 @@ class ForeignLayers:
         path = Path(source.path)
         kind = describe_own_file(path)
         if kind:
+            button = "Folder…" if path.is_dir() else "Open…"
             sentence = (
-                f"{path.name} is a file of this window ({kind}), which napari's own reader has taken for bare numbers: "
-                f"delete the layer “{event.value.name}”, then press Open… above, or choose {PLUGIN} in napari's dialog."
+                f"{path.name} is for this window ({kind}); napari's own reader has taken it for bare numbers: delete "
+                f"the layer “{event.value.name}”, then press {button} above, or choose {PLUGIN} in napari's dialog."
             )
             self._told[event.value] = sentence
             self._explorer.show_message(sentence, error=True)
@@ -185,12 +187,14 @@ class ForeignLayers:
 
 
 def describe_own_file(path: Path) -> str:
-    """What the explorer would open a FITS file or a table as; nothing where it would not.
+    """What the explorer would open a folder, a FITS file or a table as; nothing where it would not.
 
     Parameters
     ----------
     path : Path
     """
+    if path.is_dir():
+        return "a galaxy's folder" if holds_cube(path) else "the folder of a training" if is_bundle_path(path) else ""
     if not path.is_file():
         return ""
     kind = identify_file(path).kind if is_fits_name(path) else "unknown"

@@ -16,6 +16,8 @@ from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep, UnpaintedStep
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.analysis.maps import find_brightest_bin
+from napari_sfh.analysis.sky_coordinates import is_same_place
+from napari_sfh.instruments.bundle_header import BundleHeader
 from napari_sfh.types import Result
 
 #: Sections that are unfolded when there is a result.
@@ -117,7 +119,20 @@ class Presenter:
 
     def _forget_numbers(self) -> None:
         self.forgotten += self._explorer.data.clear_galaxy()
+        self._forget_distance()
         self._owner = None
+
+    def _forget_distance(self) -> None:
+        """Masses of the galaxy that comes would be made with the distance of another."""
+        distance = self._explorer.export.distance
+        if distance.value:
+            self.forgotten.append(str(distance.label))
+            distance.value = ""
+
+    def _tell_forgotten(self) -> str:
+        """Which fields were emptied for the galaxy that has come; nothing of it is told twice."""
+        emptied, self.forgotten = self.forgotten, []
+        return f"emptied, since it was of the galaxy before: {', '.join(emptied)}" if emptied else ""
 
     def _own_numbers(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Empty redshift and the like of the galaxy before, whichever way this one has come.
@@ -140,7 +155,9 @@ class Presenter:
         self._show_white(galaxy)
 
     def _show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
-        explorer = self._explorer
+        explorer, before = self._explorer, self._explorer.session.result
+        if before is not None and not explorer.files.restoring and not _is_cube_of(before, galaxy.cube):
+            self._forget_distance()
         if galaxy.white is not None:
             explorer.catalogue.close()
             explorer.session.set_result(None)
@@ -157,10 +174,17 @@ class Presenter:
             explore = [] if galaxy.opened is None else [partial(explorer.tools["cube"].show_cube, galaxy.opened)]
             explorer.in_turns([*steps, *explore, explorer.fit_view])
         explorer.refresh()
-        emptied, self.forgotten = self.forgotten, []
-        told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
-        explorer.preflight.look([*told, *galaxy.problems])
+        told = self._tell_forgotten()
+        explorer.preflight.look([*([told] if told else []), *galaxy.problems])
         explorer.show_message(READY_NOTED if galaxy.problems else READY)
+
+    def choose_weights(self, header: BundleHeader) -> None:
+        """Choose weights that were opened for the next run, where the user sees it."""
+        explorer = self._explorer
+        explorer.network.choose_file(header.path)
+        explorer.sections["network"].bring_into_view()
+        then = "press Run" if explorer.data.has_input else "open a galaxy, then press Run"
+        explorer.show_message(f"Weights {header.name} ({header.path.name}) are chosen under Network: {then}.")
 
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
         """Show a result that was read from a file; the form keeps no files of another galaxy, and no other weights."""
@@ -169,7 +193,9 @@ class Presenter:
             with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
                 data.set_files(None, {}, None)
                 data.folder.line_edit.value = ""
-            data.clear_galaxy()
+            self.forgotten += data.clear_galaxy()
+            if self._explorer.session.result is None:  # else the places on the sky tell
+                self._forget_distance()
             self.folder = self._owner = None
         self._explorer.network.choose_model(shown.result.model_name)
         self.show_prepared(shown)
@@ -201,6 +227,9 @@ class Presenter:
         explorer = self._explorer
         if not then:
             explorer.files.end()  # what takes the place of a workspace that was coming in
+            before = explorer.session.result
+            if before is not None and not is_same_place(before, shown.result):
+                self._forget_distance()
         explorer.files.set_result_path(shown.path)
         explorer.catalogue.close()
         if explorer.session.result is None:
@@ -251,7 +280,9 @@ class Presenter:
     def _end_result(self) -> None:
         explorer = self._explorer
         explorer.refresh()
-        explorer.show_message(summarise_result(explorer.session.result))
+        told = self._tell_forgotten()
+        emptied = f" {told[0].upper()}{told[1:]}." if told else ""
+        explorer.show_message(f"{summarise_result(explorer.session.result)}{emptied}")
         explorer.undo.history.forget()
         explorer.undo.history.note()
         explorer.garbage.tidy()  # what has come in would be walked over whenever a layer goes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.coordinates import Angle, SkyCoord
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_skycoord
+from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
@@ -64,6 +64,13 @@ class SkyGrid:
     def pixel_arcsec(self) -> float:
         """Side of a pixel in arcsec (square root of its area)."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+
+    def convert_pixels(self, other: SkyGrid, pixel_yx: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Pixel positions (n, 2), (y, x), of positions (n, 2) in another grid; NaN beyond the projection's horizon."""
+        y, x = np.asarray(pixel_yx, dtype=float).T
+        place = pixel_to_skycoord(x, y, other.wcs.celestial, mode="wcs")
+        found_x, found_y = skycoord_to_pixel(place, self.wcs.celestial, mode="wcs")
+        return np.column_stack([found_y, found_x])
 
     def transform(self) -> dict[str, object]:
         """Keyword arguments of a napari layer: ``scale``, ``affine``, ``units`` and ``axis_labels``."""
@@ -207,6 +214,22 @@ def is_same_field(one: Result, other: Result) -> bool:
     shapes = [result.bins.bin_id.shape for result in (one, other)]
     grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
     return one.name == other.name and shapes[0] == shapes[1] and grids[0].shares_pixels(grids[1])
+
+
+def is_same_place(one: Result, other: Result) -> bool:
+    """Whether the middle of one of two results' maps lies on the other's: they are of one place of the sky.
+
+    Parameters
+    ----------
+    one, other : Result
+    """
+    shapes = [np.array(result.bins.bin_id.shape) for result in (one, other)]
+    grids = [SkyGrid.of(result.wcs, result.bins.bin_id.shape) for result in (one, other)]
+    for here, there in ((0, 1), (1, 0)):
+        middle = grids[there].convert_pixels(grids[here], (shapes[here][None, :] - 1) / 2)[0]
+        if (np.abs(middle - (shapes[there] - 1) / 2) <= shapes[there] / 2).all():
+            return True
+    return False
 
 
 #: Points along a line of one RA or Dec.

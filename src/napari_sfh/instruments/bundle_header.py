@@ -23,6 +23,8 @@ from napari_sfh.instruments.instrument import Instrument
 
 #: Name of the bundle in the folder of a training run.
 BUNDLE_FILE = "bundle.safetensors"
+#: Ending of a bundle's name.
+BUNDLE_SUFFIX = ".safetensors"
 #: Bundles looked for, in this order, when none is named.
 PREFERRED = ("wide", "phangs")
 #: Key of the document in a file's metadata.
@@ -100,6 +102,16 @@ def list_bundles() -> dict[str, Path]:
     found = {p.stem: p for p in sorted(weights_folder().glob("*.safetensors"))}
     first = [n for n in PREFERRED if n in found]
     return {n: found[n] for n in first + [n for n in found if n not in first]}
+
+
+def is_bundle_path(path: Path) -> bool:
+    """Whether a path is meant to be weights: a safetensors file, or the folder of a training run."""
+    return path.suffix.lower() == BUNDLE_SUFFIX or (path / BUNDLE_FILE).is_file()
+
+
+def list_bundles_for(instrument: Instrument) -> list[str]:
+    """Names of the shipped bundles that are made for an instrument, the default first."""
+    return [name for name, path in list_bundles().items() if read_bundle_header(path).instrument == instrument]
 
 
 def find_bundle_file(name_or_path: str | Path) -> Path:

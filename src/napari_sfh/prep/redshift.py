@@ -31,6 +31,7 @@ _CONTINUUM_PIX = 301  # of that grid: 150 AA
 _SOFTENING = 0.01  # of the continuum: no pixel weighs more than one of this error
 _MIN_RIVAL_RATIO = 1.3  # times what the runner-up explains
 _LINE_FREE = 0.02  # of the strongest gas line: less is no gas
+_MUCH_GAS = 0.1  # of the lines of the youngest stars' gas: such stars, nearly without lines, are part of the light
 _DEPTH_ERROR = 0.1  # of the ratio of depths: with more, nothing is said
 _RIVAL_LN = 0.003  # peaks closer than 900 km/s are one
 
@@ -97,7 +98,8 @@ def measure_line_depth(spectra: BinSpectra, basis: TemplateBasis, redshift: floa
     -------
     (float, float) or None
         About 1 for stars; little where light without lines was added, such as the night sky; much where it was
-        subtracted. None where the noise does not tell.
+        subtracted. None where the noise does not tell, and for shallow lines beside strong ones of gas: the stars that
+        light it have hardly any.
     """
     row = int(np.argmax(np.where(spectra.good, spectra.flux, 0.0).sum(1)))
     grid = np.arange(np.log(spectra.wave_aa[0]), np.log(spectra.wave_aa[-1]), _STEP)
@@ -105,14 +107,23 @@ def measure_line_depth(spectra: BinSpectra, basis: TemplateBasis, redshift: floa
     templates, _, template_grid = _prepare_templates(basis)
     moved = [np.interp(grid, template_grid + np.log1p(redshift), t, left=np.nan, right=np.nan) for t in templates]
     *stars, gas = np.array(moved)
-    use = (weight > 0) & np.isfinite(gas) & (gas < _LINE_FREE * np.nanmax(gas))
+    known = (weight > 0) & np.isfinite(gas)
+    use = known & (gas < _LINE_FREE * np.nanmax(gas))
     ratios = []
     for star in stars:
         power = float((weight * star**2)[use].sum())
         if not power > 0 or power**-0.5 > _DEPTH_ERROR:
             return None
         ratios.append(float((weight * data * star)[use].sum()) / power)
-    return min(ratios), max(ratios)
+    hidden = max(ratios) < 1 and _measure_gas_share(data, weight, gas, known & ~use) > _MUCH_GAS
+    return None if hidden else (min(ratios), max(ratios))
+
+
+def _measure_gas_share(data: F64, weight: F64, gas: F64, on_lines: Bool) -> float:
+    """Strength of gas lines over that of the template; the strongest ones, which the data have clipped, left out."""
+    faint = on_lines & (gas < 10 * _LINE_FREE * np.nanmax(gas))
+    power = float((weight * gas**2)[faint].sum())
+    return float((weight * data * gas)[faint].sum()) / power if power > 0 else 0.0
 
 
 def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:

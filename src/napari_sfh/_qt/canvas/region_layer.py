@@ -20,6 +20,7 @@ from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.session import PLOT_REGION, Session
 from napari_sfh.analysis.regions import Outline, RegionTrace, Spread, Weight
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 
 LAYER_NAME = "SFH region"
@@ -72,6 +73,7 @@ class RegionLayer:
         self._spare: list[str] = []  # typed for shapes that are still to come
         self._layer: Any = None
         self._put: list[tuple[NDArray[np.float64], Outline]] = []
+        self._sky: SkyGrid | None = None  # of the layer
         viewer.layers.events.removed.connect(self._follow_removal)
 
     @property
@@ -161,6 +163,7 @@ class RegionLayer:
                 metadata={KEY: LayerLink("region", "", self._session.result)},
                 **self._session.sky.transform(),
             )
+            self._sky = self._session.sky
             with keep_selection(self._viewer.layers):
                 self._layer = self._viewer.add_layer(layer)
             self._layer.events.data.connect(self._changed)
@@ -295,6 +298,22 @@ class RegionLayer:
         on_names = self._on_names()
         if on_names is not None:
             on_names([*(o.name for o in self.outlines() if o.include), *self._spare])
+
+    def follow_result(self) -> None:
+        """Regions stay at their places of the sky; where nothing of them is on the maps of another result they go."""
+        if self._find() is None or self._sky is None or self._session.result is None:
+            return
+        sky, before = self._session.sky, self._sky
+        if sky.shares_pixels(before):
+            self.refresh()
+            return
+        points = [sky.convert_pixels(before, outline.points) for outline in self.outlines()]
+        moved = [replace(old, points=new, shape=None) for old, new in zip(self.outlines(), points)]
+        limits = np.array(self._session.result.bins.bin_id.shape) - 0.5
+        on_map = [bool(((new >= -0.5) & (new <= limits)).all(1).any()) for new in points]
+        self.clear()
+        if any(on_map):
+            self.set_outlines(moved)
 
     def refresh(self) -> None:
         """Find the bins inside anew."""

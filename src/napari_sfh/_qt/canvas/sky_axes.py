@@ -37,6 +37,8 @@ TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 6.5
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
 _COMPASS_PX, _LEGEND_PX, LETTER_PX = 110.0, 230.0, 7.0
+#: Height of a line of letters, pixels.
+_LINE_PX = 14.0
 #: Key of napari's scale bar in ``viewer.canvas.overlays``; of its width, steps a pixel.
 _BAR, _STEPS_PX = "scale_bar", 1024
 #: From the right edge to the scale bar, and from there to the next number; pixels.
@@ -114,6 +116,14 @@ class VispySkyAxes(ViewerOverlayMixin, BoxlessOverlay):
 
     def _on_position_change(self, event: Any = None) -> None:
         """Every place is its own."""
+
+    def list_places(self) -> NDArray[np.floating]:
+        """Bounds of lines and words (n, 2, 2), as `scene_batch.tell_cover` has them."""
+        ends = self.overlay.lines.reshape(-1, 2, 2).astype(float)
+        middles = np.array([(x, y) for _, x, y in self.overlay.words]).reshape(-1, 2)
+        half = np.array([(LETTER_PX * len(text), 2 * LETTER_PX) for text, _, _ in self.overlay.words]).reshape(-1, 2)
+        words = np.stack([middles - half, middles + half], axis=1)
+        return np.concatenate([np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1), words])
 
     def _on_axes_change(self, _: Any = None) -> None:
         overlay, node = self.overlay, self.node
@@ -255,7 +265,7 @@ class SkyFrame:
                 drawn = max(drawn, more, key=lambda each: len(each[2]))
             lines += drawn[0]
             faint += drawn[1]
-            words += drawn[2]
+            words += [word for word in drawn[2] if not any(_do_collide(word, other) for other in words)]
         compass, letters = _draw_compass(width, height)
         return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
 
@@ -311,6 +321,12 @@ def _choose_edge(numbers: list[list[Word | None]]) -> list[Word]:
     """
     edges = [[word for word in edge if word is not None] for edge in zip(*numbers)]
     return next((edge for edge in edges if len(edge) > 1), max(edges, key=len, default=[]))
+
+
+def _do_collide(one: Word, other: Word) -> bool:
+    """Whether two numbers would lie on each other, as at a corner of a small canvas."""
+    (text, x, y), (other_text, other_x, other_y) = one, other
+    return abs(x - other_x) < LETTER_PX * (len(text) + len(other_text)) / 2 and abs(y - other_y) < _LINE_PX
 
 
 def _cross(path: NDArray[np.float64], edge: float) -> float | None:

@@ -32,6 +32,10 @@ from napari_sfh.physics.quantities import QUANTITIES
 
 #: Stretch of table, scatter plot and estimates.
 PART_STRETCH = (5, 4, 5)
+#: Pixels beside the name of a column: its padding, bold letters and the arrow of the sorted one.
+HEADER_MARGIN = 30
+#: Begin of a cell whose words are not broken into lines.
+_WHOLE_CELL = '<td style="white-space: nowrap">'
 EMPTY = "Click a row or a point, or drag a lasso around points."
 
 
@@ -67,6 +71,7 @@ class CataloguePanel(QWidget):
         self.save_button.changed.connect(lambda _: on_save())
         self.corner_button.changed.connect(lambda _: on_corner())
         self.words = QLabel(EMPTY)
+        self.words.setWordWrap(True)  # flags are long, and stand beside each other
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.words.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; }}")
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -87,6 +92,9 @@ class CataloguePanel(QWidget):
         headers: Any = view.verticalHeader(), view.horizontalHeader()
         for header, size in zip(headers, (20, 86)):
             header.setDefaultSectionSize(size)
+        for column, name in enumerate(self.model.columns):
+            width = headers[1].fontMetrics().horizontalAdvance(name) + HEADER_MARGIN
+            view.setColumnWidth(column, max(view.columnWidth(column), width))
         return view
 
     def _arrange(self) -> None:
@@ -228,15 +236,15 @@ def format_row_words(table: EstimateTable, rows: tuple[int, ...], colors: Palett
         Of the theme.
     """
     heads = "".join(
-        f'<td style="color:{colors.shade(choose_color(k))}">■ {escape(table.name_row(row))}</td>'
+        f'<td style="white-space: nowrap; color:{colors.shade(choose_color(k))}">■ {escape(table.name_row(row))}</td>'
         for k, row in enumerate(rows)
     )
     told = [table.list_estimates(row) for row in rows]
     lines = []
     for k, key in enumerate(table.quantities):
         title = QUANTITIES[key].label if key in QUANTITIES else key
-        cells = "".join(f"<td>{_format_interval(each[k])}</td>" for each in told)
-        lines.append(f"<tr><td>{escape(title)}</td>{cells}</tr>")
+        cells = "".join(f"{_WHOLE_CELL}{_format_interval(each[k])}</td>" for each in told)
+        lines.append(f"<tr>{_WHOLE_CELL}{escape(title)}</td>{cells}</tr>")
     lines += _format_quality(table, rows)
     return f'<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{"".join(lines)}</table>'
 

@@ -16,11 +16,12 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QStyle,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_sfh._qt.forms.run_forms import align_labels
+from napari_sfh._qt.forms.fields import align_labels
 from napari_sfh._qt.widgets.small_widgets import MessageText, Section, StillRow, show_text
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
@@ -29,6 +30,8 @@ from napari_sfh.types import Progress
 
 #: Lines of text that the message has room for.
 MESSAGE_LINES = 4
+#: Least width with small letters, and what the frame takes of it at both sides; pixels.
+LEAST_WIDTH, FRAME_PX = 310, 8
 #: What a stage counts, where its name tells something else.
 _COUNTED = {"spectra": "spectra of the bins, channel"}
 
@@ -173,7 +176,15 @@ class ExplorerFrame(QWidget):
         layout.addWidget(scroll, 1)
         for widget in (self._stage_row, self.bar.native, self._buttons.native):
             layout.addWidget(widget)
-        self.setMinimumWidth(310)
+        self._fit_width()
+
+    def _fit_width(self) -> None:
+        """Wide enough for the buttons on top and the fields in every section: letters may be large."""
+        bodies = [section.body.minimumSizeHint().width() for section in self.sections.values()]
+        style: Any = self.style()
+        beside = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        row = self.file_row.minimumSizeHint().width() + FRAME_PX
+        self.setMinimumWidth(max(LEAST_WIDTH, row, max(bodies, default=0) + beside + FRAME_PX))
 
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock."""
@@ -236,6 +247,7 @@ class ExplorerFrame(QWidget):
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
             align_labels(self._forms)
             self._stage_row.fit_height()
+            self._fit_width()
             self.message.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)
 
     def _show_details(self, _: object = None) -> None:

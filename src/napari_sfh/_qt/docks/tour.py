@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from qtpy.QtCore import QPoint, QRect, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMainWindow, QPushButton, QVBoxLayout, QWidget
 
 from napari_sfh._qt.widgets.startup import has_marker, set_marker
@@ -72,6 +72,11 @@ class Tour(QFrame):
         self.setObjectName("tour")
         self.setStyleSheet(_STYLE)
         self.place = -1
+        self._moved = QTimer(self)  # once all docks have their places
+        self._moved.setSingleShot(True)
+        self._moved.timeout.connect(self._settle)
+        for watched in (window, *(step.target for step in steps)):
+            watched.installEventFilter(self)
         self._steps = list(steps)
         self.arrow = QLabel(window)
         self.arrow.setStyleSheet(_ARROW)
@@ -106,11 +111,22 @@ class Tour(QFrame):
         self.words.setText(f"<b>{self.place + 1} of {len(self._steps)}</b><br>{step.words}")
         self.next_button.setText("Done" if self.place == len(self._steps) - 1 else "Next")
         self.adjustSize()
-        place, arrow = self._find_place(step.target)
-        self.move(place)
-        self._point(arrow)
+        self._settle()
         self.show()
         self.raise_()
+
+    def _settle(self) -> None:
+        """Stand beside what the step is about."""
+        place, arrow = self._find_place(self._steps[self.place].target)
+        self.move(place)
+        self._point(arrow)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """What the step is about moves with the size of the window, or of the docks beside it."""
+        sizes = (QEvent.Type.Resize, QEvent.Type.Move)
+        if event is not None and event.type() in sizes and not self.isHidden():  # it is hidden once it has ended
+            self._moved.start()
+        return False
 
     def _point(self, arrow: str) -> None:
         """An arrow at the edge that faces the target."""
@@ -158,6 +174,7 @@ class Tour(QFrame):
     def end(self, _: object = None) -> None:
         """It does not come again."""
         set_marker(_SEEN_FILE)
+        self._moved.stop()
         self.hide()
         self.arrow.hide()
         self.arrow.deleteLater()

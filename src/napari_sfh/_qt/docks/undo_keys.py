@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.shown_map import TYPED
-from napari_sfh._qt.forms.run_forms import fill_form, read_form
+from napari_sfh._qt.forms.fields import fill_form, read_form
 from napari_sfh._qt.undo import Snapshot, UndoHistory, describe_step
 
 #: Milliseconds between two looks whether the mouse, which drags a slider, has let go: a drag is one step.

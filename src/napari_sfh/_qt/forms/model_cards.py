@@ -10,8 +10,11 @@ from napari_sfh._qt.forms.run_forms import NetworkForm
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.widgets.small_widgets import show_text
+from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import read_bundle_header
 
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
+NO_TEXT = "These weights bring no card."
 
 
 class ModelCards:
@@ -49,11 +52,18 @@ class ModelCards:
 
     def show(self, _: object = None) -> None:
         """Show the card of the weights that are chosen."""
-        parent, name = self._parent(), self._network.model.value
+        parent, name = self._parent(), self._network.chosen_model
         if parent is None:
             return
         missing = "The weights are still being read." if self.reading else NO_CARD
-        show_text(parent, f"Model card: {name}", self.texts.get(name) or missing, markdown=True)
+        text = self.texts.get(name) or missing
+        if self._network.has_file:
+            try:
+                header = read_bundle_header(name)
+                name, text = header.name, header.card or NO_TEXT
+            except SfhInputError as error:
+                text = str(error)
+        show_text(parent, f"Model card: {name}", text, markdown=True)
 
     def _fill(self, cards: dict[str, str]) -> None:
         self.texts, self.reading = cards, False

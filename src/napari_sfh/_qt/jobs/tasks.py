@@ -22,6 +22,14 @@ from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_esti
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.instruments.bundle_header import (
+    BundleHeader,
+    is_bundle_path,
+    list_bundles,
+    list_bundles_for,
+    read_bundle_header,
+)
+from napari_sfh.instruments.files import INSTRUMENT_SUFFIX, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, hash_result, read_workspace, write_workspace
@@ -151,7 +159,6 @@ def open_galaxy(
     SfhInputError
         The folder holds nothing that the weights can run on, or the cube cannot be read.
     """
-    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.cubes import read_cube
     from napari_sfh.io.identify import find_galaxy_files
 
@@ -191,7 +198,6 @@ def find_band_files(
     model : str
         Name or path of weights.
     """
-    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.identify import find_galaxy_files
 
     report_progress(Progress("looking for files", 0, 0), progress, cancel)
@@ -272,8 +278,8 @@ def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -
 
 def open_path(
     progress: ReportProgress, cancel: threading.Event, path: Path, model: str = "default"
-) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable:
-    """A galaxy's folder, with the files that some weights use, a workspace, a result, a cube, or a table of estimates.
+) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable | BundleHeader:
+    """A galaxy's folder, with the files that some weights use, a workspace, a result, a cube, estimates, or weights.
 
     Parameters
     ----------
@@ -288,6 +294,10 @@ def open_path(
         It is none of them.
     """
     report_progress(Progress("opening", 0, 0), progress, cancel)
+    if is_bundle_path(path):
+        return read_bundle_header(path)
+    if path.suffix.lower() == INSTRUMENT_SUFFIX:
+        raise SfhInputError(_refuse_instrument(path))
     if path.is_dir():
         return open_galaxy(progress, cancel, folder=path, model=model)
     if path.suffix.lower() == SUFFIX:
@@ -305,6 +315,16 @@ def open_path(
     if kind == "unknown" and path.suffix.lower() in FORMATS and path.is_file():
         raise SfhInputError(_refuse_table(path))
     return open_result(progress, cancel, path)
+
+
+def _refuse_instrument(path: Path) -> str:
+    """Where the window has an instrument from: its weights."""
+    instrument = load_instrument(path)
+    names = list_bundles_for(instrument)
+    then = f"choose weights that are made for it under Network: {', '.join(names)}"
+    if not names:
+        then = "none are made for it yet; train some with napari-sfh-train, and open these"
+    return f"{path}: the instrument {instrument.name}; the window takes the one of its weights: {then}"
 
 
 def _refuse_table(path: Path) -> str:
@@ -496,6 +516,5 @@ def save_estimate_rows(
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
     """Name and card of every shipped network, the default first."""
     report_progress(Progress("weights", 0, 0), progress, cancel)
-    from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 
     return {name: read_bundle_header(path).card for name, path in list_bundles().items()}

@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link, list_categories
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_form, make_note_label, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.latest import LatestJob
 from napari_sfh._qt.jobs.tool_tasks import ContourMap, MapContours

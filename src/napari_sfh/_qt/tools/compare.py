@@ -15,7 +15,7 @@ from napari_sfh import demo
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
 from napari_sfh._qt.canvas.shown_map import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.side_plots import (

@@ -16,7 +16,7 @@ from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import make_weak_hover
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.exports import TABLES
-from napari_sfh._qt.forms.run_forms import (
+from napari_sfh._qt.forms.fields import (
     connect_whole_text,
     fill_form,
     make_form,

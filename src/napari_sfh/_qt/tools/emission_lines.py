@@ -12,7 +12,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 from napari_sfh._qt.canvas.layer_data import format_category_legend
 from napari_sfh._qt.canvas.shown_map import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_form, make_note_label, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import line_tasks, tool_tasks
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button

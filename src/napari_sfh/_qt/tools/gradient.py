@@ -19,7 +19,7 @@ from qtpy.QtCore import QTimer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_form, make_form_row, read_form
 from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, QTimer
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, TYPED, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
-from napari_sfh._qt.forms.run_forms import (
+from napari_sfh._qt.forms.fields import (
     fill_form,
     make_form,
     make_form_row,

@@ -17,7 +17,7 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
 
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import make_form, make_form_row
+from napari_sfh._qt.forms.fields import make_form, make_form_row
 from napari_sfh._qt.plots.side_plots import make_save_button
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot

@@ -10,7 +10,7 @@ from typing import Any
 from magicgui.widgets import CheckBox, ComboBox, PushButton
 
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.plots.side_plots import (
     HistoryLegend,

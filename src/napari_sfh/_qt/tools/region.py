@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import OVERLAY
 from napari_sfh._qt.canvas.region_layer import ONE_REGION, RegionLayer
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis.region_files import RegionFile, read_regions, write_regions
@@ -227,8 +227,8 @@ class RegionTool(Tool):
         self.host.show_message(f"Saved {write_regions(Path(path), outlines, result.wcs)}.")
 
     def on_result(self, result: Result | None) -> None:
-        """A region that is still drawn holds for the new result, too."""
-        self.region.refresh()
+        """A region that is still drawn holds for another result of its place on the sky, too."""
+        self.region.follow_result()
 
     def list_work(self) -> dict[str, object]:
         """The regions."""

@@ -1,6 +1,7 @@
 """Keeps the mouse wheel and the keyboard where the user has them.
 
-A wheel over a field that has no keyboard focus scrolls what the field lies in, and changes nothing. A spin box of
+A wheel over a field that has no keyboard focus scrolls what the field lies in, and changes nothing; nor does one over
+the tabs of docks. A spin box of
 superqt takes the keyboard whenever a program sets its value; it is handed back. A button that was pressed gives the
 keyboard to the canvas: Qt would give it to the next field where the button cannot be used while its work runs. A spin
 box that refuses a key says which numbers it takes. Enter presses buttons and folds sections, as the space bar does.
@@ -25,6 +26,7 @@ from qtpy.QtWidgets import (
     QMainWindow,
     QOpenGLWidget,
     QScrollBar,
+    QTabBar,
     QToolTip,
     QWidget,
 )
@@ -114,6 +116,38 @@ class InputGuard(QObject):
         """Whether a widget is one of ours."""
         roots = [root() for root in self._roots]
         return any(root.isAncestorOf(widget) for root in roots if root is not None and isalive(root))
+
+
+class TabGuard(QObject):
+    """Keeps the wheel from turning the tabs of a window's docks, which come and go as docks are put together.
+
+    Parameters
+    ----------
+    window : QMainWindow
+    """
+
+    def __init__(self, window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        window.installEventFilter(self)
+        self._watch_tabs()
+
+    def _watch_tabs(self) -> None:
+        for tabs in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            tabs.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """A new child may be a bar of tabs: it is when it has been made."""
+        kind = None if event is None else event.type()
+        if kind == QEvent.Type.ChildAdded and watched is self._window:
+            QTimer.singleShot(0, self._watch_tabs)
+        return kind == QEvent.Type.Wheel and isinstance(watched, QTabBar)
+
+    def release(self) -> None:
+        """Leave them to the wheel."""
+        with suppress(RuntimeError):  # it may have gone with its window
+            self._window.removeEventFilter(self)
+            self.deleteLater()
 
 
 def _tell_range(reference: weakref.ref[Any]) -> None:

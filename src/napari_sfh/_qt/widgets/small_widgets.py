@@ -147,6 +147,11 @@ class Section(QWidget):
         """Fold out or away."""
         self.toggle.setChecked(expanded)
 
+    def bring_into_view(self) -> None:
+        """Fold out, and scroll there once it is laid out."""
+        self.expand(True)
+        self._laid_out.start()
+
     def _scroll_into_view(self) -> None:
         """The part as far as there is room for it, its title in any case."""
         area: Any = self.parentWidget()

@@ -30,6 +30,8 @@ from napari_sfh.types import F64
 _SPECTRAL = re.compile(
     r"^(AWAV|WAVE|FREQ|ENER|WAVN|VELO|VRAD|VOPT|ZOPT|BETA|FELO|LINEAR|LAMBDA|LAMDA|LOGLAM|LOG|LAM|WL|SPECTRAL)"
 )
+#: Spectrographs of Hubble, by INSTRUME, whose pipelines write wavelengths in vacuum without a card that says so.
+_VACUUM_INSTRUMENTS = ("STIS", "COS")
 #: Cards that say in which medium wavelengths are.
 _MEDIUM_CARDS = ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED", "MEDIUM", "WAVETYPE", "AIR_VAC")
 #: ``WAVE`` of the standard, in vacuum; ``WAVELEN`` and the like are words.
@@ -182,6 +184,10 @@ def find_medium(*headers: Mapping[str, Any]) -> tuple[bool, str]:
                 return False, f"air, as {key} says"
     if any("SKIRT" in str(header.get(key, "")).upper() for header in headers for key in ("ORIGIN", "CREATOR")):
         return True, "vacuum, as SKIRT writes them"
+    if any("PYP_SPEC" in header for header in headers):
+        return True, "vacuum, as PypeIt writes them"
+    if any(str(header.get("INSTRUME", "")).strip().upper() in _VACUUM_INSTRUMENTS for header in headers):
+        return True, "vacuum, as Hubble's spectrographs have them"
     survey = next((name for name in map(find_survey, headers) if name), None)
     return (True, f"vacuum, as {survey} writes them") if survey else (False, "air")
 

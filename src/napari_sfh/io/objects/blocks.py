@@ -32,6 +32,7 @@ from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, is_fits_na
 BLOCK_ROWS = 50_000
 #: Formats by the end of a file's name.
 FORMATS = {".ecsv": "ecsv", ".csv": "csv", ".txt": "csv", ".dat": "csv", ".tsv": "csv"}
+FORMATS |= dict.fromkeys((".cat", ".asc", ".ascii"), "csv")
 FORMATS |= {".vot": "votable", ".xml": "votable", ".votable": "votable"}
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?")
@@ -286,17 +287,20 @@ def _has_decimal_commas(lines: list[str], separator: str) -> bool:
 
 def _open_csv(path: Path) -> Catalogue:
     with _open_text(path, "utf-8-sig") as lines:
-        top = [line for line in itertools.islice(lines, 200) if line.strip() and not line.startswith("#")]
-    if len(top) < 2:
+        first = [line for line in itertools.islice(lines, 2000) if line.strip()]
+    top = [line for line in first if not line.startswith("#")]
+    comments = [line.strip() for line in first if line.startswith("#")]
+    if len(top) < 2 and not (top and comments):
         raise SfhInputError(f"{path}: the table has no rows below a line of column names")
     separator = next((s for s in (",", ";", "\t", "|") if s in top[0]), r"\s+")
     decimal = "," if _has_decimal_commas(top[1:], re.escape(separator) if len(separator) == 1 else separator) else "."
     names = next(csv.reader([top[0].strip()], delimiter=separator)) if len(separator) == 1 else top[0].split()
     names = [name.strip().strip('"') or f"col{k}" for k, name in enumerate(names, start=1)]  # pandas' index has none
-    if 2 * sum(_is_number(name) for name in names) > len(names):
-        raise SfhInputError(
-            f"{path}: its first line holds numbers, no names of columns; write them above (of SExtractor: FITS_LDAC)"
-        )
+    unnamed = 2 * sum(_is_number(name) for name in names) > len(names)
+    if unnamed:
+        names = _read_commented_names(comments, len(names), separator, path)
+    elif len(top) < 2:
+        raise SfhInputError(f"{path}: the table has no rows below a line of column names")
 
     def blocks(rows: int) -> Iterator[Table]:
         frames = pd.read_csv(
@@ -305,6 +309,7 @@ def _open_csv(path: Path) -> Catalogue:
             decimal=decimal,
             compression=_find_compression(path),
             comment="#",
+            header=None if unnamed else "infer",
             encoding="utf-8-sig",
             skipinitialspace=True,
             na_values=["--", "-", "INDEF"],
@@ -316,6 +321,23 @@ def _open_csv(path: Path) -> Catalogue:
             yield _frame_to_table(frame, {})
 
     return Catalogue(path, "csv", tuple(names), None, (), blocks)
+
+
+def _read_commented_names(comments: list[str], n: int, separator: str, path: Path) -> list[str]:
+    """The n names of a text whose first row is numbers: the last comment of n words, or SExtractor's numbered list."""
+    numbered = [re.match(r"#\s*(\d+)\s+(\S+)", line) for line in comments]
+    places = {int(found[1]): found[2] for found in numbered if found}
+    if sorted(places) == list(range(1, n + 1)):
+        return [places[k] for k in range(1, n + 1)]
+    for line in reversed(comments):
+        words = re.split(separator, line.lstrip("# \t").strip()) if separator != "|" else line.strip("# |").split("|")
+        words = [word.strip().strip('"') for word in words]
+        if len(words) == n and not any(map(_is_number, words)):
+            return words
+    raise SfhInputError(
+        f"{path}: its first line holds numbers, and no comment names its {n} columns; write their names above "
+        "(of SExtractor with vectors: FITS_LDAC)"
+    )
 
 
 def _is_number(text: str) -> bool:

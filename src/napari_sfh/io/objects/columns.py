@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 from napari_sfh.errors import SfhInputError
 
-_ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr"})
+_ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr",
+                          "ef", "eflux", "emag", "em"})  # fmt: skip
 #: Words for what errors follow from, and what that is, best first.
 ERROR_SOURCES = {
     "ivar": "inverse variance", "invvar": "inverse variance", "var": "variance", "variance": "variance",
@@ -28,6 +29,10 @@ MAGNITUDE_SYSTEMS = frozenset({"vega", "vegamag", "magvega", "vegamags", "stmag"
 _LIMIT_WORDS = frozenset({"l", "limit", "lim", "upper"})
 _MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr", *MAGNITUDE_SYSTEMS})
 _OTHER_WORDS = frozenset({"flag", "flags", "mask", *ERROR_SOURCES, "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
+#: Beside ``z`` they make a name that of a redshift, not of the z band.
+_REDSHIFT_WORDS = frozenset(
+    {"phot", "photo", "spec", "sp", "ph", "best", "ml", "peak", "helio", "cmb", "cosmo", "final"}
+)
 _VALUE_WORDS = _MAGNITUDE_WORDS | {"flux", "fluxes", "fnu", "flam", "flambda", "f"}
 _UNIT_WORDS = {"ujy": "uJy", "mjy": "mJy", "njy": "nJy", "jy": "Jy", "nanomaggy": "nmgy", "nmgy": "nmgy"}
 
@@ -88,7 +93,8 @@ def match_band_columns(
         raise SfhInputError(f"`columns` {unknown[0]}: no such band; the network's are {', '.join(bands)}")
     found = {}
     for band in bands:
-        columns = _read_given(band, given[band], names, source) if band in given else _find(band, names, source)
+        own = _drop_redshifts(band, names, bands)
+        columns = _read_given(band, given[band], names, source) if band in given else _find(band, own, source)
         if columns:
             found[band] = columns
     if not found:
@@ -144,6 +150,19 @@ def find_flux_column(names: Sequence[str], band: str, given: str | None, source:
             f"name them with `columns` BAND=COLUMN, or {band}=COLUMN"
         )
     return _join_columns(band, _choose_value(band, values, source), names, ())
+
+
+def _drop_redshifts(band: str, names: Sequence[str], bands: Sequence[str]) -> Sequence[str]:
+    """Names without those of redshifts, for a band called z: ``z`` is the band where others are named so barely."""
+    if split_column_name(band) != ["z"]:
+        return names
+    split = {name: split_column_name(name) for name in names}
+    kept = [n for n, w in split.items() if "z" not in w or not set(w) & _REDSHIFT_WORDS]
+    others = [split_column_name(b) for b in bands if b != band]
+    if not others or any(words in others for words in split.values()):
+        return kept
+    stated = any(w[-1:] == ["z"] and set(w[:-1]) & _ERROR_WORDS for w in split.values())  # err_z: z_err is another's
+    return [n for n in kept if split[n][0] != "z" or set(split[n][1:]) - (_ERROR_WORDS if stated else set())]
 
 
 def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
@@ -208,10 +227,23 @@ def _find_error(value: str, names: Sequence[str]) -> str:
         plain = [w for w in theirs if w not in _ERROR_WORDS]
         if len(plain) < len(theirs) and plain == words:
             return name
-        stems = [re.sub(r"(err|error)$", "", w) or w for w in theirs]
+        stems = [re.sub(r"(err|error)$|^e(?=(f|flux|m|mag)$)", "", w) or w for w in theirs]
         if theirs != words and stems == words:
             return name
-    return _find_error_source(words, names)
+    return _find_bare_error(words, names) or _find_error_source(words, names)
+
+
+def _find_bare_error(words: list[str], names: Sequence[str]) -> str:
+    """The error column that has the band's name alone (``J0390_err``), where one column of values only can be meant."""
+    bare = [w for w in words if w not in _VALUE_WORDS]
+    split = {name: split_column_name(name) for name in names}
+    values = [
+        w for w in split.values() if not set(w) & _ERROR_WORDS and [v for v in w if v not in _VALUE_WORDS] == bare
+    ]
+    if not bare or bare == words or len(values) != 1:
+        return ""
+    plain = {name: [w for w in theirs if w not in _ERROR_WORDS] for name, theirs in split.items()}
+    return next((name for name, theirs in plain.items() if theirs == bare and len(theirs) < len(split[name])), "")
 
 
 def _find_error_source(words: list[str], names: Sequence[str]) -> str:

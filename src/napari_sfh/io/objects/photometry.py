@@ -8,6 +8,7 @@ its row is flagged. Fluxes at and below zero that have an error stay: they are m
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,7 +204,11 @@ def _is_magnitude(text: str) -> bool:
 
 
 def _parse_unit(text: str) -> u.UnitBase:
-    return _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
+    if text.lower() in ("nmgy", "nanomaggy", "nanomaggies"):
+        return _NANOMAGGY
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # erg/s/cm2/AA has more strokes than the standard likes
+        return u.Unit(text, parse_strict="silent")
 
 
 def _is_flux_density(unit: Any) -> bool:

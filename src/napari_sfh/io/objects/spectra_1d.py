@@ -19,6 +19,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.io.votable import parse_single_table
+from astropy.nddata import VarianceUncertainty
 from astropy.table import Table
 from numpy.typing import NDArray
 
@@ -124,9 +125,11 @@ def _read_fits(path: Path, medium: Medium) -> list[SingleSpectrum]:
         coadd = next((k for k in tables if {"loglam", "flux", "ivar"} <= names[k]), None)
         if coadd is not None:
             return [_from_sdss(hdus, coadd, path)]
-        for k in tables:
-            if holds_spectrum(hdus[k].columns.names):
-                return _read_table(Table.read(hdus[k]), merge_headers(hdus[0].header, hdus[k].header), path, medium)
+        spectra = [k for k in tables if holds_spectrum(hdus[k].columns.names)]
+        if spectra:
+            first = hdus[spectra[0]]
+            read = _read_table(Table.read(first), merge_headers(hdus[0].header, first.header), path, medium)
+            return _name_unused(read, first, [hdus[k] for k in spectra[1:]])
         found = list_image_spectra(hdus, path)
         header, layout = merge_headers(hdus[0].header), describe_spectrum_layout(hdus)
         known = _find_table_redshifts(hdus, len(found)) if found else []
@@ -219,6 +222,18 @@ def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Med
     ]
 
 
+def _name_unused(read: list[SingleSpectrum], first: fits.BinTableHDU, others: list[Any]) -> list[SingleSpectrum]:
+    """Spectra of a file's first table, with a word on its other tables of the same columns (arms, or other objects)."""
+    alike = [h.name or "unnamed" for h in others if set(h.columns.names) == set(first.columns.names)]
+    if not alike:
+        return read
+    names = ", ".join(alike[:5]) + (", ..." if len(alike) > 5 else "")
+    told = (
+        f"only the table {first.name or 'unnamed'} is read, not {names}: join arms, give others in files of their own"
+    )
+    return [replace(one, notes=(*one.notes, told)) for one in read]
+
+
 def _put_redshift(one: SingleSpectrum, redshift: float | None, doubt: str) -> SingleSpectrum:
     """A spectrum with the redshift of its row in a table, where its header has none."""
     if one.redshift is not None or redshift is None:
@@ -274,7 +289,11 @@ def _read_with_specutils(path: Path, header: Mapping[str, Any], layout: str, med
         wave = np.asarray(spectrum.spectral_axis.to_value(u.AA))
         rows = np.atleast_2d(np.asarray(spectrum.flux.value, np.float64)).reshape(-1, wave.size)
         sigma = spectrum.uncertainty
-        spread = None if sigma is None else np.atleast_2d(sigma.represent_as_variance().array).reshape(-1, wave.size)
+        spread = (
+            None
+            if sigma is None
+            else np.atleast_2d(sigma.represent_as(VarianceUncertainty).array).reshape(-1, wave.size)
+        )
         for row, flux in enumerate(rows):
             columns = {"wave": wave, "flux": flux}
             if spread is not None:

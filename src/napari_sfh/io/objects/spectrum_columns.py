@@ -29,7 +29,20 @@ Medium = Literal["auto", "air", "vacuum"]
 
 _WAVE_WORDS = ("loglam", "wave", "waves", "wavelength", "wavelengths", "lambda", "lam", "wl", "awav", "spectral",
                "lnlam", "lnwave", "frequency", "freq", "energy")  # fmt: skip
-_FLUX_WORDS = ("flux", "fluxes", "flam", "flambda", "fnu", "intensity", "data", "sci", "spec", "spectrum", "counts")
+_FLUX_WORDS = (
+    "flux",
+    "fluxes",
+    "flam",
+    "flambda",
+    "fnu",
+    "intensity",
+    "data",
+    "sci",
+    "spec",
+    "spectrum",
+    "counts",
+    "galaxy",
+)
 _SIGMA_WORDS = (
     "error",
     "err",
@@ -127,7 +140,8 @@ def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "au
         wave_name, flux_name, sigma_name = (*names, "", "", "")[:3]
         notes += _describe_order(names, path)
     else:
-        wave_name, flux_name, sigma_name = _pick(names, _WAVE_WORDS), _pick_flux(names), _pick(names, _SIGMA_WORDS)
+        wave_name, flux_name = _pick(names, _WAVE_WORDS), _pick_flux(names)
+        sigma_name = _pick_error(names, _SIGMA_WORDS, flux_name)
         notes += _describe_choice(names, flux_name)
     if not flux_name or not (wave_name or one.axis is not None):
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
@@ -156,9 +170,14 @@ def _describe_order(names: Sequence[str], path: Path) -> list[str]:
     if words & (_NO_FLUX | _MAGNITUDE_WORDS):
         what = "magnitudes" if words & _MAGNITUDE_WORDS else "no flux"
         raise SfhInputError(f"{path}: column {names[1]} holds {what} by its name; a column of flux density is needed")
+    if (wave := _pick(names, _WAVE_WORDS)) and wave != names[0]:
+        raise SfhInputError(f"{path}: no column of flux by its name among {', '.join(names)}; call it flux")
     if len(names) <= 3:
         return []
-    return [f"no names of columns: the first three of {len(names)} are taken as wavelength, flux and error"]
+    first = ", ".join(names[:3])
+    return [
+        f"no known names of columns: the first three of {len(names)} ({first}) are taken as wavelength, flux and error"
+    ]
 
 
 def _describe_choice(names: Sequence[str], flux_name: str) -> list[str]:
@@ -174,6 +193,16 @@ def _pick(names: Sequence[str], words: Sequence[str]) -> str:
             if name.lower().replace("_", "") == word:
                 return name
     return next((n for w in words for n in names if w in split_column_name(n)), "")
+
+
+def _pick_error(names: Sequence[str], words: Sequence[str], flux_name: str) -> str:
+    """The column of errors that has the flux's name, else one that has not that of another flux (``counts_err``)."""
+    mine = set(split_column_name(flux_name))
+    own = [n for n in names if mine <= set(split_column_name(n)) and _pick([n], words)]
+    if own:
+        return _pick(sorted(own, key=lambda n: len(split_column_name(n))), words)
+    others = [set(split_column_name(n)) for n in names if n != flux_name and _pick_flux([n])]
+    return _pick([n for n in names if not any(other <= set(split_column_name(n)) for other in others)], words)
 
 
 def _pick_flux(names: Sequence[str]) -> str:
@@ -266,8 +295,8 @@ def _read_variance(
     """Variance in the unit of the converted flux, 0 where a pixel is missing; None where there are no errors."""
     for name, power in (
         (sigma_name, 1),
-        (_pick(names, _VARIANCE_WORDS), 2),
-        (_pick(names, _IVAR_WORDS), -2),
+        (_pick_error(names, _VARIANCE_WORDS, flux_name), 2),
+        (_pick_error(names, _IVAR_WORDS, flux_name), -2),
     ):
         if not name or _is_of_other_kind(one, name, flux_name, power):
             continue
@@ -311,7 +340,9 @@ def _read_mask(one: SpectrumColumns, names: Sequence[str], path: Path) -> tuple[
     n = len(next(iter(one.columns.values())))
     name = _pick([x for x in names if not {"or", "ormask"} & set(split_column_name(x))], _MASK_WORDS)
     if not name:
-        return _read_good_pixels(one, names, n)
+        return _read_good_pixels(one, _pick(names, _GOOD_WORDS), n)
+    if "PYP_SPEC" in one.header:  # PypeIt's masks are 1 where a pixel is usable
+        return _read_good_pixels(one, name, n)
     mask = _read_yes_no(one.columns[name])
     if mask.dtype.kind not in "biuf":
         return np.zeros(n, bool), [f"{name} holds words and is not used; a mask is 0 where a pixel is usable"]
@@ -324,9 +355,8 @@ def _read_mask(one: SpectrumColumns, names: Sequence[str], path: Path) -> tuple[
     return bad, [f"{name} is used (0 = usable): {int(bad.sum())} pixels left out"] if bad.any() else []
 
 
-def _read_good_pixels(one: SpectrumColumns, names: Sequence[str], n: int) -> tuple[Bool, list[str]]:
+def _read_good_pixels(one: SpectrumColumns, name: str, n: int) -> tuple[Bool, list[str]]:
     """Pixels that a column of usable ones does not name."""
-    name = _pick(names, _GOOD_WORDS)
     good = _read_yes_no(one.columns[name]) if name else np.ones(n, bool)
     if good.dtype.kind not in "biuf" or not np.isin(good, (0, 1)).all() or good.all():
         return np.zeros(n, bool), []

@@ -36,7 +36,7 @@ _ROWS: Mapping[str, Mapping[str, int]] = {
     "LAMOST": {"flux": 0, "ivar": 1, "wavelength": 2, "andmask": 3},
 }
 _KIND_NAMES = {"variance": "variance", "sigma": "sigma", "inverse": "ivar"}
-#: Words of ROWn and ARRAYn cards.
+#: Words of ROWn, ARRAYn and IRAF's BANDIDn cards.
 _ROW_WORDS = {"spectrum": "flux", "flux": "flux", "error": "error", "sigma": "error", "variance": "variance",
               "mask": "mask"}  # fmt: skip
 
@@ -137,9 +137,9 @@ def _find_rows(header: fits.Header) -> Mapping[str, int]:
     if known is not None:
         return known
     found: dict[str, int] = {}
-    for key in ("ROW", "ARRAY"):
+    for key in ("ROW", "ARRAY", "BANDID"):
         for k in range(1, 10):
-            word = str(header.get(f"{key}{k}", "")).strip().split(" ")[0].lower()
+            word = re.split(r"[ :,]", str(header.get(f"{key}{k}", "")).strip())[0].lower()
             if word in _ROW_WORDS:
                 found.setdefault(_ROW_WORDS[word], k - 1)
     return found if "flux" in found else {}

@@ -79,13 +79,12 @@ class CatalogueWriter:
     def __enter__(self) -> CatalogueWriter:
         part = self._stack.enter_context(write_atomically(self.path))
         self._file = self._stack.enter_context(part.open("r+b"))
+        self._stack.push(self._finish)  # within the block of the part, which names what fails
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._finish()
         self._stack.__exit__(kind, error, trace)
 
     def append(self, table: Table) -> None:
@@ -164,7 +163,9 @@ class CatalogueWriter:
             lines = lines[head + 1 :]
         self._file.write("".join(lines).encode("utf-8"))
 
-    def _finish(self) -> None:
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
         if self.format == "fits" and self._count_at:
             self._file.write(b"\0" * (-self._file.tell() % _FITS_BLOCK))
             self._file.seek(self._count_at)
