@@ -66,6 +66,23 @@ def test_errors_in_the_unit_of_the_flux_are_what_the_scatter_says(cube_file: Pat
     assert ("read as 1 sigma" in note) == holds_sigma
 
 
+@pytest.mark.parametrize("holds_sigma", [True, False])
+def test_errors_in_the_square_of_the_flux_are_what_the_scatter_says(cube_file: Path, holds_sigma: bool) -> None:
+    before = read_cube(cube_file).read(100, 120)[1]
+
+    def act(hdus: fits.HDUList) -> None:
+        hdus["STAT"].name = "ERR"
+        hdus["ERR"].header["BUNIT"] = "1e-40 erg2/s2/cm4/Angstrom2"
+        if holds_sigma:
+            hdus["ERR"].data = np.sqrt(hdus["ERR"].data)
+
+    change(cube_file, act)
+    cube = read_cube(cube_file)
+    np.testing.assert_allclose(cube.read(100, 120)[1], before, rtol=1e-5)
+    (note,) = [note for note in cube.notes if "that of a variance" in note]
+    assert ("read as 1 sigma" in note) == holds_sigma
+
+
 @pytest.mark.parametrize(
     ("word", "vacuum"), [("WAVELEN", False), ("WAVELENG", False), ("WAVE", True), ("WAVE-WAV", True)]
 )
