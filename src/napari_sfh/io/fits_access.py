@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import struct
 import threading
 import warnings
 import zlib
@@ -35,8 +36,10 @@ from napari_sfh.io.cleaning.structure import check_structure
 #: Suffixes of FITS files, longest first.
 FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
 #: What a damaged file can make astropy, numpy or the decompressors raise.
-READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
-
+READ_ERRORS = (
+    *(OSError, EOFError, zlib.error, struct.error, VerifyError),
+    *(ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError),
+)
 
 #: Files, with size and time of the last change, that end where their headers say: a run opens a file several times.
 _COMPLETE: deque[tuple[Path, int, int]] = deque(maxlen=256)
