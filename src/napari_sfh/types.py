@@ -412,6 +412,9 @@ class Result:
     model_sha256: str  # of their file
     settings: Mapping[str, str | float | int | bool | None]  # of the run, with versions and its notes
     prior: Mapping[str, F32] = field(default_factory=dict)  # quantiles of the prior, (5,) or (A, 5); empty: not known
+    misfit: Mapping[str, F32] = field(
+        default_factory=dict
+    )  # how models miss the bins: `physics.columns.MISFIT_COLUMNS`
 
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.bins.n_bins} bins, weights {self.model_name}, z = {self.redshift:.5f})"

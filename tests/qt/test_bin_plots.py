@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
+from napari_sfh._qt.plots.plot_axis import PlotAxis
 from napari_sfh._qt.plots.plot_items import Curve, Ribbon, get_pen, make_bare_plot, pg
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView, choose_color
@@ -70,6 +71,47 @@ def test_another_bin_is_painted_once_and_the_axis_of_wavelengths_is_kept(plots: 
     plots.resize(800, 260)
     QTest.qWait(30)
     assert plots.scene().sceneRect() == QRectF(plots.rect()), "Qt would look for the bounds of all items"
+
+
+@pytest.mark.parametrize("kind", ["mass", "light", "sfr"])
+def test_what_was_foreseen_is_only_painted(
+    plots: BinPlots, result: Result, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    plots.set_kind(kind)
+    view = BinView.of(result, 8)
+    plots.draw([view])
+    QTest.qWait(30)
+    expected = plots.grab().toImage()
+    plots.draw([BinView.of(result, 3)])
+    QTest.qWait(30)
+    plots.set_colors(get_palette("dark"))  # axes forget what they drew
+    QTest.qWait(30)
+    before = plots.grab().toImage()
+    plots.foresee([view])
+    assert plots.grab().toImage() == before
+    made: list[str] = []
+    monkeypatch.setattr(PlotAxis, "generateDrawSpecs", lambda axis, _: made.append(axis.orientation))
+    monkeypatch.setattr("napari_sfh._qt.plots.plot_items.pg.arrayToQPath", lambda *_, **__: made.append("path"))
+    plots.draw([view])
+    assert plots.grab().toImage() == expected
+    assert not made
+
+
+def test_an_axis_keeps_what_it_drew_until_its_looks_change(plots: BinPlots, result: Result) -> None:
+    axis = plots.sfh.getAxis("left")
+    plots.draw([BinView.of(result, 3)])
+    QTest.qWait(30)
+    drawn = axis.picture
+    assert drawn
+    plots.draw([BinView.of(result, 8)])
+    QTest.qWait(30)
+    assert axis.picture != drawn
+    plots.draw([BinView.of(result, 3)])
+    assert axis.picture is drawn
+    plots.resize(1000, 340)
+    QTest.qWait(30)
+    assert axis.picture
+    assert axis.picture != drawn
 
 
 def test_the_bounds_of_a_band_are_those_of_its_numbers(plots: BinPlots, result: Result) -> None:

@@ -19,6 +19,7 @@ from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.tools.colour_image import CONTOUR_PX
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import Outline
 
 SCROLL = Qt.ScrollPhase.NoScrollPhase
@@ -131,3 +132,20 @@ def test_a_wheel_over_the_controls_of_a_layer_changes_nothing_but_what_was_click
         wheel = QWheelEvent(middle, QPointF(box.mapToGlobal(middle.toPoint())), QPoint(), *turn, SCROLL, False)
         QApplication.sendEvent(box, wheel)
     assert layer.colormap.name == before
+
+
+def test_while_the_mouse_rests_over_a_bin_a_click_on_it_is_prepared(
+    shown: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, session = shown.viewer, shown.session
+    click(viewer, session, 6)
+    session.set_result(session.result)  # nothing is kept
+    click(viewer, session, 6)
+    made: list[int] = []
+    make = BinView.of
+    monkeypatch.setattr(BinView, "of", lambda result, bin_id: made.append(bin_id) or make(result, bin_id))
+    QTest.mouseMove(native_canvas(viewer), screen_point(viewer, bin_world(session, 11)))
+    qtbot.waitUntil(lambda: made == [11])
+    click(viewer, session, 11)
+    assert session.selected == 11
+    assert made == [11]

@@ -185,3 +185,27 @@ def test_regions_of_many_bins_are_averaged_in_a_thread(
     session.set_result(None)
     qtbot.waitUntil(lambda: not means.running, timeout=60_000)
     assert session.regions == ()
+
+
+@pytest.mark.parametrize("others", ["none", "pinned", "compared", "region"])
+def test_what_a_click_will_show_is_foreseen(session: Session, others: str) -> None:
+    session.select(4)
+    if others == "pinned":
+        session.toggle_pinned(4)
+        session.toggle_pinned(7)
+    elif others == "compared":
+        session.toggle_compared(6)
+        session.toggle_compared(9)
+    elif others == "region":
+        session.set_region([np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])])
+    for bin_id in (6, 4, 7, 11):
+        foreseen = session.foresee_views(bin_id)
+        session.clear_compared()
+        session.select(bin_id)
+        shown = session.views()
+        assert [(view.name, view.color) for view in foreseen] == [(view.name, view.color) for view in shown]
+        assert all(before is now for before, now in zip(foreseen, shown) if now.bin_id), "found anew"
+    assert session.foresee_views(0) == session.foresee_views(session.n_bins + 1) == []
+    session.set_result(session.result)
+    session.select(4)
+    assert session.views()[0] is not next(view for view in shown if view.bin_id), "of another result"

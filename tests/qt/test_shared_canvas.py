@@ -21,7 +21,9 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.canvas.legend_overlay import Picture, set_cell_sizes
 from napari_sfh._qt.canvas.pointer_overlay import ViewPlace
 from napari_sfh._qt.canvas.scene_batch import (
+    KeptPicture,
     VispyLateImage,
+    find_kept_picture,
     get_max_texture_sizes,
     make_image_drawing,
     make_labels_drawing,
@@ -452,3 +454,66 @@ def test_labels_that_cannot_be_seen_are_not_drawn_until_they_can(qtbot: Any, sho
 def test_images_of_others_are_drawn_by_napari(shown: Any) -> None:
     drawing = make_image_drawing(ImageLayer(np.zeros((2, 2), np.float32)), font_info=None)
     assert type(drawing) is PlainImage
+
+
+def grab_pixels(viewer: Any) -> np.ndarray:
+    """What the canvas shows, (ny, nx, 4)."""
+    picture = native_canvas(viewer).grabFramebuffer()
+    bits = picture.constBits()
+    bits.setsize(picture.sizeInBytes())
+    return np.frombuffer(bits, np.uint8).reshape(picture.height(), -1, 4)[:, : picture.width()].copy()
+
+
+def check_picture(viewer: Any, kept: KeptPicture) -> None:
+    """The canvas looks as if all was drawn in its order."""
+    seen = grab_pixels(viewer)
+    tops, kept.tops = kept.tops, []  # all by vispy
+    scene_canvas(viewer).update()
+    plain = grab_pixels(viewer)
+    kept.tops = tops
+    scene_canvas(viewer).update()
+    QApplication.processEvents()
+    np.testing.assert_array_equal(seen, plain)
+
+
+@pytest.mark.painted
+def test_a_click_draws_the_outline_alone_and_the_canvas_looks_as_if_all_was_drawn(shown: Any) -> None:
+    viewer, kept = shown.viewer, find_kept_picture(scene_canvas(shown.viewer))
+    assert kept is not None
+    shown.session.select(1)
+    QApplication.processEvents()
+    quick = kept.n_quick
+    for bin_id in (6, 11, 8):
+        whole = kept.n_whole
+        shown.session.select(bin_id)
+        QApplication.processEvents()
+        assert kept.n_whole == whole, "all was drawn"
+        check_picture(viewer, kept)
+    assert kept.n_quick >= quick + 3
+    centre, zoom = viewer.scene.camera.center, viewer.scene.camera.zoom
+    shown.show_map("MH_LW")  # what is not an outline has changed
+    idle(shown)
+    check_picture(viewer, kept)
+    viewer.scene.camera.zoom = 3 * zoom
+    QApplication.processEvents()
+    check_picture(viewer, kept)
+    viewer.scene.camera.zoom, viewer.scene.camera.center = zoom, centre
+
+
+@pytest.mark.painted
+def test_an_outline_below_the_legend_is_drawn_in_its_order(shown: Any) -> None:
+    viewer, kept = shown.viewer, find_kept_picture(scene_canvas(shown.viewer))
+    assert kept is not None
+    camera = viewer.scene.camera
+    centre, zoom = camera.center, camera.zoom
+    shown.session.select(6)
+    half = np.array(viewer.canvas.size) / 2 / zoom
+    dec, ra = bin_world(shown.session, 8)
+    camera.center = (dec - half[0] + 30 / zoom, ra - half[1] + 60 / zoom)  # bin 8 into the upper left corner
+    QApplication.processEvents()
+    whole = kept.n_whole
+    shown.session.select(8)
+    QApplication.processEvents()
+    assert kept.n_whole > whole
+    check_picture(viewer, kept)
+    camera.zoom, camera.center = zoom, centre

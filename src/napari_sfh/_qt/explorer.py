@@ -124,11 +124,11 @@ class Explorer(ExplorerFrame):
         self._rest = GarbageRest(self, self.garbage, self._is_working)
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
-        keys = self.tools.shortcuts()
         self.undo = UndoKeys(self)
+        keys = self.tools.shortcuts() | {"F1": self.show_help, "Alt-N": self.turn_edges}
         keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo}
-        keys |= {"F1": self.show_help, "Alt-N": self.turn_edges}
-        self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
+        acts = self._describe, self.stack.mark, self.panel.foresee
+        self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, *acts)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from napari_sfh.analysis.stellar_mass import (
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
+Key = TypeVar("Key", bound=Hashable)
+Kept = TypeVar("Kept")
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
 ARROWS: dict[str, tuple[float, float]] = {"Up": (1, 0), "Down": (-1, 0), "Left": (0, 1), "Right": (0, -1)}
 
@@ -42,6 +44,8 @@ RATE_GYR = 0.1
 PLOT_REGION = "lasso in a plot"
 #: Means of regions that are kept: a region that is shown again, or that a thread has averaged, is there at once.
 MAX_MEANS = 12
+#: What is drawn of bins is kept of so many, outlines too.
+MAX_VIEWS = 64
 
 
 class BinMark(NamedTuple):
@@ -115,6 +119,8 @@ class Session:
         self.distance_mpc: float | None = None  # of the galaxy, where the user says it
         self._sky: SkyGrid | None = None
         self._means: dict[Hashable, BinView] = {}
+        self._views: dict[tuple[int, str], BinView] = {}
+        self._traces: dict[int, list[NDArray[np.float64]]] = {}
         self._places: dict[str | int, int] = {}
         self.prepare_means: PrepareMeans = _prepare_nothing
         self.selection_changed.connect(self._list_places)  # in the order in which bins and regions come
@@ -160,7 +166,7 @@ class Session:
     def set_result(self, result: Result | None) -> None:
         """Show another result; the selection is emptied."""
         self.result = result
-        self._means = {}
+        self._means, self._views, self._traces = {}, {}, {}
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
         self.selected, self.compared, self.pinned, self.regions = 0, (), (), ()
         self.selection_changed.emit(0)
@@ -428,17 +434,20 @@ class Session:
         colors: list[str] = []
         if self.result is not None:
             image = self.result.bins.bin_id
-            drawn: list[tuple[NDArray[np.bool_], str | None]] = [
-                (np.isin(image, region.rows + 1), self.find_region_color(region.name))
+            drawn = [
+                (trace_outline(np.isin(image, region.rows + 1)), self.find_region_color(region.name))
                 for region in self.regions
                 if region.outlined
             ]
-            drawn += [(image == bin_id, color) for bin_id, color in list(self.list_bin_colors().items())[:MAX_DRAWN]]
-            for mask, color in drawn:
-                parts = trace_outline(mask)
+            bins = list(self.list_bin_colors().items())[:MAX_DRAWN]
+            for parts, color in [*drawn, *((self._trace_bin(bin_id), color) for bin_id, color in bins)]:
                 paths += parts
                 colors += [str(color)] * len(parts)
         return paths, colors
+
+    def _trace_bin(self, bin_id: int) -> list[NDArray[np.float64]]:
+        image = self.need_result().bins.bin_id
+        return _keep(self._traces, bin_id, lambda: trace_outline(image == bin_id))
 
     def views(self) -> list[BinView]:
         """What the plots draw, each in its colour: regions, the selected bin, the compared ones."""
@@ -448,10 +457,36 @@ class Session:
         """The same, but all, or ``most`` of them."""
         if self.result is None:
             return []
-        first = [replace(each.view, color=str(self.find_region_color(each.name))) for each in self.regions[:most]]
-        rest = self.shown if most is None else self.shown[: max(most - len(first), 0)]
+        rest = self.shown if most is None else self.shown[: max(most - len(self.regions), 0)]
         colors = self.list_bin_colors()
-        return first + [replace(BinView.of(self.result, bin_id), color=colors[bin_id]) for bin_id in rest]
+        return self._view_regions(most) + [self._view_bin(bin_id, colors[bin_id]) for bin_id in rest]
+
+    def foresee_views(self, bin_id: int) -> list[BinView]:
+        """What `views` says after a click on a bin, whose outline is found, too; both are kept until then."""
+        if self.result is None or not 1 <= bin_id <= self.n_bins:
+            return []
+        keys = [*self.pinned, *(region.name for region in self.regions)]
+        places = {key: place for key, place in self._list_places().items() if key in keys}
+        places.setdefault(bin_id, next(place for place in count() if place not in places.values()))
+        self._trace_bin(bin_id)
+        shown = list(dict.fromkeys([bin_id, *self.pinned]))[: max(MAX_DRAWN - len(self.regions), 0)]
+        return self._view_regions(MAX_DRAWN) + [self._view_bin(each, choose_color(places[each])) for each in shown]
+
+    def _view_regions(self, most: int | None) -> list[BinView]:
+        return [replace(each.view, color=str(self.find_region_color(each.name))) for each in self.regions[:most]]
+
+    def _view_bin(self, bin_id: int, color: str) -> BinView:
+        result = self.need_result()
+        return _keep(self._views, (bin_id, color), lambda: replace(BinView.of(result, bin_id), color=color))
+
+
+def _keep(kept: dict[Key, Kept], key: Key, make: Callable[[], Kept]) -> Kept:
+    """Of a key what was made before, or is made; the oldest goes."""
+    found = kept.pop(key) if key in kept else make()
+    kept[key] = found
+    if len(kept) > MAX_VIEWS:
+        del kept[next(iter(kept))]
+    return found
 
 
 def list_region_masses(

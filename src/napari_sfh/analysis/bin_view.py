@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,10 +206,25 @@ class BinView:
         """What is shown, for a legend: a bin, or a region (number 0)."""
         return self.title or (f"bin {self.bin_id}" if self.bin_id else "region")
 
-    @property
+    @cached_property
     def residual(self) -> NDArray[np.float32]:
         """Data minus model, (W,), NaN where masked."""
         return self.flux - self.model
+
+    @cached_property
+    def flux_range(self) -> tuple[float, float]:
+        """What `choose_flux_range` says of the whole spectrum."""
+        return choose_flux_range(self.flux, self.model)
+
+    @cached_property
+    def residual_range(self) -> float:
+        """What `choose_residual_range` says."""
+        return choose_residual_range(self.residual)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[Any, ...], Any]:
+        """What was asked for: continua and formation times."""
+        return {}
 
     @property
     def wave_aa(self) -> NDArray[np.float64]:
@@ -224,11 +240,16 @@ class BinView:
         """The model without its lines: wavelengths in Angstrom and the median of every ``step_aa``."""
         if not self.wave_aa.size:
             return np.empty(0), np.empty(0)
+        if ("continuum", step_aa) in self._kept:
+            kept: tuple[NDArray[np.float64], NDArray[np.float64]] = self._kept["continuum", step_aa]
+            return kept
         width = max(1, round(step_aa / float(np.median(self.instrument.grid.pixel_aa))))
         n = self.wave_aa.size // width
         part = slice(0, n * width)
         middle = self.wave_aa[width // 2 : n * width : width]
-        return middle, np.median(self.model[part].reshape(n, width), axis=1).astype(np.float64)
+        drawn = middle, np.median(self.model[part].reshape(n, width), axis=1).astype(np.float64)
+        self._kept["continuum", step_aa] = drawn
+        return drawn
 
     def sfh(self, kind: str) -> CredibleBand:
         """The SFH as ``mass``, ``light`` or ``sfr`` (`SFH_KINDS`)."""
@@ -249,8 +270,13 @@ class BinView:
         Where the band's 16 % curve passes a share, 16 % of the posterior's times lie below: the times' 16-84 %
         interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
         """
-        grown = self.cumulative_share(kind)
-        return CredibleBand(*compute_formation_times(np.stack([grown.value, grown.low, grown.high]), fractions))
+        key = "formed", tuple(fractions), kind
+        if key not in self._kept:
+            grown = self.cumulative_share(kind)
+            times = compute_formation_times(np.stack([grown.value, grown.low, grown.high]), fractions)
+            self._kept[key] = CredibleBand(*times)
+        band: CredibleBand = self._kept[key]
+        return band
 
     def metallicity_distribution(self, kind: str = "mass") -> NDArray[np.float64]:
         """Share of the mass (``mass``, ``sfr``) or V light (``light``) in each interval of `MH_EDGES`.

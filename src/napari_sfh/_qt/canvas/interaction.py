@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.canvas.pointer_overlay import add_pointer_text
 from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 
 OVERLAY = "sfh_radec"
 #: Size of the letters under the cursor over one map, and over the grid of four.
@@ -39,6 +41,8 @@ CLICK_MODES = ("pan_zoom", "select")
 
 #: Pixels of napari's scale bar, which it rounds down to a round length; share of the canvas that one may take.
 BAR_PX, ROOM_OF_BAR = 150, 0.5
+#: After so many milliseconds without a move the mouse rests.
+HOVER_REST_MS = 30
 
 
 class CanvasInteraction:
@@ -57,6 +61,8 @@ class CanvasInteraction:
         must stay as it is.
     on_hover : callable
         Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
+    on_rest : callable
+        Bound method, given the bin over which the mouse rests: it may be clicked next.
     """
 
     def __init__(
@@ -67,11 +73,16 @@ class CanvasInteraction:
         shortcuts: dict[str, Callable[[str], None]],
         describe: Callable[[int], str | None],
         on_hover: Callable[[NDArray[np.floating] | None], None],
+        on_rest: Callable[[int], None],
     ) -> None:
         self._viewer = viewer
         self._session = session
         self._on_click = weakref.WeakMethod(on_click)
-        self._on_hover = weakref.WeakMethod(on_hover)
+        self._on_hover, self._on_rest = weakref.WeakMethod(on_hover), weakref.WeakMethod(on_rest)
+        self._rest = QTimer()
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(HOVER_REST_MS)
+        self._rest.timeout.connect(make_weak_slot(self._tell_rest))
         self._drag = _weak_drag(self._click)
         self._move = make_weak_hover(self._hover)
         viewer.mouse_drag_callbacks.append(self._drag)
@@ -131,6 +142,7 @@ class CanvasInteraction:
 
     def release(self) -> None:
         """Take every callback, key and overlay out of the viewer."""
+        self._rest.stop()
         for callbacks, function in (
             (self._viewer.mouse_drag_callbacks, self._drag),
             (self._viewer.mouse_move_callbacks, self._move),
@@ -188,6 +200,14 @@ class CanvasInteraction:
         self._world = np.asarray(event.position[-2:])
         self._tell(self._world)
         self.refresh()
+        self._rest.start()
+
+    def _tell_rest(self, _: Any = None) -> None:
+        """What can be found beforehand for a click is found while the mouse rests."""
+        bin_id = 0 if self._world is None else self._find_bin(self._world)
+        on_rest = self._on_rest()
+        if on_rest is not None and bin_id and bin_id != self._session.selected:
+            on_rest(bin_id)
 
     def refresh(self) -> None:
         """Say anew what is under the cursor."""

@@ -21,10 +21,14 @@ from numpy.typing import NDArray
 from vispy.scene import Node, SceneCanvas, ViewBox
 from vispy.visuals.transforms import BaseTransform, ChainTransform, MatrixTransform, STTransform
 
+from napari_sfh._qt.canvas.scene_batch import tell_cover
+
 #: Of napari's padding between overlays: what its own boxes reach beyond their text on both sides together.
 _PADDING = 0.8
 #: Of the box, where it has the colour of the canvas.
 _OPACITY = 0.8
+#: Pixels by which letters and boxes reach beyond the size of an overlay at most.
+_BEYOND_PX = np.array([40.0, 12.0])
 
 
 class PointerText(TextOverlay):
@@ -40,19 +44,30 @@ class NoBox:
         """Nothing is drawn."""
 
 
-class BoxlessOverlay(VispyCanvasOverlay):
+class SizedOverlay(VispyCanvasOverlay):
+    """An overlay of the canvas that tells where it is."""
+
+    def list_places(self) -> NDArray[np.floating]:
+        """What it covers at most, (1, 2, 2), as `scene_batch.tell_cover` has it."""
+        corner = np.asarray(self.node.get_transform("visual", "canvas").map((0.0, 0.0)))[:2]
+        size = np.array([self.x_size, self.y_size])
+        return np.array([[corner - _BEYOND_PX, corner + size + _BEYOND_PX]])
+
+
+class BoxlessOverlay(SizedOverlay):
     """An overlay of the canvas that never has a box: napari makes a mesh for each, seen or not."""
 
     def __init__(self, **kwargs: Any) -> None:
         VispyBaseOverlay.__init__(self, **kwargs)
         self.x_size = self.y_size = 0.0
         self.node.transform = STTransform()
+        tell_cover(self.node, self.list_places)
         self.box = NoBox()
         self.overlay.events.position.connect(self._on_position_change)
         self.viewer.canvas.events.background_color.connect(self._on_box_change)
 
 
-class StretchedBox(VispyCanvasOverlay):
+class StretchedBox(SizedOverlay):
     """The box behind an overlay as one unit square that is stretched, without a shader for each size."""
 
     #: Width of what is drawn, of the one that napari works out.
@@ -62,6 +77,8 @@ class StretchedBox(VispyCanvasOverlay):
         self._stretch = STTransform()
         self._shown_color: NDArray[np.floating] | None = None
         super().__init__(**kwargs)
+        for node in (self.node, self.box):
+            tell_cover(node, self.list_places)
 
     def _on_box_change(self) -> None:
         """Stretch the box to its size."""

@@ -26,7 +26,7 @@ from vispy.gloo import VertexBuffer
 from vispy.scene.visuals import create_visual_node
 from vispy.visuals import Visual
 
-from napari_sfh._qt.canvas.scene_batch import OverlayPair
+from napari_sfh._qt.canvas.scene_batch import OverlayPair, TopNode, add_top, drop_top, find_view_of, measure_view
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
@@ -165,6 +165,7 @@ class OutlinesVisual(Visual):
 
     def __init__(self) -> None:
         self._ends, self._colors, self._borders = (VertexBuffer(np.zeros((2, n), np.float32)) for n in (2, 4, 4))
+        self.places = np.zeros((2, 2), np.float32)  # (x, y) of the ends
         super().__init__(vcode=_VERTEX, fcode=_FRAGMENT)
         self.shared_program["a_end"] = self._ends
         self.shared_program["a_color"] = self._colors
@@ -182,7 +183,8 @@ class OutlinesVisual(Visual):
         colors : array (2n, 4)
             RGBA.
         """
-        self._ends.set_data(np.ascontiguousarray(vertices[:, ::-1]))  # vispy's x is the last axis
+        self.places = np.ascontiguousarray(vertices[:, ::-1])  # vispy's x is the last axis
+        self._ends.set_data(self.places)
         self._colors.set_data(colors)
         self._borders.set_data(choose_borders(colors))
         self.update()
@@ -201,7 +203,7 @@ class OutlinesVisual(Visual):
             super().draw()
 
 
-class Outlines(create_visual_node(OutlinesVisual)):  # type: ignore[misc]
+class Outlines(TopNode, create_visual_node(OutlinesVisual)):  # type: ignore[misc]
     """The same in a scene, and names upon shifted copies in the border's colour, which are made with the first one."""
 
     def __init__(self, font_info: FontInfo) -> None:
@@ -209,7 +211,29 @@ class Outlines(create_visual_node(OutlinesVisual)):  # type: ignore[misc]
         self.unfreeze()
         self._font_info = font_info
         self.words: Any = None
+        self.view_corners: NDArray[np.floating] | None = None
+        self.to_canvas = np.eye(2), np.zeros(2)
         self.freeze()
+
+    def measure_place(self) -> None:
+        """Find the corners of its view, and the affine map from the plane of the sky to the canvas."""
+        view = find_view_of(self)
+        self.view_corners = None
+        if view is not None:
+            basis = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+            zero, x, y, both = self.get_transform("visual", "canvas").map(basis)[:, :2]
+            if np.allclose(both, x + y - zero):  # no perspective
+                self.view_corners, self.to_canvas = measure_view(view), (np.array([x - zero, y - zero]), zero)
+
+    def find_pieces(self) -> NDArray[np.floating] | None:
+        """Bounds of the line pieces in their view; None where there are names."""
+        if self.view_corners is None or (self.words is not None and self.words.text != ""):
+            return None
+        matrix, zero = self.to_canvas
+        ends = (self.places @ matrix + zero).reshape(-1, 2, 2)
+        pieces = np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1)
+        first, last = self.view_corners
+        return pieces[(pieces[:, 0] <= last).all(axis=1) & (pieces[:, 1] >= first).all(axis=1)]
 
     def set_names(self, names: Sequence[RegionName], arcsec_per_px: float, gl_state: dict[str, Any]) -> None:
         """Write other names."""
@@ -263,6 +287,8 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         self._on_visible_change()
 
     def _on_visible_change(self) -> None:
+        if self.node.canvas is not None:
+            add_top(self.node.canvas, self.node)
         super()._on_visible_change()
         self._write_names()
 
@@ -285,6 +311,8 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
         self.viewer.scene.camera.events.zoom.disconnect(self._write_names)
         self.viewer.layers.events.removing.disconnect(self._make_current)
         self.overlay.events.scene_version.disconnect(self._make_current)
+        if self.node.canvas is not None:
+            drop_top(self.node.canvas, self.node)
         super().close()
 
 

@@ -117,6 +117,14 @@ class VispySkyAxes(ViewerOverlayMixin, BoxlessOverlay):
     def _on_position_change(self, event: Any = None) -> None:
         """Every place is its own."""
 
+    def list_places(self) -> NDArray[np.floating]:
+        """Bounds of lines and words (n, 2, 2), as `scene_batch.tell_cover` has them."""
+        ends = self.overlay.lines.reshape(-1, 2, 2).astype(float)
+        middles = np.array([(x, y) for _, x, y in self.overlay.words]).reshape(-1, 2)
+        half = np.array([(LETTER_PX * len(text), 2 * LETTER_PX) for text, _, _ in self.overlay.words]).reshape(-1, 2)
+        words = np.stack([middles - half, middles + half], axis=1)
+        return np.concatenate([np.stack([ends.min(axis=1), ends.max(axis=1)], axis=1), words])
+
     def _on_axes_change(self, _: Any = None) -> None:
         overlay, node = self.overlay, self.node
         if len(overlay.lines):

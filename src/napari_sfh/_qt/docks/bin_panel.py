@@ -389,6 +389,11 @@ class BinPanel(QWidget):
             self.numbers.show_numbers(views)
         apply_layouts(self.numbers.widget())
 
+    def foresee(self, bin_id: int) -> None:
+        """Prepare what a click on a bin will show."""
+        if self.plots.isVisible():
+            self.plots.foresee(self._session.foresee_views(bin_id))
+
     def release(self) -> None:
         """Listen no longer."""
         self.plots.release()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from qtpy.QtGui import QFontMetrics
+from qtpy.QtGui import QFontMetrics, QPainterPath
 
-from napari_sfh._qt.plots.plot_items import Curve, get_brush, get_pen, pg
+from napari_sfh._qt.plots.plot_items import Curve, ErrorBars, Points, get_brush, get_pen, pg, prepare_range
 from napari_sfh._qt.plots.spectrum_plot import MAX_SPECTRA, describe_flux, make_model_pen
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView, list_view_colors
@@ -33,11 +33,11 @@ class BandPlot:
     def __init__(self, sed: pg.PlotItem) -> None:
         self.sed = sed
         self._lg_pivot_aa = np.empty(0)
-        self._errors = pg.ErrorBarItem(x=self._lg_pivot_aa, y=self._lg_pivot_aa, height=self._lg_pivot_aa, beam=0.0)
-        self._data = pg.ScatterPlotItem(size=7, symbol="o")
-        self._others = pg.ScatterPlotItem(size=6, symbol="o", pen=None)
+        self._errors = ErrorBars()
+        self._data = Points(size=7, symbol="o")
+        self._others = Points(size=6, symbol="o", pen=None)
         self._instrument: Instrument | None = None
-        self._model = pg.ScatterPlotItem(size=11, symbol="d")
+        self._model = Points(size=11, symbol="d")
         self._spectrum = Curve()
         for item in (self._spectrum, self._errors, self._others, self._model, self._data):
             self.sed.addItem(item, ignoreBounds=True)
@@ -104,18 +104,33 @@ class BandPlot:
         x, y, error = self._lg_pivot_aa[used], view.phot[used], view.phot_error[used]
         (color,) = self._colors.shade_all(list_view_colors(views[:1]))
         self._data.setData(x, y, brush=get_brush(color), pen=get_pen(color))
-        self._errors.setData(x=x, y=y, height=2 * error, pen=get_pen(color))
+        self._errors.setPen(get_pen(color))
+        self._errors.show_errors(x, y, error)
         modelled = np.isfinite(view.phot_model)  # weights without histories have no model
         self._model.setData(self._lg_pivot_aa[modelled], view.phot_model[modelled])
         wave, continuum = view.continuum()
         self._spectrum.setData(np.log10(wave), continuum)
+        self.sed.setYRange(*self._find_range(views), padding=0)
+
+    def foresee(self, views: Sequence[BinView]) -> None:
+        """Prepare the axis for bins that may be shown next."""
+        wave, continuum = views[0].continuum()
+        self._spectrum.generatePath(np.log10(wave), continuum)
+        prepare_range(self.sed, *self._find_range(views))
+
+    @staticmethod
+    def _find_range(views: Sequence[BinView]) -> tuple[float, float]:
+        """Of the first one's points with their errors and model, and the points of the others."""
+        view = views[0]
+        used = np.isfinite(view.phot)
+        y, error = view.phot[used], view.phot_error[used]
         values = np.concatenate([y + error, y - error, view.phot_model, *(each.phot for each in views[1:])])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
         bottom = float(values.min(initial=top))
         if len(view.bands) <= MAX_NAMED_BANDS:  # of narrow bands the small differences count
             bottom = min(0.0, bottom)
-        self.sed.setYRange(bottom - 0.1 * (top - bottom) if bottom > 0 else bottom, 1.08 * top, padding=0)
+        return bottom - 0.1 * (top - bottom) if bottom > 0 else bottom, 1.08 * top
 
     def _draw_others(self, views: Sequence[BinView]) -> None:
         """The points of compared bins, from the second of ``views`` on."""
@@ -132,7 +147,7 @@ class BandPlot:
         self._spectrum.setData([], [])
         for scatter in (self._data, self._others, self._model):
             scatter.setData([], [])
-        self._errors.setData(x=np.array([]), y=np.array([]), height=np.array([]))
+        self._errors.setPath(QPainterPath())
 
 
 def _list_band_ticks(instrument: Instrument) -> list[tuple[float, str]]:

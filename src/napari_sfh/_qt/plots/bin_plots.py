@@ -30,6 +30,7 @@ from napari_sfh._qt.plots.plot_items import (
     make_bare_plot,
     make_label_style,
     pg,
+    prepare_range,
     style_axes,
 )
 from napari_sfh._qt.plots.spectrum_plot import SpectrumPlot
@@ -376,7 +377,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.scene().prepareForPaint()
         for plot in self._plots.values():
             for item in plot.items:
-                if isinstance(item, pg.InfiniteLine | pg.ErrorBarItem) and item.isVisible():
+                if isinstance(item, pg.InfiniteLine) and item.isVisible():
                     item.boundingRect()
 
     def _draw_histories(self, views: Sequence[BinView]) -> None:
@@ -393,10 +394,29 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _fit_height(self, *_: object) -> None:
         """The SFH as high as what is seen of it: zoomed in, the young ages are as high as the old ones were."""
+        self.sfh.setYRange(0, self._find_height(self._views), padding=0)
+
+    def _find_height(self, views: Sequence[BinView]) -> float:
         low, high = self.sfh.vb.viewRange()[0]
         seen = (self.time.edges[1:] > low) & (self.time.edges[:-1] < high)
-        histories = [view.sfh(self.kind) for view in self._views if view.has_history]
-        self.sfh.setYRange(0, _top_of_bands([history.select(seen) for history in histories]), padding=0)
+        return _top_of_bands([view.sfh(self.kind).select(seen) for view in views if view.has_history])
+
+    def foresee(self, views: Sequence[BinView]) -> None:
+        """Prepare what is drawn of bins that may be shown next, the first one's spectrum."""
+        if not views or views[0].instrument != self._instrument:
+            return
+        histories = [view for view in views if view.has_history]
+        if histories:
+            histories[0].formed(tuple(self.times), self.kind)
+            self.curves["sfh"].foresee(self.time.edges, [view.sfh(self.kind) for view in histories], True)
+            shares = [view.cumulative_share(self.kind) for view in histories]
+            self.curves["cumulative"].foresee(self.time.edges, shares, False)
+            prepare_range(self.sfh, 0, self._find_height(histories))
+            if self.metallicity == "age":
+                self.curves["mh"].foresee(self.time.edges, [view.mh for view in histories], True)
+                prepare_range(self.mh, *_range_of_bands([view.mh for view in histories]))
+        self._spectrum.foresee(views[0])
+        self._bands.foresee(views)
 
     def _draw_priors(self, views: Sequence[BinView]) -> None:
         """What was believed before any data, dashed, where the weights say it."""

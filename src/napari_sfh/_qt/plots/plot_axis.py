@@ -21,8 +21,8 @@ __all__ = ["PlotAxis", "pg"]
 
 #: Of the height of a number, what pyqtgraph takes for it.
 _HEIGHT_SHARE = 0.8
-#: Sizes of numbers that an axis keeps.
-_MAX_SIZES = 500
+#: Sizes of numbers that an axis keeps, and of how many ranges it keeps what it draws.
+_MAX_SIZES, _MAX_RANGES = 500, 16
 _ALIGNMENT = {
     "left": Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter,
     "bottom": Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop,
@@ -50,9 +50,11 @@ class PlotAxis(pg.AxisItem):
     orientation : {"left", "bottom"}
     """
 
-    picture: Any  # what it draws
+    range: list[float]
 
     def __init__(self, orientation: str) -> None:
+        self._pictures: dict[tuple[float, ...], Any] = {}
+        self._is_moving = False
         self._sizes: dict[str, tuple[float, float]] = {}
         self._measured: QFont | None = None
         self._texts: dict[str, tuple[QStaticText, QSizeF]] = {}
@@ -62,6 +64,39 @@ class PlotAxis(pg.AxisItem):
         self.label.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
         self.enableAutoSIPrefix(False)
         self._is_upright = orientation == "left"
+
+    @property
+    def picture(self) -> Any:
+        """What it draws; None where that is not known."""
+        return self._pictures.get(tuple(self.range))
+
+    @picture.setter
+    def picture(self, drawn: Any) -> None:
+        if drawn is not None:
+            self._pictures[tuple(self.range)] = drawn
+            if len(self._pictures) > _MAX_RANGES:
+                del self._pictures[next(iter(self._pictures))]
+        elif not self._is_moving:
+            self._pictures.clear()
+
+    def setRange(self, mn: float, mx: float) -> None:
+        """Draw other numbers; what was drawn is kept, for a range that comes again."""
+        self._is_moving = True
+        try:
+            super().setRange(mn, mx)
+        finally:
+            self._is_moving = False
+
+    def foresee(self, low: float, high: float) -> None:
+        """Prepare what is drawn for a range that may be the next."""
+        before, wanted = self.range, [float(low), float(high)]
+        if tuple(wanted) in self._pictures or before == wanted:
+            return
+        self.range = wanted
+        try:
+            self.picture = self.generateDrawSpecs(None) or ()
+        finally:
+            self.range = before
 
     def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, list[float]]]:
         """Spacing and values of the ticks of each length; none is in two of them."""
@@ -87,11 +122,12 @@ class PlotAxis(pg.AxisItem):
 
     def paint(self, painter: Any, option: Any, widget: Any) -> None:
         """Draw it, without a picture in between that takes as long as the drawing."""
-        if self.picture is None:
-            self.picture = self.generateDrawSpecs(painter) or ()
-        if not self.picture:
+        picture = self.picture
+        if picture is None:
+            picture = self.picture = self.generateDrawSpecs(painter) or ()
+        if not picture:
             return
-        (pen, first, last), ticks, numbers = self.picture
+        (pen, first, last), ticks, numbers = picture
         painter.setRenderHint(painter.RenderHint.Antialiasing, False)
         painter.setPen(pen)
         painter.drawLine(first, last)
@@ -199,7 +235,8 @@ class PlotAxis(pg.AxisItem):
                 rect = self._place_number(place, size, edge)
                 if bounds & rect == rect:
                     numbers.append((rect, flags, text))
-        self._updateMaxTextSize(across)
+        if self.fixedWidth is None or not self._is_upright:
+            self._updateMaxTextSize(across)
         return numbers
 
     def _place_number(self, place: float, size: tuple[float, float], edge: float) -> QRectF:

@@ -22,13 +22,17 @@ from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
 EDGED_BANDS = 3
 #: Pixels of a tick of an axis and of the room about its number.
 _TICK_PX = 8
+#: Paths that are kept.
+_MAX_PATHS = 200
 #: Points in two pixels of which a broad line draws the extremes alone.
 _MANY_POINTS = 5
 
 __all__ = [
     "BandCurves",
     "Curve",
+    "ErrorBars",
     "PanelViewBox",
+    "Points",
     "Ribbon",
     "VerticalLines",
     "add_action",
@@ -40,8 +44,11 @@ __all__ = [
     "keep_extremes",
     "make_bare_plot",
     "make_label_style",
+    "make_path",
+    "make_ribbon_path",
     "measure_axis_width",
     "pg",
+    "prepare_range",
     "style_axes",
 ]
 
@@ -124,6 +131,28 @@ def copy_text(text: str) -> None:
         clipboard.setText(text)
 
 
+_paths: dict[tuple[str, bytes, bytes], QPainterPath] = {}
+
+
+def make_path(x: NDArray[np.floating], y: NDArray[np.floating], connect: str = "all") -> QPainterPath:
+    """The path through points, which is kept: of a bin that may be clicked, paths are made beforehand.
+
+    Parameters
+    ----------
+    x, y : array (n,)
+    connect : {"all", "finite", "pairs"}
+        As pyqtgraph has it.
+    """
+    key = connect, x.tobytes(), y.tobytes()
+    path = _paths.pop(key, None)
+    if path is None:
+        path = pg.arrayToQPath(x, y, connect=connect)
+    _paths[key] = path
+    if len(_paths) > _MAX_PATHS:
+        del _paths[next(iter(_paths))]
+    return path
+
+
 class PathItem(QGraphicsPathItem):
     """A path whose lines are a pixel wide at every zoom.
 
@@ -164,14 +193,7 @@ class Ribbon(PathItem):
 
     def between(self, x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
         """Fill between two curves; nothing where either is not finite."""
-        good = np.isfinite(low) & np.isfinite(high)
-        if not good.any():
-            self.setPath(QPainterPath())
-            return
-        x, low, high = x[good], low[good], high[good]
-        outline_x = np.concatenate([x, x[::-1], x[:1]])
-        outline_y = np.concatenate([low, high[::-1], low[:1]])
-        self.setPath(pg.arrayToQPath(outline_x, outline_y))
+        self.setPath(make_ribbon_path(x, low, high))
 
     def spans(self, ranges: Sequence[tuple[float, float]], low: float, high: float) -> None:
         """Fill full-height rectangles over ranges of x."""
@@ -179,6 +201,37 @@ class Ribbon(PathItem):
         for a, b in ranges:
             path.addRect(a, low, b - a, high - low)
         self.setPath(path)
+
+
+def make_ribbon_path(x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> QPainterPath:
+    """The outline of what lies between two curves, kept as by `make_path`; nothing where one is not finite.
+
+    Parameters
+    ----------
+    x, low, high : array (n,)
+    """
+    good = np.isfinite(low) & np.isfinite(high)
+    if not good.any():
+        return QPainterPath()
+    x, low, high = x[good], low[good], high[good]
+    return make_path(np.concatenate([x, x[::-1], x[:1]]), np.concatenate([low, high[::-1], low[:1]]))
+
+
+class ErrorBars(PathItem):
+    """Vertical lines through points."""
+
+    def show_errors(self, x: NDArray[np.floating], y: NDArray[np.floating], error: NDArray[np.floating]) -> None:
+        """Draw one from ``y - error`` to ``y + error`` at each place, (n,)."""
+        self.setPath(make_path(np.repeat(x, 2), np.stack([y - error, y + error], axis=-1).ravel(), "pairs"))
+
+
+class Points(pg.ScatterPlotItem):
+    """Points of a plot whose range follows from elsewhere: they take all of the plot in sight, as a `Curve` does."""
+
+    def boundingRect(self) -> QRectF:
+        """What the plot shows; nothing outside of a plot, and without data."""
+        box = self.getViewBox()
+        return QRectF() if box is None or not len(self.data) else box.viewRect()
 
 
 @cache
@@ -240,6 +293,19 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
         plot.getAxis(side).enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
+
+
+def prepare_range(plot: pg.PlotItem, low: float, high: float) -> None:
+    """Prepare the left axis of a plot for a range that may be the next.
+
+    Parameters
+    ----------
+    plot : pyqtgraph.PlotItem
+        Of `make_bare_plot`.
+    low, high : float
+    """
+    if plot.isVisible():
+        plot.getAxis("left").foresee(low, high)
 
 
 def style_axes(
@@ -371,8 +437,7 @@ class Curve(pg.PlotCurveItem):
     def generatePath(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> QPainterPath:
         """Of a broad line the extremes of two pixels each: for all points Qt works out how pieces join."""
         self._step = self._choose_step()
-        path: QPainterPath = super().generatePath(*keep_extremes(x, y, self._step))
-        return path
+        return make_path(*keep_extremes(x, y, self._step), self.opts["connect"])
 
     def boundingRect(self) -> QRectF:
         """What the plot shows; nothing outside of a plot, and without data."""
@@ -445,11 +510,23 @@ class BandCurves:
                 continue
             curve.setPen(get_pen(colors[i], 2))
             ribbon.set_color(colors[i], background, i == 0 or len(bands) <= EDGED_BANDS)
-            band = bands[i]
-            if histogram:
-                xs, value = histogram_corners(x, band.value)
-                low, high = histogram_corners(x, band.low)[1], histogram_corners(x, band.high)[1]
-            else:
-                xs, value, low, high = x, band.value, band.low, band.high
+            xs, value, low, high = _list_corners(x, bands[i], histogram)
             curve.setData(xs, value)
             ribbon.between(xs, low, high)
+
+    def foresee(self, x: NDArray[np.floating], bands: Sequence[CredibleBand], histogram: bool) -> None:
+        """Prepare what `draw` draws."""
+        for band in bands:
+            xs, value, low, high = _list_corners(x, band, histogram)
+            self.curves[0].generatePath(xs, value)
+            make_ribbon_path(xs, low, high)
+
+
+def _list_corners(
+    x: NDArray[np.floating], band: CredibleBand, histogram: bool
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Places along the axis, and the value, the lower and the upper end of a band there."""
+    if not histogram:
+        return x, band.value, band.low, band.high
+    xs, value = histogram_corners(x, band.value)
+    return xs, value, histogram_corners(x, band.low)[1], histogram_corners(x, band.high)[1]

@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsItem
 
-from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, pg
+from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, make_ribbon_path, pg, prepare_range
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, choose_residual_range, list_view_colors
+from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, list_view_colors
 from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
@@ -36,7 +36,6 @@ class SpectrumPlot:
         self._view: BinView | None = None
         self._wave_aa = np.empty(0)
         self._is_narrow: bool | None = None
-        self._whole_range = 0.0, 1.0  # of flux, at all wavelengths of the shown bin
         self._data = Curve(connect="finite")
         self._model = Curve()
         self._difference = Curve(connect="finite")
@@ -107,17 +106,15 @@ class SpectrumPlot:
         if view is None:
             self._clear()
             return
-        low, high = choose_flux_range(view.flux, view.model)
+        low, high = view.flux_range
         for curve in (self._data, self._difference):
             curve.setPen(get_pen(self._colors.shade_all(list_view_colors([view]))[0]))
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
-        self._whole_range = low, high
         self._fit_flux()
         self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
-        residual = view.residual
-        size = choose_residual_range(residual)
-        self._difference.setData(view.wave_aa, residual)
+        size = view.residual_range
+        self._difference.setData(view.wave_aa, view.residual)
         self._error.between(view.wave_aa, -view.error, view.error)
         self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
@@ -163,12 +160,26 @@ class SpectrumPlot:
         self._space_numbers()
         if self._view is None:
             return
-        view, (first, last) = self._view, self.spectrum.vb.viewRange()[0]
+        flux_range = self._find_flux_range(self._view)
+        if flux_range is not None:
+            self.spectrum.setYRange(*flux_range, padding=0)
+
+    def _find_flux_range(self, view: BinView) -> tuple[float, float] | None:
+        first, last = self.spectrum.vb.viewRange()[0]
         seen = (first <= view.wave_aa) & (last >= view.wave_aa)
-        if seen.size > 1 and seen.all():
-            self.spectrum.setYRange(*self._whole_range, padding=0)
-        elif seen.sum() > 1:
-            self.spectrum.setYRange(*choose_flux_range(view.flux[seen], view.model[seen]), padding=0)
+        if seen.sum() < 2:
+            return None
+        return view.flux_range if seen.all() else choose_flux_range(view.flux[seen], view.model[seen])
+
+    def foresee(self, view: BinView) -> None:
+        """Prepare axes and curves for a bin that may be shown next."""
+        for curve, y in ((self._data, view.flux), (self._model, view.model), (self._difference, view.residual)):
+            curve.generatePath(view.wave_aa, y)
+        make_ribbon_path(view.wave_aa, -view.error, view.error)
+        flux_range = self._find_flux_range(view)
+        if flux_range is not None:
+            prepare_range(self.spectrum, *flux_range)
+        prepare_range(self.residual, -view.residual_range, view.residual_range)
 
     def _clear(self) -> None:
         for curve in (self._data, self._model, self._difference):

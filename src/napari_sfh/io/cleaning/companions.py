@@ -88,7 +88,10 @@ def find_main_cubes(path: Path, others: Iterable[Path]) -> list[Path]:
     others : iterable of Path
         Files of its folder.
     """
-    return [other for other in others if other != path and path in dict(_list_companions(other, [path]))]
+    theirs = fits_access.strip_fits_suffix(path).lower()
+    if not (_COMPANION.match(theirs) or _KCWI.match(theirs)):  # most files: those of a large folder need no comparison
+        return []
+    return [other for other in others if other != path and _list_companions(other, [path])]
 
 
 def add_companion_images(images: CubeImages, path: Path) -> CubeImages:
