@@ -295,6 +295,8 @@ def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tupl
             return ()
         if size > limit_bytes:
             return (f"DATASUM was not verified: the file has {size / 2**30:.1f} GiB",)
+        if not is_compressed_stream(path) and (where := _find_control_character(path, hdus)):
+            return (f"DATASUM was not verified: the header of {where} holds a tab or another control character",)
     if is_compressed_stream(path):
         return ()
     with warnings.catch_warnings(record=True) as caught:
@@ -311,6 +313,17 @@ def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tupl
         )
     edited = [line for line in said if "Checksum verification failed" in line]
     return ("a header was edited after its CHECKSUM was written",) if edited else ()
+
+
+def _find_control_character(path: Path, hdus: fits.HDUList) -> str:
+    """The HDU in whose header stands a character that FITS forbids, with which astropy verifies no sums, or nothing."""
+    with path.open("rb") as file:
+        for number, hdu in enumerate(hdus):
+            place = hdu.fileinfo()
+            file.seek(place["hdrLoc"])
+            if re.search(rb"[\x00-\x1f\x7f]", file.read(place["datLoc"] - place["hdrLoc"])):
+                return f"HDU {number} ({hdu.name or 'PRIMARY'})"
+    return ""
 
 
 def _check_gzip(path: Path) -> None:
