@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from toy_universe import make_toy_data
 
+import napari_sfh
+from napari_sfh import demo
 from napari_sfh.analysis.credibility.band_check import (
     BandResiduals,
     describe_wrong_bands,
@@ -85,6 +88,21 @@ def test_check_comes_back_from_its_text():
     assert np.allclose(back.response, CHECK.response)
     assert np.allclose(back.covariance, CHECK.covariance)
     assert back.limit == CHECK.limit
+
+
+def test_a_run_names_a_mosaic_in_another_unit(tmp_path):
+    galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(24, 27), slice(26, 30)))
+    (mosaic,) = galaxy.glob("*f275w*sci.fits")
+    with fits.open(mosaic, mode="update") as hdus:
+        for hdu in hdus:
+            if hdu.data is not None:
+                hdu.data = hdu.data * np.float32(2.5)
+    config = napari_sfh.configure_run(
+        galaxy, model="wide", ebv_mw=0.02, binning="vorbin", target_snr=60.0, device="cpu", draws=200
+    )
+    notes = napari_sfh.run(config).settings["notes"]
+    assert "F275W too bright by a factor of 2.5" in notes
+    assert "F336W too" not in notes
 
 
 @pytest.mark.parametrize("name", sorted(list_bundles()))

@@ -271,7 +271,7 @@ class MapTool(Tool):
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
         self.form.limits.changed.connect(self._limits_chosen)
-        self._wide_slot = make_weak_slot(self._widen_slider_label)
+        self._wide_slot = make_weak_slot(self._follow_slider)
         host.viewer.dims.events.axis_labels.connect(self._wide_slot)
         self.form.limits.native.activated.connect(make_weak_slot(self._limits_chosen_again))
         self.form.ages_button.changed.connect(self._ages_pressed)
@@ -394,8 +394,12 @@ class MapTool(Tool):
             layer.events.contrast_limits.connect(self._limits_changed)
         self._tell_limits()
 
-    def _widen_slider_label(self, _: Any = None) -> None:
-        """napari gives the words beside a slider their room when somebody types them, and not when they are set."""
+    def _follow_slider(self, _: Any = None) -> None:
+        """Another age: what is under the cursor has another value.
+
+        napari gives the words beside a slider their room when somebody types them, and not when they are set.
+        """
+        self.host.refresh_cursor()
         for slider in self.widget.window().findChildren(QtDimSliderWidget):
             slider.axis_label.textChanged.emit(slider.axis_label.text())
 
