@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,10 @@ class Setting:
             return
         if self.low is not None and self.high is not None:
             unit = f" {self.unit}" if self.unit else ""
-            try:
-                inside = self.low <= value <= self.high
-            except TypeError:
-                inside = False
-            if not inside:
-                raise SfhInputError(f"`{name}` {value}: must lie between {self.low:g} and {self.high:g}{unit}")
+            plain = isinstance(value, Real) and not isinstance(value, bool)
+            if not (plain and self.low <= value <= self.high):
+                form = "" if plain else ", as a plain number"
+                raise SfhInputError(f"`{name}` {value}: must lie between {self.low:g} and {self.high:g}{unit}{form}")
         if self.choices and not self.other[0] and value not in self.choices:
             raise SfhInputError(f"`{name}` {value}: choose {', '.join(self.choices)}")
 

@@ -25,7 +25,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
-from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
+from napari_sfh.analysis.credibility.misfit_check import check_models, load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -45,7 +45,7 @@ from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.model.targets import ScalarTargets
 from napari_sfh.physics.columns import describe_column, find_column_ucd, find_column_unit
 from napari_sfh.physics.quantities import format_fits_unit
-from napari_sfh.prep.bad_channels import describe_repeated_channels
+from napari_sfh.prep.bad_channels import describe_repeated_channels, mask_tiny_errors
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
 from napari_sfh.prep.observation import describe_excess, make_observation
@@ -237,7 +237,7 @@ def estimate_row_block(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
     strange = derive_credibility_flags(data, prediction, load_prior_quantiles(bundle))
-    table = _join_estimates(block.rows, data, prediction, strange, _list_units(bundle))
+    table = _join_estimates(block.rows, data, prediction, strange, _list_units(bundle), {})
     return EstimatedBlock(table, data.flag, prediction.ood)
 
 
@@ -378,9 +378,9 @@ def _append_estimates(
     model_flux, model_phot = inference.reconstruct_observations(data, prediction, bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=bundle)
     prior = load_prior_quantiles(bundle)
-    limits = load_misfit_limits(bundle)
-    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra, model_phot, limits)
-    out.append(_join_estimates(block, data, prediction, strange, _list_units(bundle)))
+    missed = check_models(data, model_flux, model_phot, load_misfit_limits(bundle))
+    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra, missed.flagged)
+    out.append(_join_estimates(block, data, prediction, strange, _list_units(bundle), missed.columns))
     return prediction.ood
 
 
@@ -394,9 +394,17 @@ def _list_units(bundle: Bundle) -> dict[str, str]:
 
 
 def _join_estimates(
-    block: Table, data: Observation, prediction: Prediction, strange: I32, units: Mapping[str, str]
+    block: Table,
+    data: Observation,
+    prediction: Prediction,
+    strange: I32,
+    units: Mapping[str, str],
+    missed: Mapping[str, F32],
 ) -> Table:
-    """The block with the columns of the module's text; ``strange`` (n,) are flags of the answers."""
+    """The block with the columns of the module's text.
+
+    ``strange`` (n,) are flags of the answers, ``missed`` columns (n,) of how the models miss the data.
+    """
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
     def put(name: str, values: Any, unit: str = "") -> None:
@@ -412,6 +420,8 @@ def _join_estimates(
         put(f"{name.upper()}_P16", quantiles[:, 1], unit)
         put(f"{name.upper()}_P84", quantiles[:, 3], unit)
     put("SNR", data.snr)
+    for name, values in missed.items():
+        put(name, values)
     put("OOD", prediction.ood)
     put("FLAG", data.flag | strange)
     return out
@@ -537,11 +547,12 @@ def _observe_spectrum(
     observed = BinSpectra(
         one.wave_aa, one.flux[None], one.variance[None], (one.good & (not short))[None], 1.0, True, lsf
     )
+    observed, tiny = mask_tiny_errors(observed)
     repeated = describe_repeated_channels(observed)
     observed, dropped = restore_dropped_channels(observed)
     observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
-    notes.extend(f"{one.name}: {note}" for note in (*repeated, *dropped, *check_errors(observed)))
+    notes.extend(f"{one.name}: {note}" for note in (*tiny, *repeated, *dropped, *check_errors(observed)))
     if not short:
         notes.extend(check_against_templates(observed, bundle.basis, z, np.zeros(1, np.float32), True, path, one.name))
     notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z, short)))

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, field, fields
 from functools import cache, partial
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -56,6 +57,32 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise SfhInputError(f"{file}: not valid TOML ({error}); mend that line") from error
+
+
+def read_toml_text(path: Path) -> str:
+    """The text of a TOML file, for `parse_toml`.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    SfhInputError
+        It cannot be read, or holds letters that are not in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SfhInputError(f"{path}: cannot be read ({error.strerror}); check the name and the permissions") from error
+    except UnicodeDecodeError as error:
+        raise SfhInputError(
+            f"{path}: holds letters that are not in UTF-8 ({error.reason}); save it as UTF-8"
+        ) from error
 
 
 def read_section(cls: type[S], table: Any, file: str, path: str = "", ignore_unknown: bool = False) -> S:

@@ -217,6 +217,17 @@ class BinMap:
         """Number of bins."""
         return int(self.x.size)
 
+    def check_bin(self, bin_id: int) -> None:
+        """Refuse what is no number of a bin.
+
+        Raises
+        ------
+        SfhInputError
+            The number is not one of 1 ... N.
+        """
+        if not (isinstance(bin_id, int | np.integer) and 1 <= bin_id <= self.n_bins):
+            raise SfhInputError(f"bin {bin_id}: there are bins 1 to {self.n_bins}; click one on the map")
+
     def __repr__(self) -> str:
         ny, nx = self.bin_id.shape
         return f"BinMap({self.n_bins} bins of {nx} x {ny} spaxels, {self.method})"
@@ -376,7 +387,15 @@ class Prediction:
         return values
 
     def median(self, name: str) -> F32:
-        """Posterior median of a quantity, (N,) or (N, A)."""
+        """Posterior median of a quantity, (N,) or (N, A).
+
+        Raises
+        ------
+        SfhInputError
+            The weights do not predict it.
+        """
+        if name not in self.quantiles:
+            raise SfhInputError(f"{name!r} is no predicted quantity; choose of {', '.join(self.quantiles)}")
         return self.quantiles[name][..., 2]
 
     def half_width(self, name: str, rows: Any = slice(None)) -> F32:
@@ -412,6 +431,9 @@ class Result:
     model_sha256: str  # of their file
     settings: Mapping[str, str | float | int | bool | None]  # of the run, with versions and its notes
     prior: Mapping[str, F32] = field(default_factory=dict)  # quantiles of the prior, (5,) or (A, 5); empty: not known
+    misfit: Mapping[str, F32] = field(
+        default_factory=dict
+    )  # how models miss the bins: `physics.columns.MISFIT_COLUMNS`
 
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.bins.n_bins} bins, weights {self.model_name}, z = {self.redshift:.5f})"

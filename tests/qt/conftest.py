@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from qtpy.QtWidgets import QApplication
 from shared_window import SharedViewer, SharedWindow, collecting_seldom, painting_once
 from smooth_result import make_result
 from window_acts import open_explorer, open_viewer, window
@@ -145,6 +146,14 @@ def shown(qtbot: Any, shared_window: SharedWindow, shared_viewer: SharedViewer, 
     """An explorer that shows the result, at rest: for tests that do not care about how it was opened."""
     shared_viewer.close()
     return shared_window.take(result)
+
+
+@pytest.fixture
+def opened(qtbot: Any, shown: Any) -> Any:
+    """An explorer that shows a result in the active window."""
+    window(shown.viewer).activateWindow()
+    qtbot.waitUntil(lambda: QApplication.activeWindow() is not None, timeout=120_000)
+    return shown
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox
 from window_acts import bin_world, click, native_canvas, screen_point, send_mouse, window
 
+from napari_sfh._qt.canvas.interaction import OVERLAY
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.docks import closing
 from napari_sfh._qt.tools.colour_image import CONTOUR_PX
+from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import Outline
 
@@ -98,6 +100,17 @@ def test_a_run_that_is_refused_does_not_ask_for_the_result(
     assert shown.session.result is before
     assert shown.files.unsaved
     shown.files.unsaved = False
+
+
+def test_the_text_under_the_cursor_follows_the_slider_of_ages(shown: Any, qtbot: Any) -> None:
+    viewer, text = shown.viewer, shown.viewer.canvas.overlays[OVERLAY]
+    shown.show_map("MASS_AGE")
+    shown.finish(60)
+    click(viewer, shown.session, 6)
+    for age in (3, 12):  # played, or turned by a key: the mouse rests
+        viewer.dims.set_current_step(0, age)
+        told = maps.format_age_range("MASS_AGE", age)
+        qtbot.waitUntil(lambda told=told: told in text.text)
 
 
 def test_a_wheel_over_the_controls_of_a_layer_changes_nothing_but_what_was_clicked(shown: Any, qtbot: Any) -> None:

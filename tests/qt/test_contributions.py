@@ -603,6 +603,23 @@ def test_a_part_of_a_galaxy_that_is_dropped_says_where_it_goes(
     assert shown.session.result is not None
 
 
+def test_files_of_a_galaxy_that_are_dropped_together_go_to_their_fields(shown: Any, tmp_path: Path) -> None:
+    from napari_sfh.demo import write_demo_cutout
+
+    folder = write_demo_cutout(tmp_path / "piece", (slice(20, 26), slice(20, 26)))
+    mosaics = sorted(folder.glob("*drc-sci*"))
+    (cube,), (maps_file,) = folder.glob("*DATACUBE*"), folder.glob("*MAPS*")
+    for path in (cube, *mosaics, maps_file):
+        shown.open(path)
+    shown.finish(60)
+    assert shown.data.cube_path == cube
+    assert sorted(shown.data.photometry.values()) == mosaics
+    assert all(band.lower() in path.name for band, path in shown.data.photometry.items())
+    assert shown.data.maps_path == maps_file
+    assert not shown.is_error
+    assert maps_file.name in shown.message.text()
+
+
 def test_the_tests_neither_see_nor_touch_the_preferences_of_the_user() -> None:
     from napari.settings import get_settings
 

@@ -441,6 +441,21 @@ def test_columns_without_a_name_and_damage_are_told_in_a_line(tmp_path):
         open_catalogue(tmp_path / "latin.csv")
 
 
+@pytest.mark.parametrize(
+    ("card", "value"),
+    [("TTYPE2", "-32"), ("TTYPE2", "(1.0, 2.0)"), ("TFORM2", "T"), ("TFIELDS", "99"), ("TFIELDS", "'2'")],
+)
+def test_a_damaged_header_of_a_table_is_told(tmp_path, card, value):
+    path = tmp_path / "damaged.fits"
+    vector_table().writeto(path)
+    content = path.read_bytes()
+    at = content.index(card.ljust(8).encode() + b"=", 2880)
+    path.write_bytes(content[:at] + f"{card:8}= {value:>20}".ljust(80).encode() + content[at + 80 :])
+    with pytest.raises(SfhInputError, match=r"damaged\.fits: ") as caught:
+        list(open_catalogue(path).read_blocks())
+    assert "\n" not in str(caught.value)
+
+
 ORDER = ("J0410", "J0390", "J0400")
 
 

@@ -256,14 +256,16 @@ def test_predicted_lines_that_are_not_there_are_found():
 
 
 def test_young_light_that_only_the_mean_holds_makes_no_line_absent():
-    prediction = prediction_of(2)
+    prediction = prediction_of(3)
     prediction.light_frac[:, 0] = 0.06
-    prediction.quantiles["light_frac"][:, 0] = [[0.0, 0.001, 0.01, 0.12, 0.2], [0.03, 0.05, 0.07, 0.08, 0.1]]
-    widths = LineWidths(np.full((2, 3), 1.0), np.zeros((2, 3)), np.full((2, 3), 0.05))
-    assert find_absent_lines(widths).tolist() == [True, True]
+    youngest = [[0.0, 0.001, 0.01, 0.12, 0.2], [0.03, 0.05, 0.07, 0.08, 0.1], [0.0, 0.002, 0.008, 0.12, 0.2]]
+    prediction.quantiles["light_frac"][:, 0] = youngest
+    widths = LineWidths(np.full((3, 3), [[1.0], [1.0], [9.0]]), np.zeros((3, 3)), np.full((3, 3), 0.05))
+    assert find_absent_lines(widths).tolist() == [True, True, True]
     taken = apply_median_youth(widths, prediction)
-    np.testing.assert_allclose(taken.predicted[:, 0], [1 / 6, 1.0], rtol=1e-5)
-    assert find_absent_lines(taken).tolist() == [False, True]
+    # Of 0.8 % of the light no line is expected, however strong it would be.
+    np.testing.assert_allclose(taken.predicted[:, 0], [1 / 6, 1.0, 0.0], rtol=1e-5)
+    assert find_absent_lines(taken).tolist() == [False, True, False]
 
 
 def test_resampled_draws_follow_the_other_prior_or_are_refused():

@@ -13,7 +13,7 @@ import pytest
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.bad_channels import mask_bad_channels, mask_tiny_errors
 from napari_sfh.prep.cross_checks import (
     check_against_templates,
     check_errors,
@@ -115,6 +115,28 @@ def test_a_stretch_without_noise_is_masked() -> None:
     channels, _ = find_masked(spectra)
     assert set(range(852, 984)) <= set(channels.tolist())
     assert channels.size < 142
+
+
+@pytest.mark.parametrize("tiny", [4.6e-41, 1e-6])
+def test_pixels_without_a_believable_error_are_masked(tiny: float) -> None:
+    """Seen in a cube whose STAT was damaged: its velocities ended in a traceback."""
+    spectra = make_spectra()
+    spectra.variance[1, 300:340] = tiny * spectra.variance[1, 300]
+    masked, notes = mask_tiny_errors(spectra)
+    assert (spectra.good & ~masked.good).sum() == 40 == (~masked.good[1, 300:340]).sum()
+    assert "40 in 1 of 4 bins, at 5125.0-5173.8 A" in notes[0]
+    motion = make_kinematics(np.zeros(4), np.full(4, 50.0), np.ones(4, dtype=bool))
+    assert check_given_kinematics(masked, basis(), load_bundle("wide").instrument.grid, Z, motion) is not None
+
+
+def test_errors_of_all_sizes_are_believed() -> None:
+    """A night sky of a hundred times the noise between its lines, and a spectrum of which most is nearly lost."""
+    spectra = make_spectra()
+    spectra.variance[0, ::2] *= 1e4
+    spectra.variance[1, :1300] *= 1e6
+    spectra.good[2] = False
+    spectra.variance[3] *= np.geomspace(1, 30, WAVE.size) ** 2
+    assert mask_tiny_errors(spectra) == (spectra, ())
 
 
 def test_emission_lines_of_the_galaxy_are_kept() -> None:

@@ -353,7 +353,14 @@ def test_figures_of_the_main_paper_are_measured_as_asked(tmp_path, monkeypatch, 
         "--ppxf",
         "7",
     ]
-    words += ["--size-curve", str(tmp_path / "curve.json"), "--output", str(tmp_path / "out")]
+    curve = tmp_path / "curve.json"
+    words += ["--size-curve", str(curve), "--output", str(tmp_path / "out")]
+    held = curve.read_bytes()
+    for content, why in ((b"[1, 2]", "no file of ablate-recipe --sizes"), (None, "cannot be read")):
+        curve.unlink() if content is None else curve.write_bytes(content)
+        assert cli.main(words) == 2
+        assert why in capsys.readouterr().err
+    curve.write_bytes(held)
     assert cli.main(words) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out" / "figure.pdf")]
     settings = told.pop("settings")

@@ -388,7 +388,7 @@ PRIVATE_READS = {
     ("window_acts.py", "_qt_viewer"): _NAPARI,
     ("window_acts.py", "_scene_canvas"): _NAPARI,
     ("test_side_tabs.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
-    ("test_handling.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
+    ("test_scripts.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
     ("test_emptied_titles.py", "_sizeHint"): "what the garbage collector takes from a title of pyqtgraph",
     (
         "test_units.py",

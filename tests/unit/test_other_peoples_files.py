@@ -66,6 +66,23 @@ def test_errors_in_the_unit_of_the_flux_are_what_the_scatter_says(cube_file: Pat
     assert ("read as 1 sigma" in note) == holds_sigma
 
 
+@pytest.mark.parametrize("holds_sigma", [True, False])
+def test_errors_in_the_square_of_the_flux_are_what_the_scatter_says(cube_file: Path, holds_sigma: bool) -> None:
+    before = read_cube(cube_file).read(100, 120)[1]
+
+    def act(hdus: fits.HDUList) -> None:
+        hdus["STAT"].name = "ERR"
+        hdus["ERR"].header["BUNIT"] = "1e-40 erg2/s2/cm4/Angstrom2"
+        if holds_sigma:
+            hdus["ERR"].data = np.sqrt(hdus["ERR"].data)
+
+    change(cube_file, act)
+    cube = read_cube(cube_file)
+    np.testing.assert_allclose(cube.read(100, 120)[1], before, rtol=1e-5)
+    (note,) = [note for note in cube.notes if "that of a variance" in note]
+    assert ("read as 1 sigma" in note) == holds_sigma
+
+
 @pytest.mark.parametrize(
     ("word", "vacuum"), [("WAVELEN", False), ("WAVELENG", False), ("WAVE", True), ("WAVE-WAV", True)]
 )
@@ -236,6 +253,36 @@ def test_ecliptic_coordinates_are_converted(cube_file: Path) -> None:
 def test_a_unit_that_makes_nonsense_of_every_number_is_told(cube_file: Path) -> None:
     change(cube_file, lambda h: h[1].header.update(BUNIT="10**20*erg/s/cm**2/Angstrom"))
     assert any("check BUNIT" in note for note in read_cube(cube_file).notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"), [(7, None, r"follows .* \(1 such"), (9, np.nan, "1 of the .* not finite")]
+)
+def test_a_list_of_wavelengths_says_what_is_wrong_with_it(
+    cube_file: Path, place: int, value: float | None, words: str
+) -> None:
+    def act(hdus: fits.HDUList) -> None:
+        header = hdus["DATA"].header
+        wave = header["CRVAL3"] + header["CD3_3"] * (np.arange(header["NAXIS3"]) + 1 - header["CRPIX3"])
+        wave[place] = wave[place - 1] if value is None else value
+        for name in ("DATA", "STAT"):
+            for key in ("CTYPE3", "CUNIT3", "CRPIX3", "CRVAL3", "CD3_3"):
+                hdus[name].header.remove(key, ignore_missing=True)
+        hdus.append(fits.ImageHDU(wave, name="WAVE"))
+
+    change(cube_file, act)
+    with pytest.raises(SfhInputError, match=words):
+        read_cube(cube_file)
+
+
+def test_a_tab_in_a_header_costs_the_check_of_the_sums_alone(cube_file: Path) -> None:
+    with fits.open(cube_file) as hdus:
+        made = fits.HDUList([h.copy() for h in hdus])
+    made[0].header["OBSERVER"] = "A B"
+    made.writeto(cube_file, overwrite=True, checksum=True)
+    cube_file.write_bytes(cube_file.read_bytes().replace(b"'A B", b"'A\tB", 1))
+    (note,) = [note for note in read_cube(cube_file).notes if "DATASUM" in note]
+    assert "control character" in note
 
 
 def test_a_file_that_ends_within_its_padding_is_told(cube_file: Path) -> None:

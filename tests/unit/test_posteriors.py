@@ -6,6 +6,7 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from histories import SCALARS, VECTORS, make_history_calibration
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.posteriors import compute_predictive_band, draw_bin_posterior
 from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import Cancelled, SfhInputError
@@ -145,6 +147,16 @@ def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
     empty = replace(toy, prediction=replace(toy.prediction, mass_frac=mass))
     with pytest.raises(SfhInputError, match="bin 2 has no prediction"):
         draw_bin_posterior(empty, 2)
+
+
+@pytest.mark.parametrize("bin_id", [0, -1, 7, 1.5, "1", None])
+def test_what_is_no_bin_is_told(toy: Result, bin_id: Any) -> None:
+    """-1 was the last bin but one, without a word."""
+    for ask in (BinView.of, draw_bin_posterior):
+        with pytest.raises(SfhInputError, match=rf"bin {bin_id}: there are bins 1 to 6"):
+            ask(toy, bin_id)
+    with pytest.raises(SfhInputError, match=r"'AGE_LW' is no predicted quantity.*lg_age_lw"):
+        toy.prediction.median("AGE_LW")
 
 
 def test_cancelled(toy: Result) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.model.sfh_model import ModelConfig
 from napari_sfh.training import cli
 from napari_sfh.training.fitting.recipe import list_recipes, load_recipe, parse_recipe
@@ -102,3 +103,11 @@ def test_command_line_offers_every_command_and_says_what_it_wants(capsys):
     out = capsys.readouterr().out
     for name in cli.COMMANDS:
         assert name in out
+
+
+@pytest.mark.parametrize("read", [load_recipe, load_prior, load_instrument])
+def test_a_file_that_is_not_in_utf8_is_told(tmp_path, read):
+    path = tmp_path / "latin.toml"
+    path.write_bytes('summary = "étoiles"\n'.encode("latin-1"))
+    with pytest.raises(SfhInputError, match=r"latin\.toml: holds letters that are not in UTF-8 .*; save it as UTF-8"):
+        read(path)

@@ -27,6 +27,7 @@ from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.physics.ages import AGE_EDGES_GYR, TIME_EDGES_GYR
+from napari_sfh.physics.columns import MISFIT_COLUMNS
 from napari_sfh.types import FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
 
 N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
@@ -104,6 +105,7 @@ def make_result(n: int = N, seed: int = 1) -> Result:
         model_flux=rng.normal(1, 0.1, (n, W)).astype(f32),
         model_phot=rng.uniform(0.5, 2, (n, 5)).astype(f32),
         chi2=rng.uniform(0.8, 1.2, n).astype(f32),
+        misfit={name: rng.normal(0, 1, n).astype(f32) for name in MISFIT_COLUMNS},
         flag=flag,
         white=rng.random((NY, NX)).astype(f32),
         wcs=sky_wcs(),
@@ -231,6 +233,7 @@ def test_contract_of_table(written):
     with fits.open(path) as hdus:
         t, bins = hdus["BINS"].data, hdus["BIN_ID"].data
         needed = ["BIN_ID", "X", "Y", "RA", "DEC", "NSPAX", "SNR", "V", "SIGMA", "CHI2", "OOD", "FLAG"]
+        needed += [*MISFIT_COLUMNS]
         needed += [x for m in (*_MEANS, "EBV") for x in (m, f"{m}_ERR")]
         needed += [x for m in ("LIGHT_FRAC", "MASS_FRAC", "MH") for x in (m, f"{m}_P16", f"{m}_P84")]
         needed += [x for b in BANDS for x in (f"FLUX_{b}", f"FLUX_{b}_ERR")]
@@ -244,6 +247,11 @@ def test_contract_of_table(written):
         np.testing.assert_allclose(t["LIGHT_FRAC"][:-1].sum(1), 1, atol=1e-5)
         q = result.prediction.quantiles
         np.testing.assert_array_equal(t["EBV"], q["ebv"][:, 2])
+        for name in MISFIT_COLUMNS:  # how the models miss the bins: in the file, back from it, and as maps
+            np.testing.assert_array_equal(t[name], result.misfit[name])
+            np.testing.assert_array_equal(read_result(path).misfit[name], result.misfit[name])
+            np.testing.assert_array_equal(maps.MAPS[name].values(result), result.misfit[name])
+        assert hdus["BINS"].columns["MISFIT_V"].unit == "km/s"
         np.testing.assert_allclose(t["AGE_MW_ERR"], (q["lg_age_mw"][:, 3] - q["lg_age_mw"][:, 1]) / 2)
         np.testing.assert_array_equal(t["MH_P84"], q["mh"][..., 3])
         # Physical fluxes: normalised times norm, NaN where the band was not used.

@@ -4,7 +4,9 @@ import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy import units as u
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +98,10 @@ def test_the_demo_runs_all_that_a_look_at_its_folder_finds():
     found = configure_run(find_demo_folder(), ebv_mw=EBV_MW, binning="vorbin")
     assert make_demo_config() == found
     assert list(make_demo_config().photometry) == list(found.photometry)
+
+
+@pytest.mark.parametrize("value", [0.06 * u.mag, 0.06 * u.kpc, "0.06", True, [0.06], np.array([0.06])])
+def test_numbers_of_other_types_are_told(value):
+    with pytest.raises(SfhInputError, match=r"`ebv_mw` .*as a plain number"):
+        RunConfig(cube=Path("c.fits"), ebv_mw=value)
+    assert RunConfig(cube=Path("c.fits"), ebv_mw=np.float32(0.06)).ebv_mw == np.float32(0.06)

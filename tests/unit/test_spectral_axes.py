@@ -25,6 +25,15 @@ def read_air(n: int, **cards: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
+    ("first", "step", "n", "factor"), [(1680.2, 0.9, 53689, 1), (475.0, 0.125, 3681, 10), (1150.0, 0.6, 900, 10)]
+)
+def test_without_a_unit_the_far_end_tells_angstrom_from_nanometres(first, step, n, factor):
+    """E-MILES begins at 1680 Angstrom; what ends at 1690 may be nanometres."""
+    wave = read_air(n, CTYPE3="AWAV", CRVAL3=first, CD3_3=step)
+    assert wave[[0, -1]] == pytest.approx([first * factor, (first + step * (n - 1)) * factor], rel=1e-6)
+
+
+@pytest.mark.parametrize(
     ("kind", "speed", "vacuum"),
     [
         ("VOPT", 30000.0, REST * (1 + 30000.0 / C_KMS)),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.cosmology import Planck18
 from smooth_result import make_result
 
@@ -78,6 +79,9 @@ def test_the_mass_of_all_bins_grows_as_distance_squared(clear_result):
     )
     with pytest.raises(SfhInputError, match="distance: 0 given"):
         compute_total_mass(clear_result, 0.0)
+    for distance in (10.0 * u.Mpc, "10", [10.0]):
+        with pytest.raises(SfhInputError, match="plain number, in Mpc"):
+            compute_total_mass(clear_result, distance)
 
 
 def test_the_scale_is_that_of_the_angular_size_distance():

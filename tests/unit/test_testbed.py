@@ -10,6 +10,7 @@ from toy_universe import write_toy_bundle
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation.robustness import cases
 from napari_sfh.training.evaluation.robustness.testbed import (
@@ -49,6 +50,13 @@ def changed(name, galaxies):
 def test_calibration_errors_have_their_size(galaxies):
     ratio = changed("calibration", galaxies) / galaxies.flux
     assert (ratio - 1).std() == pytest.approx(cases.CALIBRATION, rel=0.1)
+
+
+def test_noise_of_the_galaxies_is_what_their_dispersion_says(galaxies):
+    seen = galaxies.observe(20.0, np.random.default_rng(3))
+    norm = (seen.flux / galaxies.flux).mean(1, keepdims=True)
+    chi2 = reduced_chi2(seen, (galaxies.flux * norm).astype(np.float32))
+    assert np.median(chi2) == pytest.approx(1.0, abs=0.1)  # a calibration error of 1 % adds 0.04
 
 
 def test_velocities_are_wrong_by_20_km_s_either_way(line):

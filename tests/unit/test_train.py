@@ -15,8 +15,9 @@ from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
 from threadpoolctl import threadpool_info
 from toy_universe import make_toy_data
 
+from napari_sfh.analysis.credibility.misfit_check import MISFIT_LIMITS_KEY
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle
+from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.model.inference import predict_histories
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import learning_curve, point_network, training_run
@@ -326,10 +327,15 @@ def test_stored_set_of_another_prior_is_refused(stored, tmp_path):
 
 
 def test_trained_weights_are_calibrated_anew(whole, tmp_path, capsys):
-    output = tmp_path / "again.safetensors"
-    words = [str(whole / training_run.BUNDLE), "--n", "600", "--seed", "9", "--quiet", "--output", str(output)]
+    output, earlier = tmp_path / "again.safetensors", tmp_path / "earlier.safetensors"
+    first = load_bundle(whole / training_run.BUNDLE)
+    stale = {MISFIT_LIMITS_KEY: {"lg_snr": [0.7, 2.2], "limits": [[0.5, 0.5, 0.5]] * 2}}
+    save_bundle(earlier, first.model, first.instrument, first.filters, first.basis, first.meta | stale)
+    words = [str(earlier), "--n", "600", "--seed", "9", "--quiet", "--output", str(output)]
     assert cli.main(["recalibrate", *words]) == 0
     assert capsys.readouterr().out.strip() == str(output)
+    # Limits of the misfit flag are those of the new answers, or none.
+    assert load_bundle(output).meta.get(MISFIT_LIMITS_KEY) != stale[MISFIT_LIMITS_KEY]
     before, after = load_bundle(whole / training_run.BUNDLE), load_bundle(output)
     assert torch.equal(before.model.network.whole.weight, after.model.network.whole.weight)
     assert not torch.equal(before.model.depth.width, after.model.depth.width)

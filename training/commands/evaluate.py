@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,10 +124,20 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
     return paper_systems.run_paper_systems(parser.parse_args(words))
 
 
+def _read_size_curve(path: Path) -> Any:
+    """Rows of a file of ``ablate-recipe --sizes``."""
+    from napari_sfh.errors import SfhInputError
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["rows"]
+    except OSError as error:
+        raise SfhInputError(f"--size-curve {path}: cannot be read ({error.strerror}); name a file") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SfhInputError(f"--size-curve {path}: no file of ablate-recipe --sizes; make it anew") from error
+
+
 def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cache: Path) -> int:
     """Figures and numbers of the paper into the output folder."""
-    import json
-
     from napari_sfh.console import print_progress
     from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.training.papers.main_paper.measurements import PaperFigureSettings, measure_paper_figures
@@ -141,7 +152,7 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
         ppxf_workers=args.workers,
         ppxf_cache=cache,
     )
-    curve = json.loads(args.size_curve.read_text(encoding="utf-8"))["rows"] if args.size_curve else None
+    curve = _read_size_curve(args.size_curve) if args.size_curve else None
     with print_progress(args.quiet) as progress:
         measured = measure_paper_figures(bundle, testset, settings, progress)
         paths = write_paper_figures(measured, args.output, curve, progress, args.device)

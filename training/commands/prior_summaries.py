@@ -64,10 +64,14 @@ def _read_found(path: Path | None) -> dict[str, Any]:
     """What a file of this command has already."""
     import json
 
+    from napari_sfh.errors import SfhInputError
+
     if path is None or not path.is_file():
         return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise SfhInputError(f"{path}: no file of prior summaries ({error}); choose another") from error
 
 
 def _draw_summary(bundle: Bundle, n: int) -> dict[str, Any]:

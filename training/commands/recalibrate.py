@@ -55,8 +55,9 @@ def _recalibrate_on_two_simulators(args: argparse.Namespace) -> int:
 
     from napari_sfh.console import make_stderr_logger
     from napari_sfh.io.outputs import check_outputs
-    from napari_sfh.model.bundle import load_bundle, save_bundle
+    from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.model_card import format_model_card
+    from napari_sfh.training.fitting.selection.misfit_limits import LIMIT_OBJECTS, save_with_misfit_limits
     from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries
@@ -69,5 +70,6 @@ def _recalibrate_on_two_simulators(args: argparse.Namespace) -> int:
     record = {**bundle.meta["training"], "recalibration": asdict(settings)}
     meta = {**bundle.meta, "training": record, "evaluation": {}}
     meta["card"] = format_model_card(meta)
-    print(save_bundle(args.output, bundle.model, bundle.instrument, bundle.filters, bundle.basis, meta))
+    say = make_stderr_logger(args.quiet)
+    print(save_with_misfit_limits(args.output, bundle, meta, say, min(LIMIT_OBJECTS, args.n // 5)))
     return 0

@@ -20,7 +20,7 @@ from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
 from napari_sfh.model.targets import KNOWN_TARGETS, ScalarTargets, Target, Targets, make_targets
-from napari_sfh.sections import parse_toml, read_section
+from napari_sfh.sections import parse_toml, read_section, read_toml_text
 from napari_sfh.training.fitting.losses import HISTORY_LOSSES, SCALAR_LOSSES
 from napari_sfh.training.simulator.preparation_errors import PreparationErrors
 
@@ -233,7 +233,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = Path(text)
     if not path.is_file():
         raise SfhInputError(f"`config`: {text!r} is neither a file nor one of {', '.join(list_recipes())}")
-    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+    return parse_recipe(read_toml_text(path), str(path))
 
 
 def parse_recipe(text: str, where: str) -> Recipe:

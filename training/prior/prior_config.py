@@ -20,7 +20,7 @@ from annotated_types import Ge, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.sections import make_section_field, parse_toml, read_section
+from napari_sfh.sections import make_section_field, parse_toml, read_section, read_toml_text
 from napari_sfh.training.prior.distributions import DISTRIBUTION_KINDS, Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, EnrichmentLaw
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
@@ -408,10 +408,7 @@ def load_prior(name_or_path: str | Path) -> PriorConfig:
     """
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
-        try:
-            return parse_prior(path.read_text(encoding="utf-8"), path.name)
-        except (OSError, UnicodeDecodeError) as err:
-            raise SfhInputError(f"{path}: cannot read the prior: {err}") from err
+        return parse_prior(read_toml_text(path), path.name)
     if str(name_or_path) not in list_priors():
         raise SfhInputError(f"`config` {name_or_path}: no such prior or file, choose from {', '.join(list_priors())}")
     return parse_prior(_read_stock_prior(str(name_or_path)), f"{name_or_path}.toml")

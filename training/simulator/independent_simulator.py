@@ -261,8 +261,12 @@ def _line_spectrum(lines: F64, line_aa: F64, grid: SpectrumGrid) -> F64:
 
 
 def _add_noise(flux: F64, phot: F64, snr: float, instrument: Instrument, rng: np.random.Generator) -> Observation:
-    """Noise and calibration errors; everything divided by what the instrument says, measured on noisy data."""
+    """Noise and calibration errors; everything divided by what the instrument says, measured on noisy data.
+
+    The noise is independent from pixel to pixel, as in spectra that need no broadening: the dispersion says so.
+    """
     n = len(phot)
+    sigma_kms = 0.0 if instrument.spectrum is None else instrument.grid.sigma_kms
     error = np.sqrt(np.maximum(flux, 0.02)) / snr
     x = np.linspace(0, 1, instrument.n_wave)
     wave = np.sin(2 * np.pi * (rng.uniform(0.5, 3, (n, 1)) * x + rng.random((n, 1))))
@@ -283,7 +287,7 @@ def _add_noise(flux: F64, phot: F64, snr: float, instrument: Instrument, rng: np
         norm_cgs=np.full(n, np.nan),
         snr=measured.astype(np.float32),
         v_kms=np.zeros(n, np.float32),
-        sigma_kms=np.full(n, 60, np.float32),
+        sigma_kms=np.full(n, sigma_kms, np.float32),
         flag=np.zeros(n, np.int32),
         instrument=instrument,
         redshift=np.zeros(n, np.float32) if instrument.takes_redshift else None,

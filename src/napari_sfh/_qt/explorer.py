@@ -396,6 +396,7 @@ class Explorer(ExplorerFrame):
     def show_start(self) -> None:
         """Work has begun."""
         self._details = ""
+        self.forget_stage()
         self.show_count(0, 0)
         self.show_message(WORKING)
         self.refresh()

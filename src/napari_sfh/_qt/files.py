@@ -273,6 +273,9 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     if isinstance(value, BundleHeader):
         explorer.presenter.choose_weights(value)
         return
+    if isinstance(value, tasks.GalaxyPart):
+        explorer.attempt(partial(explorer.presenter.take_part, value))
+        return
     workspaces.add_recent(path)
     claimed = explorer.files.claim(value) if isinstance(value, tasks.PreparedResult) else None
     if isinstance(value, tasks.OpenedGalaxy):

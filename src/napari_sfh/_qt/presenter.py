@@ -17,6 +17,7 @@ from napari_sfh._qt.jobs.step_queue import PaintStep, UnpaintedStep
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.analysis.sky_coordinates import is_same_place
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader
 from napari_sfh.types import Result
 
@@ -177,6 +178,25 @@ class Presenter:
         told = self._tell_forgotten()
         explorer.preflight.look([*([told] if told else []), *galaxy.problems])
         explorer.show_message(READY_NOTED if galaxy.problems else READY)
+
+    def take_part(self, part: tasks.GalaxyPart) -> None:
+        """Put an image of a band or a MAPS file beside the cube that is in the form.
+
+        Raises
+        ------
+        SfhInputError
+            There is no cube, or the weights do not know the band.
+        """
+        explorer, data = self._explorer, self._explorer.data
+        if data.cube_path is None or (part.kind == "mosaic" and part.band not in data.bands):
+            raise SfhInputError(f"{part.path}: {tasks.PARTS[part.kind]}")
+        field = data.maps if part.kind == "maps" else data.bands[str(part.band)]
+        field.line_edit.value = str(part.path)
+        explorer.sections["data"].expand(True)
+        explorer.refresh()
+        explorer.show_message(
+            f"{part.path.name} is chosen under Data, {field.label}. Drop further files, or press Run."
+        )
 
     def choose_weights(self, header: BundleHeader) -> None:
         """Choose weights that were opened for the next run, where the user sees it."""

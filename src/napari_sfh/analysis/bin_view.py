@@ -165,9 +165,10 @@ class BinView:
         Raises
         ------
         SfhInputError
-            The result's histories have other age bins than the 16 of `physics.ages`.
+            There is no such bin, or the result's histories have other age bins than the 16 of `physics.ages`.
         """
         _check_age_bins(result)
+        result.bins.check_bin(bin_id)
         i = bin_id - 1
         data, histories = result.data, result.prediction.has_histories
         mass = _quantity_band(result, "mass_frac", i)

@@ -22,6 +22,7 @@ from napari_sfh.analysis.stellar_mass import (
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.columns import MISFIT_COLUMNS
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import F32, FLAG_MEANING, I32, Result
 
@@ -32,7 +33,7 @@ LIMITS: dict[str, str] = {
     "full": "all of each map",
 }
 #: Maps whose limits count bins out of depth too: they are what the map is for.
-_LIMITS_OF_ALL = frozenset({"OOD", "FLAG", "SNR", "CHI2"})
+_LIMITS_OF_ALL = frozenset({"OOD", "FLAG", "SNR", "CHI2", *MISFIT_COLUMNS})
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,11 @@ def _quality_specs() -> dict[str, MapSpec]:
     """What tells how far a bin is to be believed."""
     rows = [
         MapSpec("CHI2", "Reduced chi2", "", "cividis", _chi2),
+        MapSpec("MISFIT_RMS", "Misfit: rms", "", "cividis", _missed("MISFIT_RMS")),
+        MapSpec("MISFIT_NARROW", "Misfit: narrow lines", "1 = noise", "cividis", _missed("MISFIT_NARROW")),
+        MapSpec("MISFIT_SLOPE", "Misfit: slope", "per 1000 A", "RdBu_r", _missed("MISFIT_SLOPE"), diverging=True),
+        MapSpec("MISFIT_V", "Misfit: velocity", "km/s", "RdBu_r", _missed("MISFIT_V"), diverging=True),
+        MapSpec("MISFIT_SIGMA", "Misfit: width", "km/s", "RdBu_r", _missed("MISFIT_SIGMA"), diverging=True),
         MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr),
         MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood),
         *(
@@ -167,6 +173,15 @@ def _chi2(result: Result) -> F32:
     if result.chi2 is None:
         raise SfhInputError("these weights have no model of the spectrum, and so no chi2")
     return _f32(result.chi2)
+
+
+def _missed(name: str) -> Callable[[Result], F32]:
+    def values(result: Result) -> F32:
+        if name not in result.misfit:
+            raise SfhInputError("these weights have no limits of a misfit, or the result is of an earlier version")
+        return result.misfit[name]
+
+    return values
 
 
 def _f32(values: NDArray[Any]) -> F32:
@@ -442,6 +457,7 @@ def _take_first_bin(result: Result) -> Result:
             latent=prediction.latent[one],
         ),
         chi2=None if result.chi2 is None else result.chi2[one],
+        misfit={name: values[one] for name, values in result.misfit.items()},
         flag=result.flag[one],
     )
 

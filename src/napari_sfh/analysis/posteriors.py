@@ -254,8 +254,7 @@ def resample_posterior(made: ReweightedPosterior, drawn: PosteriorDraws, names: 
 
 
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
-    if not 1 <= bin_id <= result.bins.n_bins:
-        raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
+    result.bins.check_bin(bin_id)
     known = list_posterior_quantities(result)
     if unknown := [name for name in names if name not in known]:
         raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(known)}")

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -297,6 +298,8 @@ def compute_total_mass(
     SfhInputError
         The distance is not positive.
     """
+    if not isinstance(distance_mpc, Real):
+        raise SfhInputError(f"distance: {distance_mpc} given; it must be a plain number, in Mpc")
     if not distance_mpc > 0:
         raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc")
     kpc_per_arcsec = compute_kpc_per_arcsec(distance_mpc, result.redshift)

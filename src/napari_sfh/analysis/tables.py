@@ -295,7 +295,8 @@ def build_summary_table(result: Result) -> QTable:
 
     Columns: BIN_ID, RA, DEC (deg), N_SPAXELS, AREA (arcsec^2), SNR, V, SIGMA (km/s), the four means with errors, EBV,
     LG_ML_V (dex), T10 ... T90 (Gyr, with _P16 and _P84), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr, with
-    errors (see `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
+    errors (see `stellar_mass`: of the mass formed, with the IMF of the templates), CHI2, the numbers
+    of the misfit, OOD, FLAG and its words.
     """
     bins, data, prediction = result.bins, result.data, result.prediction
     ra, dec = result.centres_deg.T
@@ -314,6 +315,8 @@ def build_summary_table(result: Result) -> QTable:
                 table[f"{key.upper()}{suffix}"] = prediction.quantiles[key][:, quantile]
     if result.chi2 is not None:
         table["CHI2"] = result.chi2
+    for name, values in result.misfit.items():
+        table[name] = values
     table["OOD"], table["FLAG"] = prediction.ood, result.flag
     table["FLAG_WORDS"] = np.array([describe_flags(int(flag)) for flag in result.flag])
     return _add_provenance(table, result)

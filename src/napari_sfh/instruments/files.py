@@ -21,7 +21,7 @@ from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import Kind, LineSpread
 from napari_sfh.physics.filters import Filter, make_trapezoid_filter
 from napari_sfh.physics.wavelength import vacuum_to_air
-from napari_sfh.sections import make_section_field, parse_toml, read_section
+from napari_sfh.sections import make_section_field, parse_toml, read_section, read_toml_text
 
 #: The instrument of weights and results that name none.
 DEFAULT_INSTRUMENT = "muse-hst"
@@ -78,11 +78,7 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
             f"instrument: {str(path)!r} is neither a file nor one of {', '.join(shipped)}; "
             "name one of these or a TOML file"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SfhInputError(f"{path}: not readable as text ({error}); correct the file") from error
-    values = parse_toml(text, str(path))
+    values = parse_toml(read_toml_text(path), str(path))
     if (base := values.pop("base", None)) is None:
         instrument = instrument_from_json(values, str(path), path.parent)
         _check_plausible(instrument, path, shipped)
@@ -90,7 +86,7 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
     if base not in shipped or shipped[base] == path:
         others = ", ".join(name for name, file in shipped.items() if file != path)
         raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
-    common = parse_toml(shipped[base].read_text(encoding="utf-8"), str(shipped[base]))
+    common = parse_toml(read_toml_text(shipped[base]), str(shipped[base]))
     instrument = instrument_from_json(_join_tables(common, values), str(path), path.parent)
     _check_plausible(instrument, path, shipped)
     return instrument

@@ -100,7 +100,7 @@ def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
         unit = _find_flux_unit((header, hdus[0].header), path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
-        images, unit_note = _follow_error_unit(images)
+        images, unit_note = _follow_error_unit(images, path)
         images, unit_note = (images, unit_note) if unit_note else _judge_flux_unit(images, path)
         factor, factor_note = _error_factor(hdus, images, unit, area)
         unit, factor = _apply_factor_card(unit, factor, images, merged, path)
@@ -296,8 +296,8 @@ def _find_flux_unit(headers: tuple[fits.Header, fits.Header], path: Path, area_s
     )
 
 
-def _follow_error_unit(images: CubeImages) -> tuple[CubeImages, str]:
-    """Errors of another kind than their name says, where their unit has the power of that kind.
+def _follow_error_unit(images: CubeImages, path: Path) -> tuple[CubeImages, str]:
+    """Errors of another kind than their name says, where their unit has the power of that kind and the scatter agrees.
 
     The flux's own unit tells nothing: it is what many programs leave in STAT.
     """
@@ -308,7 +308,11 @@ def _follow_error_unit(images: CubeImages) -> tuple[CubeImages, str]:
         for target in (FLAM, FLAM / u.sr):
             if kind not in ("sigma", images.error_kind) and unit_conversion_factor(text, target**power) is not None:
                 what = {"variance": "a variance", "inverse": "an inverse variance"}[kind]
-                return replace(images, error_kind=kind), f"BUNIT {text!r} of {images.error_name} is that of {what}"
+                told = f"BUNIT {text!r} of {images.error_name} is that of {what}"
+                meant = replace(images, error_kind=kind)
+                if kind == "variance" and images.error_kind == "sigma" and find_error_power(path, meant) == 1:
+                    return images, f"{told}: read as 1 sigma by its name, which the scatter of the flux is nearer to"
+                return meant, told
     return images, ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import struct
 import threading
 import warnings
 import zlib
@@ -35,8 +36,10 @@ from napari_sfh.io.cleaning.structure import check_structure
 #: Suffixes of FITS files, longest first.
 FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
 #: What a damaged file can make astropy, numpy or the decompressors raise.
-READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
-
+READ_ERRORS = (
+    *(OSError, EOFError, zlib.error, struct.error, VerifyError),
+    *(ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError),
+)
 
 #: Files, with size and time of the last change, that end where their headers say: a run opens a file several times.
 _COMPLETE: deque[tuple[Path, int, int]] = deque(maxlen=256)
@@ -292,6 +295,8 @@ def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tupl
             return ()
         if size > limit_bytes:
             return (f"DATASUM was not verified: the file has {size / 2**30:.1f} GiB",)
+        if not is_compressed_stream(path) and (where := _find_control_character(path, hdus)):
+            return (f"DATASUM was not verified: the header of {where} holds a tab or another control character",)
     if is_compressed_stream(path):
         return ()
     with warnings.catch_warnings(record=True) as caught:
@@ -308,6 +313,17 @@ def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tupl
         )
     edited = [line for line in said if "Checksum verification failed" in line]
     return ("a header was edited after its CHECKSUM was written",) if edited else ()
+
+
+def _find_control_character(path: Path, hdus: fits.HDUList) -> str:
+    """The HDU in whose header stands a character that FITS forbids, with which astropy verifies no sums, or nothing."""
+    with path.open("rb") as file:
+        for number, hdu in enumerate(hdus):
+            place = hdu.fileinfo()
+            file.seek(place["hdrLoc"])
+            if re.search(rb"[\x00-\x1f\x7f]", file.read(place["datLoc"] - place["hdrLoc"])):
+                return f"HDU {number} ({hdu.name or 'PRIMARY'})"
+    return ""
 
 
 def _check_gzip(path: Path) -> None:

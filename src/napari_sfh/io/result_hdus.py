@@ -295,7 +295,10 @@ def _describe_time(name: str) -> str:
 
 
 def _chi2_column(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
-    return [] if result.chi2 is None else [("CHI2", result.chi2, "", "reduced, of the spectrum")]
+    """How far the models are from the spectra; nothing where there are no models."""
+    chi2 = [] if result.chi2 is None else [("CHI2", result.chi2, "", "reduced, of the spectrum")]
+    missed = [(name, values, find_column_unit(name), describe_column(name)) for name, values in result.misfit.items()]
+    return [*chi2, *missed]
 
 
 def _band_columns(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:

@@ -41,6 +41,7 @@ from napari_sfh.io.result_hdus import (
     decode_settings,
     restore_instrument,
 )
+from napari_sfh.physics.columns import MISFIT_COLUMNS
 from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 
@@ -233,6 +234,7 @@ class _ResultReader:
             model_sha256=own["model_sha256"],
             settings=self.settings,
             prior=self.prior(),
+            misfit={name: self.column(name, np.float32) for name in MISFIT_COLUMNS if name in self.table.names},
         )
 
     def prior(self) -> dict[str, NDArray[np.float32]]:

@@ -6,6 +6,14 @@ import re
 
 from napari_sfh.physics.ages import Z_SUN
 
+#: How a model misses the data of a bin, in words.
+MISFIT_COLUMNS: dict[str, str] = {
+    "MISFIT_RMS": "rms of data over model less 1 beyond the noise, a share of the light",
+    "MISFIT_NARROW": "mean square of narrow residuals over that of noise with their median",
+    "MISFIT_SLOPE": "slope of the spectrum less that of the bands, both over the model, per 1000 Angstrom",
+    "MISFIT_V": "velocity of the lines of the stars against those of the model",
+    "MISFIT_SIGMA": "width of the lines of the stars beyond those of the model, in quadrature; below 0: narrower",
+}
 #: Names of columns and images without the suffixes of `_SUFFIXES`.
 COLUMN_WORDS: dict[str, str] = {
     "BIN_ID": "number of the bin, from 1; 0 = a region",
@@ -28,6 +36,7 @@ COLUMN_WORDS: dict[str, str] = {
     "LG_MASS_DENSITY": "log10 of the stellar mass formed per area",
     "LG_SFR_DENSITY": "log10 of the star-formation rate per area, mean over the last 100 Myr",
     "CHI2": "reduced chi2 of the spectrum",
+    **MISFIT_COLUMNS,
     "OOD": "out-of-distribution score of the network; above 1 do not trust",
     "FLAG": "bit mask of warnings",
     "FLAG_WORDS": "the warnings in words",
@@ -85,6 +94,7 @@ _UCDS = {
     r"(BIN_)?ID": "meta.id",
     r"SIGMA": "phys.veloc.dispersion",
     r"CHI2": "stat.fit.chi2",
+    r"MISFIT_\w+": "stat.fit.residual",
     r"FLAG": "meta.code.qual",
 }
 
@@ -142,6 +152,8 @@ def find_column_unit(name: str) -> str:
     ['Gyr', 'mag', '']
     """
     name = _strip_suffix(name.upper())
+    if name in ("MISFIT_V", "MISFIT_SIGMA"):
+        return "km/s"
     return "mag" if name == "EBV" else "Gyr" if name.endswith("_GYR") or _FORMED.fullmatch(name) else ""
 
 

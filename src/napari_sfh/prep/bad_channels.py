@@ -46,6 +46,8 @@ _BESIDE = 15
 _REPEATED, _PARTS = 0.3, 4
 #: Channels without noise in a row, and what counts as none: a share of the usual curvature.
 _STRETCH, _QUIET = 8, 0.02
+#: Error over that of the quietest quarter of a spectrum's channels below which it is none, and channels that tell it.
+_TINY_ERROR, _SOME = 0.01, 256
 
 
 def mask_bad_channels(
@@ -113,6 +115,39 @@ def mask_bad_channels(
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
     return replace(spectra, good=spectra.good & ~bad & ~spikes & ~common), tuple(notes)
+
+
+def mask_tiny_errors(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
+    """Call pixels bad whose errors are too small to be errors: one of them would outweigh the rest of its spectrum.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        N bins.
+
+    Returns
+    -------
+    spectra : BinSpectra
+        The same with fewer good pixels.
+    notes : tuple of str
+        How many were masked.
+    """
+    n = spectra.flux.shape[1]
+    some = slice(None, None, max(1, n // _SOME))
+    errors = np.sort(np.where(spectra.good[:, some], spectra.variance[:, some], np.nan).astype(np.float64), axis=1)
+    told = np.isfinite(errors).sum(1)
+    if not told.any():
+        return spectra, ()
+    quiet = errors[np.arange(len(errors)), told // 4]  # NaN where nothing is known
+    tiny = spectra.good & (spectra.variance < _TINY_ERROR**2 * quiet[:, None])
+    if not tiny.any():
+        return spectra, ()
+    where = _list_wavelengths(spectra.wave_aa, tiny.any(0))
+    note = (
+        f"pixels masked whose errors are below {_TINY_ERROR:.0%} of the usual ones: {int(tiny.sum())} in "
+        f"{int(tiny.any(1).sum())} of {spectra.n_bins} bins, at {where}; check the error image there"
+    )
+    return replace(spectra, good=spectra.good & ~tiny), (note,)
 
 
 def _describe_steps(steps: F64, lone: list[int], wave_aa: F64) -> list[str]:

@@ -13,7 +13,7 @@ from napari_sfh.io.mosaics import is_camera_substitute
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import rest_frame, sky_lines, spectra
-from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.bad_channels import mask_bad_channels, mask_tiny_errors
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
@@ -85,10 +85,11 @@ def sum_bin_spectra(
     redshift, bins, light = galaxy.redshift, galaxy.bins, galaxy.spaxels.signal
     channels = spectra.find_channel_range(inputs.cube, redshift, inputs.bundle.instrument.grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, light, progress, cancel)
+    summed, tiny_notes = mask_tiny_errors(summed)
     summed, faults, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, light, redshift)
     summed, channel_notes = mask_bad_channels(summed, redshift, faults)
     summed, gap_notes = spectra.restore_dropped_channels(summed)
-    checks = (*gap_notes, *check_errors(summed))
+    checks = (*tiny_notes, *gap_notes, *check_errors(summed))
     dust_free = spectra.remove_milky_way_dust(summed, inputs.config.ebv_mw or 0.0)
     summed, sky_notes = sky_lines.mask_sky_residuals(dust_free, redshift)
     return SummedSpectra(summed, checks, (*spike_notes, *channel_notes), tuple(sky_notes))

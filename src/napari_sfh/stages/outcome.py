@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sfh import __version__, decisions
 from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
-from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
+from napari_sfh.analysis.credibility.misfit_check import check_models, load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import (
     MANY_FLAGGED,
     derive_credibility_flags,
@@ -165,17 +165,11 @@ def collect_result(
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
-    strange = derive_credibility_flags(
-        data,
-        prediction,
-        prior,
-        predicted.model_flux,
-        draw_spectra,
-        predicted.model_phot,
-        load_misfit_limits(inputs.bundle),
-    )
+    missed = check_models(data, predicted.model_flux, predicted.model_phot, load_misfit_limits(inputs.bundle))
+    strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra, missed.flagged)
     flag = data.flag | gas.flag | strange
     told = describe_frequent_flags(flag, prediction.ood)
+    told += missed.notes
     told += describe_common_residuals(data, predicted.model_flux, prediction.ood, galaxy.bins.snr, galaxy.redshift)
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes, *told)
     return Result(
@@ -199,6 +193,7 @@ def collect_result(
             "notes": " | ".join(notes),
         },
         prior=prior,
+        misfit=missed.columns,
     )
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.outputs import check_outputs
-from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
+from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import model_card, provenance
 from napari_sfh.training.fitting.labelled_table import hash_table_file, read_labelled_table
 from napari_sfh.training.fitting.posterior import calibrate_model
 from napari_sfh.training.fitting.recipe import make_recipe
+from napari_sfh.training.fitting.selection.misfit_limits import LIMIT_OBJECTS, save_with_misfit_limits
 from napari_sfh.training.fitting.spectra_sources import SpectraSource, make_fresh_source, split_rows
 from napari_sfh.training.fitting.training_data import MAX_HELD_OUT, check_held_out_number
 from napari_sfh.training.libraries import templates
@@ -81,7 +82,7 @@ def calibrate_bundle(
     done = {"command": command, "seed": seed, **objects.record}
     meta = {**bundle.meta, "training": {**training, "recalibrated": done}, "evaluation": {}}
     meta["card"] = model_card.format_model_card(meta)
-    return save_bundle(output, bundle.model, bundle.instrument, bundle.filters, bundle.basis, meta)
+    return save_with_misfit_limits(output, bundle, meta, say, min(LIMIT_OBJECTS, n // 5))
 
 
 def _draw_objects(bundle: Bundle, n: int, seed: int, say: LogLine) -> CalibrationObjects:

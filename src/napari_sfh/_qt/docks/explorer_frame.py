@@ -228,6 +228,10 @@ class ExplorerFrame(QWidget):
         self.bar.value = done
         self.bar.native.setUpdatesEnabled(True)
 
+    def forget_stage(self) -> None:
+        """What the work before was at is no stage of the one that begins."""
+        self.stage.value = self._uncounted = ""
+
     def _tell_seconds(self) -> None:
         seconds = round(time.monotonic() - self._stage_began)
         if self._uncounted and seconds > 1 and self.stage.visible:

@@ -52,6 +52,15 @@ PREVIEW_IMAGES = 8
 
 
 @dataclass(frozen=True)
+class GalaxyPart:
+    """A file that belongs beside a cube: an image of a band, or a MAPS file."""
+
+    kind: str  # one of `io.identify.KINDS`
+    path: Path
+    band: str | None  # of an image
+
+
+@dataclass(frozen=True)
 class OpenedGalaxy:
     """What was found in a folder, or a single cube, ready for the form and the canvas."""
 
@@ -278,8 +287,8 @@ def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -
 
 def open_path(
     progress: ReportProgress, cancel: threading.Event, path: Path, model: str = "default"
-) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable | BundleHeader:
-    """A galaxy's folder, with the files that some weights use, a workspace, a result, a cube, estimates, or weights.
+) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable | BundleHeader | GalaxyPart:
+    """What a file or folder holds: a galaxy, with the files that some weights use, a workspace, a result, and so on.
 
     Parameters
     ----------
@@ -304,9 +313,12 @@ def open_path(
         return open_workspace(progress, cancel, path)
     from napari_sfh.io.identify import identify_file
 
-    kind = identify_file(path).kind
+    info = identify_file(path, read_bundle_header(model))
+    kind = info.kind
     if kind == "cube":
         return open_galaxy(progress, cancel, cube=path)
+    if kind in ("mosaic", "maps"):
+        return GalaxyPart(kind, path, info.band)
     if kind in PARTS:
         raise SfhInputError(f"{path}: {PARTS[kind]}")
     if kind == "unknown" and holds_estimates(path):

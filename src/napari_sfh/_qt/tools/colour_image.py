@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, FloatSlider, LineEdit, PushButton, SpinBox
 from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
@@ -17,16 +16,16 @@ from qtpy.QtCore import QTimer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link, list_categories
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
-from napari_sfh._qt.forms.fields import fill_form, make_form, make_note_label, narrow_combo_box, read_form
+from napari_sfh._qt.forms.fields import fill_form, read_form
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.latest import LatestJob
 from napari_sfh._qt.jobs.tool_tasks import ContourMap, MapContours
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.tools.colour_image_form import NO_CONTOURS, ColourImageForm, parse_levels
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, MapOverlay, render_colour_image
-from napari_sfh.analysis.gas.line_maps import LINES
+from napari_sfh.analysis.colour_image import U8, ColourField, MapOverlay, render_colour_image
 from napari_sfh.analysis.sky_coordinates import SkyGrid, is_same_field
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress
@@ -38,109 +37,10 @@ PAINT_MS = 150
 CONTOUR_PX = 2.0
 #: Colours of a map in the saved picture.
 _COLORS = 256
-_NO_CONTOURS = "none"
 #: What decides the map that contours are drawn of: its name, and the file of the lines.
 ContourKey = tuple[str, Path | None]
 #: Roles of the layers that are translucent above the mosaics.
 _ABOVE = ("map", "lines", "difference")
-
-#: Colours of contours that are told apart by the colour-blind, on dark and light maps.
-LINE_COLORS = ("white", "black", "#e69f00", "#56b4e9", "#f0e442", "#d55e00")
-
-
-def parse_levels(text: str) -> tuple[float, ...]:
-    """Levels of contours that are typed, rising; none where the field is empty.
-
-    Raises
-    ------
-    SfhInputError
-        Something in it is no number.
-    """
-    try:
-        return tuple(sorted({float(word) for word in text.replace(",", " ").replace("−", "-").split()}))
-    except ValueError:
-        raise SfhInputError(f"contour levels: {text!r} given; type numbers separated by blanks, or none") from None
-
-
-class ColourImageForm:
-    """How the mosaics are painted, and what contours are drawn."""
-
-    def __init__(self) -> None:
-        self.show = PushButton(
-            text="Show HST colours",
-            tooltip="Red, green, blue: F814W, F555W, F438W, or what there is of the mosaics under Data (Alt+U)",
-        )
-        self.brightness = FloatSlider(
-            label="Brightness",
-            value=0.0,
-            min=-3.0,
-            max=5.0,
-            step=0.25,
-            tooltip="In factors of two; at 0 the field's mean light is a third of white",
-        )
-        self.softening = FloatSlider(
-            label="Stretch",
-            value=8.0,
-            min=1.0,
-            max=60.0,
-            step=1.0,
-            tooltip="Lupton's Q: to the right, bright cores and faint outskirts are seen at once",
-        )
-        self.opacity = FloatSlider(
-            label="Opacity",
-            value=0.5,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="Of what lies above the HST image: map, line map or difference",
-        )
-        self._add_contour_fields()
-        self.unit, self.note = make_note_label(), make_note_label()
-        self.save = PushButton(
-            text="Save picture…", tooltip="HST colours, the map above them and the contours, north up: PNG, PDF or SVG"
-        )
-        lines = [self.typed_levels, self.unit, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
-        rows = [self.show, self.brightness, self.softening, self.opacity]
-        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
-
-    def _add_contour_fields(self) -> None:
-        self.contours = ComboBox(
-            label="Contours",
-            value=_NO_CONTOURS,
-            choices=[(_NO_CONTOURS, _NO_CONTOURS), *((title, name) for name, title in tool_tasks.CONTOURS.items())],
-            tooltip="Of a line or a map; lines come from the MAPS file, else they are measured in the bins' spectra",
-        )
-        self.levels = SpinBox(
-            label="Levels",
-            value=5,
-            min=1,
-            max=20,
-            tooltip="Number of contours: in equal ratios for lines, in equal steps for maps; their values stand below",
-        )
-        self.typed_levels = LineEdit(
-            label="Typed levels",
-            tooltip="Values of the contours, in the unit below, separated by blanks; empty: chosen",
-        )
-        self.typed_levels.native.setPlaceholderText("chosen")
-        self.line_color = ComboBox(
-            label="Lines",
-            choices=list(LINE_COLORS),
-            value="white",
-            tooltip="Colour of the contours",
-        )
-        self.line_width = FloatSlider(
-            label="Width", value=1.0, min=0.25, max=4.0, step=0.25, tooltip="Of the contours, times the usual one"
-        )
-
-    def offer_contours(self, names: Sequence[str]) -> None:
-        """Lines, and of the maps those with these names; the one that is chosen stays if it is among them."""
-        there = {name: title for name, title in tool_tasks.CONTOURS.items() if name in names or name in LINES}
-        self.contours.choices = [(_NO_CONTOURS, _NO_CONTOURS), *((title, name) for name, title in there.items())]
-
-    @property
-    def look(self) -> ColourStretch:
-        """The sliders' look."""
-        return ColourStretch(2.0 ** float(self.brightness.value), float(self.softening.value))
 
 
 class ColourImageTool(Tool):
@@ -386,7 +286,7 @@ class ColourImageTool(Tool):
         result, name = self.host.session.result, self.form.contours.value
         if result is None:
             return
-        if name == _NO_CONTOURS:
+        if name == NO_CONTOURS:
             self._take(None)
             self._remove("contours")
             self.tell_right()
@@ -523,7 +423,7 @@ class ColourImageTool(Tool):
         self._forget("contours", *([] if is_same else ["composite"]))
         with self.form.contours.changed.blocked():
             self.form.offer_contours([] if result is None else maps.list_result_maps(result))
-        if is_same and name in self.form.contours.choices and name != _NO_CONTOURS:
+        if is_same and name in self.form.contours.choices and name != NO_CONTOURS:
             self._again = name, levels
             self.host.in_turns([partial(self.host.attempt, self._draw_again)])
 
@@ -540,7 +440,7 @@ class ColourImageTool(Tool):
         self._map = self._again = None
         self._take(None)
         with self.form.contours.changed.blocked():
-            self.form.contours.value = _NO_CONTOURS
+            self.form.contours.value = NO_CONTOURS
         # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
         gone = [layer for role in roles for layer in self._list_layers(role)]
         self.do_unpainted(*(partial(self._remove_layers, [layer]) for layer in gone), self._fade)

@@ -68,6 +68,11 @@ MEANING = {
     "V": "Velocity of the stars against the galaxy's redshift",
     "SIGMA": "Velocity dispersion of the stars, before broadening",
     "CHI2": "Of the spectrum and its model, per degree of freedom",
+    "MISFIT_RMS": "Difference of spectrum and model beyond the noise, a share of the light",
+    "MISFIT_NARROW": "Narrow differences of spectrum and model over what noise makes of them",
+    "MISFIT_SLOPE": "How much steeper the spectrum is than the bands, both over the model",
+    "MISFIT_V": "Velocity of the stars' lines against the model's: a wrong redshift or velocity",
+    "MISFIT_SIGMA": "Width of the stars' lines beyond the model's: a wrong dispersion or line-spread function",
     "LG_AGE": "Age (log yr) as the weights define it: see their model card",
     "AGE_LW_GYR": "Mean age (Gyr), weighted by V-band light",
     "AGE_MW_GYR": "Mean age (Gyr), weighted by the mass formed",
@@ -266,7 +271,7 @@ class MapTool(Tool):
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
         self.form.limits.changed.connect(self._limits_chosen)
-        self._wide_slot = make_weak_slot(self._widen_slider_label)
+        self._wide_slot = make_weak_slot(self._follow_slider)
         host.viewer.dims.events.axis_labels.connect(self._wide_slot)
         self.form.limits.native.activated.connect(make_weak_slot(self._limits_chosen_again))
         self.form.ages_button.changed.connect(self._ages_pressed)
@@ -389,8 +394,12 @@ class MapTool(Tool):
             layer.events.contrast_limits.connect(self._limits_changed)
         self._tell_limits()
 
-    def _widen_slider_label(self, _: Any = None) -> None:
-        """napari gives the words beside a slider their room when somebody types them, and not when they are set."""
+    def _follow_slider(self, _: Any = None) -> None:
+        """Another age: what is under the cursor has another value.
+
+        napari gives the words beside a slider their room when somebody types them, and not when they are set.
+        """
+        self.host.refresh_cursor()
         for slider in self.widget.window().findChildren(QtDimSliderWidget):
             slider.axis_label.textChanged.emit(slider.axis_label.text())
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch
 from napari_sfh.analysis.credibility.magnesium_check import find_magnesium_excess
-from napari_sfh.analysis.credibility.misfit_check import MisfitLimits, find_misfit
 from napari_sfh.analysis.credibility.prior_influence import find_prior_dominated
 from napari_sfh.types import F32, I32, Flag, Floats, Observation, Prediction
 
@@ -44,8 +43,7 @@ def derive_credibility_flags(
     prior: Mapping[str, Floats],
     model_flux: F32 | None = None,
     draw_spectra: DrawSpectra | None = None,
-    model_phot: F32 | None = None,
-    limits: MisfitLimits | None = None,
+    missed: NDArray[np.bool_] | None = None,
 ) -> I32:
     """Bits of `types.Flag` for objects whose answer is not to be believed as it stands, (N,).
 
@@ -61,10 +59,8 @@ def derive_credibility_flags(
     draw_spectra : callable, optional
         Where it is given, a continuum counts as contradicted only if most draws of the posterior contradict it:
         the point values alone are no galaxy that the posterior holds.
-    model_phot : array (N, B), optional
-        Bands that the prediction implies.
-    limits : MisfitLimits, optional
-        Of the weights: beyond them a model does not describe its data. Without them that is not judged.
+    missed : bool array (N,), optional
+        Objects that their model does not describe, of `misfit_check.find_misfit`.
     """
     strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     strange |= np.where(find_prior_dominated(prediction, prior), int(Flag.PRIOR_DECIDES), 0)
@@ -74,8 +70,8 @@ def derive_credibility_flags(
             suspect = _confirm_by_draws(data, suspect, draw_spectra)
         strange |= np.where(suspect, int(Flag.CONTINUUM), 0)
         strange |= np.where(find_magnesium_excess(data, model_flux), int(Flag.MAGNESIUM), 0)
-        if limits is not None:
-            strange |= np.where(find_misfit(data, model_flux, model_phot, limits), int(Flag.MISFIT), 0)
+    if missed is not None:
+        strange |= np.where(missed, int(Flag.MISFIT), 0)
     return strange.astype(np.int32)
 
 

@@ -18,6 +18,9 @@ from napari_sfh.types import F32, F64, Bool, Observation, Prediction
 
 #: Lines that are compared: the strongest of recombination and of doubly ionised oxygen.
 COMPARED_LINES: tuple[str, ...] = (HBETA, OIII, HALPHA)
+#: Median share of the V light in the youngest age bin from which lines are looked for: less hardly changes an age, and
+#: is the prior's where nothing tells of it.
+MIN_YOUNG_LIGHT = 0.01
 #: Equivalent width in Angstrom that a predicted line needs to be missed.
 MIN_PREDICTED_EW_AA = 0.3
 #: Measured over predicted width below which a line is absent.
@@ -61,10 +64,11 @@ def compare_line_widths(
 
 
 def apply_median_youth(widths: LineWidths, prediction: Prediction) -> LineWidths:
-    """The widths that follow from the posterior median of the youngest light, where the mean is more.
+    """The widths that follow from the posterior median of the youngest light, where the mean is more; none below 1 %.
 
     The posterior of a few per cent of young light is skewed: its mean is several times its median, and a galaxy
-    without any has a mean that implies lines.
+    without any has a mean that implies lines. Some tenths of a per cent, as galaxies of the prior have them, would
+    make a line absent in every old galaxy of a high S/N.
 
     Parameters
     ----------
@@ -75,7 +79,7 @@ def apply_median_youth(widths: LineWidths, prediction: Prediction) -> LineWidths
     """
     mean = prediction.history("light_frac")[:, 0]
     median = prediction.median("light_frac")[:, 0]
-    share = np.divide(median, mean, out=np.ones(mean.shape), where=mean > 0)
+    share = np.divide(median, mean, out=np.ones(mean.shape), where=mean > 0) * (median >= MIN_YOUNG_LIGHT)
     return widths._replace(predicted=widths.predicted * np.minimum(share, 1.0)[:, None])
 
 

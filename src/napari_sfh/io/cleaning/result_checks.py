@@ -98,6 +98,7 @@ def _per_bin(result: Result) -> Iterator[tuple[str, NDArray[Any], int]]:
         "SIGMA_ADD": data.added_kms,
         "NORM": data.norm_cgs,
         "CHI2": result.chi2,
+        **result.misfit,
     }
     columns |= {"FLAG": result.flag, "DATA_FLAG": data.flag, "OOD": prediction.ood, "Y": result.bins.y}
     yield from ((name, values, 1) for name, values in columns.items() if values is not None)

@@ -63,11 +63,21 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path, ctype: str =
         raise SfhInputError(
             f"{path}: {lists[0].name} lists {lists[0].values.size} wavelengths for {n} channels; repair it"
         )
+    if lost := int((~np.isfinite(listed.values)).sum()):
+        raise SfhInputError(
+            f"{path}: {lost} of the {n} wavelengths of {listed.name} are not finite; write them, or leave out their "
+            "channels"
+        )
     wave, unit = convert_wavelengths(listed.name, listed.values, listed.unit, path)
     falling = bool(wave[0] > wave[-1])
     wave = wave[::-1] if falling else wave
-    if not (np.all(np.isfinite(wave)) and np.all(np.diff(wave) > 0)):
-        raise SfhInputError(f"{path}: the numbers of {listed.name} are no rising wavelengths in {unit}; repair it")
+    if (turns := np.flatnonzero(np.diff(wave) <= 0)).size:
+        first = turns[0]
+        raise SfhInputError(
+            f"{path}: the numbers of {listed.name} are no rising wavelengths in {unit}: {wave[first + 1]:.9g} follows "
+            f"{wave[first]:.9g} ({turns.size} such steps); leave out channels that stand twice, and "
+            "arms where they overlap"
+        )
     vacuum, medium = find_medium(listed.header, hdus[0].header, *(h.header for h in hdus if h.name in ("DATA", "FLUX")))
     if re.match(r"A?WAV(E|$)(?![A-Z])", ctype.upper()):
         vacuum, medium = not ctype.upper().startswith("A"), f"those of CTYPE {ctype!r}"

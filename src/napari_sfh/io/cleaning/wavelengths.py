@@ -43,6 +43,8 @@ _PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVE?LEN|WAVELENGTH|LAM|WL|SPE
 _GUESSES = (
     (1e-7, 1e-5, "m", 1e10), (0.1, 2.5, "micron", 1e4), (100.0, 2000.0, "nm", 10.0), (2000.0, 1e5, "Angstrom", 1.0),
 )  # fmt: skip
+#: Numbers beyond which an axis that begins like one in nanometres counts in Angstrom (E-MILES begins at 1680).
+_LONGEST_NM = 3000.0
 #: Units of axes that are no wavelengths, and what FITS calls those axes.
 _OTHER_QUANTITIES: dict[u.UnitBase, str] = {u.m**-1: "WAVN", u.Hz: "FREQ", u.J: "ENER"}
 
@@ -244,8 +246,8 @@ def _step(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
     )
 
 
-def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
-    """Angstrom per unit of the axis."""
+def _unit(cards: HeaderCards, axis: int, extent: float = 0.0) -> tuple[float, list[str]]:
+    """Angstrom per unit of an axis that is ``extent`` of these units long, where that is known."""
     text = cards.text(f"CUNIT{axis}")
     value = cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
     if text:
@@ -258,6 +260,8 @@ def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
             raise cards.error(f"CUNIT{axis}", "is no unit of wavelength", "write 'Angstrom', 'nm', 'um' or 'm'")
         return factor, []
     for low, high, name, factor in _GUESSES:
+        if name == "nm" and value + extent > _LONGEST_NM:
+            low, high, name, factor = low, 1e5, "Angstrom", 1.0
         if low < value < high:
             return factor, [f"CUNIT{axis} is absent: wavelengths taken as {name} (CRVAL{axis} = {value:g})"]
     raise cards.error(
@@ -271,7 +275,7 @@ def _wcslib_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, lis
     """Linear and ``-LOG`` axes of wavelengths: by wcslib, from a header of this axis alone."""
     ctype = cards.text(f"CTYPE{axis}").upper()
     step, notes = _step(cards, axis)
-    factor, more = _unit(cards, axis)
+    factor, more = _unit(cards, axis, abs(step) * (n - 1))
     plain = fits.Header()
     ctype = re.sub(r"^(WAVE|AWAV)-(WAV|AWV|LIN)$", r"\1", ctype)  # MaNGA's linear cubes
     plain["CTYPE1"] = ctype if ctype.startswith("AWAV") or _VACUUM.match(ctype) else "AWAV"
