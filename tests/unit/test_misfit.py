@@ -123,6 +123,15 @@ def test_a_tilt_that_the_model_follows_is_told_by_the_bands(seen, tilt):
     assert not is_missed(wrong, followed, None).any()
 
 
+@pytest.mark.parametrize(("lost", "told"), [(("F814W",), False), (("F555W",), True), (("F275W", "F336W"), True)])
+def test_bands_on_one_side_of_the_spectrum_tell_no_slope(seen, lost, told):
+    """Without F814W a quarter of the mock galaxy's bins were flagged."""
+    data, model, phot = seen
+    missing = np.isin(data.instrument.band_names, lost)
+    slope = measure_misfit(replace(data, phot_mask=data.phot_mask & ~missing), model, phot, LIMITS).slope
+    assert np.isfinite(slope).mean() > 0.9 if told else np.isnan(slope).all()
+
+
 def test_stars_at_another_velocity_are_a_misfit(seen):
     data, model, phot = seen
     moved = replace(data, flux=(data.flux - model + make_model(300.0)).astype(np.float32))

@@ -53,8 +53,9 @@ _STEP_ERROR, _BAND_ERROR, _FAR_BAND_ERROR = 0.02, 0.03, 0.02
 #: Velocity (km/s) and squared width (km/s)^2 from which [M/H] is off by some 0.05 dex: less is found at high S/N, and
 #: kinematics may be wrong by as much.
 _LEAST_SHIFT_KMS, _LEAST_EXCESS_KMS2 = 40.0, 6000.0
-#: Error of the slope per 1000 AA beyond which bands and spectrum are not compared: too few, or too close, bands.
-_LARGEST_SLOPE_ERROR = 0.035
+#: Error of the slope per 1000 AA beyond which bands and spectrum are not compared, and of the bands' own: too few, or
+#: too close. Without F814W, F438W and F555W would decide alone, and follow the stars as much as the calibration.
+_LARGEST_SLOPE_ERROR, _LARGEST_BAND_SLOPE_ERROR = 0.035, 0.024
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,8 @@ def _measure_slopes(data: Observation, mean: F64, error2: F64, model_phot: F32 |
     spectrum, spectrum2 = _fit_slopes((centre - middle) / 1000.0, mean, error2 + _STEP_ERROR**2)
     bands, bands2 = _fit_slopes(far, away, band2)
     with np.errstate(invalid="ignore"):
-        return np.where(spectrum2 + bands2 < _LARGEST_SLOPE_ERROR**2, spectrum - bands, np.nan)
+        told = (spectrum2 + bands2 < _LARGEST_SLOPE_ERROR**2) & (bands2 < _LARGEST_BAND_SLOPE_ERROR**2)
+        return np.where(told, spectrum - bands, np.nan)
 
 
 def _fit_slopes(x: F64, y: F64, variance: F64) -> tuple[F64, F64]:
