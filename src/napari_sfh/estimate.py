@@ -28,14 +28,15 @@ from napari_sfh import __version__
 from napari_sfh.analysis.credibility.misfit_check import check_models, load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread, guess_line_spread
-from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
+from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
 from napari_sfh.io.objects.spectra_1d import SingleSpectrum, read_single_spectra
-from napari_sfh.io.objects.spectrum_columns import Medium
+from napari_sfh.io.objects.spectrum_columns import Medium, holds_spectrum
 from napari_sfh.io.objects.vector_columns import match_catalogue_columns
 from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -241,6 +242,23 @@ def estimate_row_block(
     return EstimatedBlock(table, data.flag, prediction.ood)
 
 
+def _match_columns(
+    catalogue: Catalogue, bundle: Bundle, config: EstimateConfig
+) -> tuple[dict[str, BandColumns], tuple[str, ...]]:
+    """As `match_catalogue_columns`; of a spectrum it is said what weights take one."""
+    try:
+        return match_catalogue_columns(catalogue, bundle.instrument.band_names, config.columns)
+    except SfhInputError as error:
+        if not holds_spectrum(catalogue.names):
+            raise
+        headers = [read_bundle_header(name) for name in list_bundles()]
+        known = [header.name for header in headers if header.instrument.spectrum is not None]
+        raise SfhInputError(
+            f"{catalogue.path}: columns of a spectrum, and {bundle.name} are weights for catalogues of bands; give `model` "
+            f"{', '.join(known[:-1])} or {known[-1]}, or name the bands with `columns`"
+        ) from error
+
+
 def _estimate_catalogues(
     config: EstimateConfig,
     bundle: Bundle,
@@ -251,7 +269,7 @@ def _estimate_catalogues(
     catalogues = [open_catalogue(path) for path in config.inputs]
     if len({c.names for c in catalogues}) > 1:
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
-    matched = [match_catalogue_columns(c, bundle.instrument.band_names, config.columns) for c in catalogues]
+    matched = [_match_columns(catalogue, bundle, config) for catalogue in catalogues]
     bands = [columns for columns, _ in matched]
     notes = [*(note for c in catalogues for note in c.notes), *(note for _, more in matched for note in more)]
     notes += [*_describe_missing_bands(bundle.instrument, bands[0])]

@@ -297,6 +297,7 @@ def test_links_of_longer_texts_contrast_with_their_ground(qtbot: Any, ground: st
     parent = QWidget()
     qtbot.addWidget(parent)
     parent.setStyleSheet(f"QTextBrowser {{ background: {ground}; color: {ink}; }}")
+    parent.show()  # of one that is never shown Qt keeps the style, for whatever comes to lie at its address
     dialog = show_text(parent, "Help", "See [the page](https://example.org) and more.", markdown=True)
     document = dialog.findChild(QTextBrowser).document()
     cursor = QTextCursor(document)

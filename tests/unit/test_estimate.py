@@ -171,6 +171,16 @@ def test_a_table_without_bands_is_told(tmp_path, capsys):
     assert not (tmp_path / "out.csv").exists()
 
 
+@needs("jpas")
+def test_a_spectrum_without_weights_for_spectra_is_told_which_there_are(tmp_path, capsys):
+    Table({"loglam": [3.6, 3.7], "flux": [1.0, 1.0], "ivar": [1.0, 1.0]}).write(tmp_path / "spec.fits")
+    assert main(["estimate", str(tmp_path / "spec.fits"), "--output", str(tmp_path / "out.csv"), "--quiet"]) == 2
+    told = capsys.readouterr().err
+    assert "columns of a spectrum, and jpas are weights for catalogues of bands; give --model" in told
+    assert "percentiles" in told
+    assert "narrowband" not in told
+
+
 @needs("percentiles")
 def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, capsys):
     """A spectrum that is told to be sharper is broadened more; one too broad is told of."""
