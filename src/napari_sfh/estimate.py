@@ -254,8 +254,8 @@ def _match_columns(
         headers = [read_bundle_header(name) for name in list_bundles()]
         known = [header.name for header in headers if header.instrument.spectrum is not None]
         raise SfhInputError(
-            f"{catalogue.path}: columns of a spectrum, and {bundle.name} are weights for catalogues of bands; give `model` "
-            f"{', '.join(known[:-1])} or {known[-1]}, or name the bands with `columns`"
+            f"{catalogue.path}: columns of a spectrum, and {bundle.name} are weights for catalogues of bands; give "
+            f"`model` {', '.join(known[:-1])} or {known[-1]}, or name the bands with `columns`"
         ) from error
 
 

@@ -98,7 +98,7 @@ def test_a_mistake_in_a_section_is_named(section, message):
 def test_unknown_prior_and_unreadable_file(tmp_path):
     with pytest.raises(SfhInputError, match="no such prior or file"):
         load_prior("galceran2027")
-    with pytest.raises(SfhInputError, match="none.toml: cannot be read"):
+    with pytest.raises(SfhInputError, match=r"none\.toml: cannot be read"):
         load_prior(tmp_path / "none.toml")
 
 
