@@ -137,6 +137,9 @@ def test_errors_of_all_sizes_are_believed() -> None:
     spectra.good[2] = False
     spectra.variance[3] *= np.geomspace(1, 30, WAVE.size) ** 2
     assert mask_tiny_errors(spectra) == (spectra, ())
+    measured = replace(make_spectra(), from_variance=False)  # of the scatter, which a filled stretch has none of
+    measured.variance[0, 300:340] = 1e-12
+    assert mask_tiny_errors(measured) == (measured, ())
 
 
 def test_emission_lines_of_the_galaxy_are_kept() -> None:

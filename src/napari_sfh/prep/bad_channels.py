@@ -120,6 +120,8 @@ def mask_bad_channels(
 def mask_tiny_errors(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
     """Call pixels bad whose errors are too small to be errors: one of them would outweigh the rest of its spectrum.
 
+    Errors that were measured from the spectra are left alone: `mask_bad_channels` knows a stretch without noise.
+
     Parameters
     ----------
     spectra : BinSpectra
@@ -132,6 +134,8 @@ def mask_tiny_errors(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
     notes : tuple of str
         How many were masked.
     """
+    if not spectra.from_variance:
+        return spectra, ()
     n = spectra.flux.shape[1]
     some = slice(None, None, max(1, n // _SOME))
     errors = np.sort(np.where(spectra.good[:, some], spectra.variance[:, some], np.nan).astype(np.float64), axis=1)
