@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from napari_sfh import __version__
 from napari_sfh.analysis.credibility.misfit_check import check_models, load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
+from napari_sfh.arguments.checked_calls import check_arguments
+from napari_sfh.config import SETTINGS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range
@@ -76,6 +78,7 @@ _REDSHIFT_NAME = re.compile(
 REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 
 
+@check_arguments
 @dataclass(frozen=True)
 class EstimateConfig:
     """What `estimate_objects` needs."""
@@ -106,6 +109,10 @@ class EstimateConfig:
             raise SfhInputError(f"`sigma_kms` {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"`ebv_mw` {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+        for name in ("device", "draws"):
+            SETTINGS[name].check(name, getattr(self, name))
+        if self.rows < 1:
+            raise SfhInputError(f"`rows` {self.rows}: a block holds 1 row at least")
         if not 0 <= self.calibration_error < 1:
             raise SfhInputError(f"`calibration_error` {self.calibration_error}: a share of the flux, 0 to below 1")
 
@@ -178,6 +185,7 @@ class EstimatedBlock:
 BlockEstimator = Callable[[Iterable[RowBlock]], Iterator[EstimatedBlock]]
 
 
+@check_arguments
 def estimate_objects(
     config: EstimateConfig,
     estimate_blocks: BlockEstimator | None = None,
