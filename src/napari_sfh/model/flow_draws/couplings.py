@@ -1,7 +1,7 @@
 """Draws from the posterior's coupling flow: the same numbers as zuko's inverse, on a processor in a third of the time.
 
 The flow goes back from standard normal points through splines of each direction, affine couplings (Dinh et al. 2017)
-and an affine map, see `posterior`. Three things make it cheap:
+and an affine map, see `posterior`. Four things make it cheap:
 
 * Arrays lie as (features, objects, draws), draws innermost. The halves that a coupling joins (even and odd features)
   are two arrays, which are never gathered or merged.
