@@ -8,9 +8,7 @@ from functools import cache
 import numpy as np
 
 from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
-from napari_sfh.analysis.credible_bands import (
-    CredibleBand,
-)
+from napari_sfh.analysis.credible_bands import CredibleBand
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result

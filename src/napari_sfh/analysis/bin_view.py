@@ -16,12 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_properties import (
-    PropertyRow,
-    ScalarEstimate,
-    list_bin_properties,
-    list_scalar_estimates,
-)
+from napari_sfh.analysis.bin_properties import PropertyRow, ScalarEstimate, list_bin_properties, list_scalar_estimates
 from napari_sfh.analysis.credible_bands import (
     NO_BAND,
     CredibleBand,
@@ -30,12 +25,7 @@ from napari_sfh.analysis.credible_bands import (
     read_prior_band,
     sum_from_oldest,
 )
-from napari_sfh.analysis.drawing.bin_drawing import (
-    MH_EDGES,
-    choose_color,
-    choose_flux_range,
-    choose_residual_range,
-)
+from napari_sfh.analysis.drawing.bin_drawing import MH_EDGES, choose_color, choose_flux_range, choose_residual_range
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR

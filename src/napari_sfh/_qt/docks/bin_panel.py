@@ -9,16 +9,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from napari_sfh._qt.docks.bin_legend import BinLegend, LegendRow
 from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.maps import (
-    MAPS,
-    MEAN_MAPS,
-    make_map_image,
-    paint_bins,
-)
+from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, make_map_image, paint_bins
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.columns import MISFIT_COLUMNS
 from napari_sfh.types import FLAG_MEANING, Result
