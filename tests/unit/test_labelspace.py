@@ -66,7 +66,7 @@ def test_metallicities_beyond_the_grid_take_its_ends(mass_to_light):
 def test_light_per_mass_is_linear_between_the_metallicities(innermost):
     rng = np.random.default_rng(4)
     grid = np.array([-2.3, -1.5, -0.4, 0.0, 0.5])
-    light = np.exp(rng.normal(0, 2, (16, len(grid))))
+    light = np.exp(rng.normal(0, 2, (16, 1)) + rng.normal(0, 0.5, (16, len(grid))))  # a factor of some along [M/H]
     mh = rng.uniform(-3, 1, (300, 16))
     wanted = np.column_stack([np.interp(mh[:, a], grid, light[a]) for a in range(16)])
     np.testing.assert_allclose(interpolate_light_v(light, grid, mh), wanted, rtol=1e-12)
