@@ -44,6 +44,8 @@ from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
 _Z_STEP = 0.01
+#: Share of the templates' nodes below which those that have no mass are left out of a product.
+_WORTH_LEAVING_OUT = 0.8
 #: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
 _RECOMBINATION_AA = np.array(
     [
@@ -214,15 +216,16 @@ def _add_nebular_emission(
     (g, wg), (u, wu) = find_bracket(t.mh_gas, mh_gas), find_bracket(t.log_u, lg_u)
     cell = g * t.log_u.size + u
     order = np.argsort(cell, kind="stable")
-    corners = np.stack([(1 - wg) * (1 - wu), (1 - wg) * wu, wg * (1 - wu), wg * wu], axis=1)[order]
-    weights = xp.put((corners[:, :, None] * mass[order][:, None]).reshape(n, 4 * m))
+    upper_u = 1 + bool(wu.any())
+    corners = (np.stack([1 - wg, wg], 1)[:, :, None] * np.stack([1 - wu, wu], 1)[:, None, :upper_u])[order]
+    weights = xp.put((corners[..., None] * mass[order][:, None, None]).reshape(n, -1))
     place, starts = xp.put(order), np.flatnonzero(np.diff(cell[order], prepend=-1))
     for start, stop in zip(starts, [*starts[1:], n]):
         low_g, low_u = g[order[start]], u[order[start]]
         for out, grid in zip((light.spectrum, light.sed, light.lines), model.gas, strict=True):
-            if out.shape[1]:
-                nodes = grid[low_g : low_g + 2, low_u : low_u + 2, first : first + m].reshape(4 * m, -1)
-                out[place[start:stop]] += weights[start:stop] @ nodes
+            nodes = grid[low_g : low_g + 2, low_u : low_u + upper_u, first : first + m].reshape(weights.shape[1], -1)
+            for rows in xp.split_rows(stop - start) if out.shape[1] else ():
+                out[place[start:stop][rows]] += weights[start:stop][rows] @ nodes
 
 
 def _dim_by_dust(model: ForwardModel, params: ObjectParameters, wave_aa: F64, young: LargeArray, old: LargeArray) -> None:
@@ -356,7 +359,11 @@ def _add_up_stars(
 ) -> EmittedLight:
     """Light of mass (N, Z, m) on the nodes' grid, before all dust; without lines."""
     xp, n = model.arrays, len(weights)
-    mass = xp.put(weights.reshape(n, -1))
+    mass = weights.reshape(n, -1)
+    used = mass.max(0) > 0
+    if used.mean() < _WORTH_LEAVING_OUT:
+        mass, nodes = mass[:, used], tuple(grid[xp.put(used)] for grid in nodes)
+    mass = xp.put(mass)
     spectrum = mass @ nodes[0] if with_spectrum else xp.zeros((n, 0))
     return EmittedLight(spectrum, mass @ nodes[1], xp.zeros((n, model.templates.line_wave_aa.size)))
 
@@ -507,7 +514,7 @@ def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters, weig
     """
     if weights is None:
         weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
-    return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
+    return np.einsum("nzs,zs->ns", weights, templates.light_v).astype(np.float64)
 
 
 def compute_labels(model: ForwardModel, params: ObjectParameters, weights: F32 | None = None) -> Labels:
