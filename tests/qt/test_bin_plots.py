@@ -18,7 +18,8 @@ from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.plots.plot_axis import PlotAxis
 from napari_sfh._qt.plots.plot_items import Curve, Ribbon, get_pen, make_bare_plot, pg
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.bin_view import BinView, choose_color
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.instruments.bundle_header import find_bundle_file, read_bundle_header
 from napari_sfh.types import Result
 

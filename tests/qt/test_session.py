@@ -14,7 +14,7 @@ from napari_sfh._qt import session as session_module
 from napari_sfh._qt.jobs import region_means
 from napari_sfh._qt.plots.brush import BrushBox, BrushLink
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.bin_view import COLORS, choose_color
+from napari_sfh.analysis.drawing.bin_drawing import COLORS, choose_color
 from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.types import Result
 

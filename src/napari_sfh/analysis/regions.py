@@ -14,18 +14,16 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_view import (
-    NO_BAND,
-    BinView,
-    CredibleBand,
+from napari_sfh.analysis.bin_properties import (
     PropertyRow,
     ScalarEstimate,
-    find_masked_ranges,
     format_kinematics,
     format_scalar_estimate,
     list_formation_times,
 )
-from napari_sfh.analysis.outlines import mask_points_inside
+from napari_sfh.analysis.bin_view import BinView, find_masked_ranges
+from napari_sfh.analysis.credible_bands import NO_BAND, CredibleBand
+from napari_sfh.analysis.drawing.outlines import mask_points_inside
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.physics.formation import cumulative_fraction

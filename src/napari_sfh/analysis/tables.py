@@ -17,7 +17,9 @@ from astropy.units.function import FunctionUnitBase
 from astropy.wcs.utils import pixel_to_skycoord
 
 from napari_sfh.analysis import maps, stellar_mass
-from napari_sfh.analysis.bin_view import BinView, CredibleBand, describe_flags, list_history_bands
+from napari_sfh.analysis.bin_properties import describe_flags
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.credible_bands import CredibleBand, list_history_bands
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws

@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import (
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.comparison import history_comparison
+from napari_sfh.analysis.comparison.history_comparison import BinHistory
+from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
+from napari_sfh.analysis.drawing.bin_drawing import (
     DRAWN_EDGES_GYR,
-    BinView,
     choose_flux_range,
     choose_residual_range,
     format_flux_label,
 )
-from napari_sfh.analysis.comparison import history_comparison
-from napari_sfh.analysis.comparison.history_comparison import BinHistory
-from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
-from napari_sfh.analysis.maps import robust_limits, symmetric_limits
+from napari_sfh.analysis.drawing.map_limits import robust_limits, symmetric_limits
 from napari_sfh.figures.line_colors import ANSWER_COLORS, recolor_lines
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import (
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.credible_bands import CredibleBand
+from napari_sfh.analysis.drawing import map_limits
+from napari_sfh.analysis.drawing.bin_drawing import (
     DRAWN_EDGES_GYR,
     LINES_AA,
     MH_EDGES,
     SFH_KINDS,
-    BinView,
-    CredibleBand,
     choose_flux_range,
     choose_residual_range,
     format_flux_label,
-    list_view_colors,
 )
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
 from napari_sfh.errors import SfhInputError
@@ -60,7 +60,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(panels.flat, names):
         image = maps.make_map_image(result, name)
-        low, high = maps.choose_map_limits(result, name)
+        low, high = map_limits.choose_map_limits(result, name)
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)

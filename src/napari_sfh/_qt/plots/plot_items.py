@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.plots.plot_axis import PlotAxis, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import CredibleBand
+from napari_sfh.analysis.credible_bands import CredibleBand
 from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
 
 #: So many bands of a plot have a line around; of more the first alone: the lines would be a tangle.

@@ -27,6 +27,7 @@ from napari_sfh._qt.session import list_region_masses
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.types import FLAG_MEANING, Result
@@ -118,7 +119,7 @@ class MapForm:
         self._add_hiding_fields()
         self.limits = ComboBox(
             label="Limits",
-            choices=[*((text, how) for how, text in maps.LIMITS.items()), ("typed", TYPED)],
+            choices=[*((text, how) for how, text in map_limits.LIMITS.items()), ("typed", TYPED)],
             value="shared",
             tooltip="Of the colours; “typed”: those below, or of the layer's own contrast limits",
         )

@@ -10,9 +10,10 @@ from astropy import units as u
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_view import BinView, CredibleBand
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison.map_comparison import SFH_PARTS, Comparison
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
+from napari_sfh.analysis.credible_bands import CredibleBand
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.dust import CALZETTI_R_V
 from napari_sfh.physics.means import MEAN_NAMES
