@@ -228,7 +228,9 @@ def _add_nebular_emission(
                 out[place[start:stop][rows]] += weights[start:stop][rows] @ nodes
 
 
-def _dim_by_dust(model: ForwardModel, params: ObjectParameters, wave_aa: F64, young: LargeArray, old: LargeArray) -> None:
+def _dim_by_dust(
+    model: ForwardModel, params: ObjectParameters, wave_aa: F64, young: LargeArray, old: LargeArray
+) -> None:
     """Put young light (N, n) behind birth clouds, and both behind the diffuse dust; ``old`` becomes their sum."""
     xp, slope = model.arrays, params.slope
     lg_ratio = xp.put(np.log(wave_aa / DUST_PIVOT_AA))

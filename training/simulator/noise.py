@@ -366,9 +366,7 @@ def _draw_mask(
     edge = config.edge_aa.sample(rng, n)
     some = edge > 0
     if some.any():
-        mask[xp.put(some)] &= select_wavelength_range(
-            xp, wave_aa[0] + edge[some], np.full(some.sum(), np.inf), wave_aa
-        )
+        mask[xp.put(some)] &= select_wavelength_range(xp, wave_aa[0] + edge[some], np.full(some.sum(), np.inf), wave_aa)
     return mask
 
 
