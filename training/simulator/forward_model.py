@@ -340,17 +340,17 @@ def compute_emitted_light(
     young = _add_up_stars(model, model.young, weights[:, :, : t.n_young], with_spectrum)
     light = _add_up_stars(model, model.old, weights[:, :, t.n_young :], with_spectrum)
     _add_gas(model, params, weights, young, light)
-    heated = t.dust is not None and np.any(params.q_pah > 0)
-    if heated:
+    dust = t.dust if np.any(params.q_pah > 0) else None
+    if dust is not None:
         step = xp.put(np.diff(t.sed_edges_aa))
         absorbed = young.sed @ step + light.sed @ step + (young.lines + light.lines).sum(1)
     if with_spectrum:
         _dim_by_dust(model, params, t.wave_aa, young.spectrum, light.spectrum)
     _dim_by_dust(model, params, t.sed_wave_aa, young.sed, light.sed)
     _dim_by_dust(model, params, t.line_wave_aa, young.lines, light.lines)
-    if heated:
+    if dust is not None:
         absorbed -= light.sed @ step + light.lines.sum(1)
-        light.sed[:] += compute_dust_light(xp, t.dust, params, absorbed)
+        light.sed[:] += compute_dust_light(xp, dust, params, absorbed)
     if rng is not None:
         light.lines[:] *= xp.put(_line_scatter(rng, params, model))
     return light
