@@ -113,15 +113,18 @@ def test_signals_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
         "import os, signal, sys, time; from napari_sfh.io.atomic import *\n"
         # A shell in the background has its children ignore some.
         f"signal.signal({int(number)}, signal.{'default_int_handler' if number == signal.SIGINT else 'SIG_DFL'})\n"
-        "remove_parts_on_signals()\n"
+        "remove_parts_on_signals('program', 'nothing is left')\n"
         "with write_atomically(sys.argv[1]) as part:\n"
         "    part.write_text('half'); print('ready', flush=True); time.sleep(30)"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.send_signal(number)
-    assert child.wait(20) == -number
+    _, said = child.communicate(timeout=20)
+    assert child.returncode == -number
     assert names(tmp_path) == []
+    if number != signal.SIGINT:  # that is told by `console.run_command`
+        assert said.decode() == f"program: ended by {number.name}; nothing is left\n"
