@@ -77,12 +77,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
     path = tmp_path / "note.txt"
     left = leave_part_of_killed_process(path)
+    inner = leave_part_of_killed_process(left.with_name(f"{left.name}.plain"))  # before it is compressed
     of_another_file = leave_part_of_killed_process(tmp_path / "other.txt")
     assert left.exists()
     with write_atomically(path) as first, write_atomically(path) as second:
         assert first != second
         assert first.exists()
         assert not left.exists()
+        assert not inner.exists()
     assert of_another_file.exists()
 
 
