@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import Kind, LineSpread
@@ -45,6 +46,7 @@ def list_instruments() -> dict[str, Path]:
     return {DEFAULT_INSTRUMENT: found.pop(DEFAULT_INSTRUMENT), **found}
 
 
+@check_arguments
 def load_instrument(name_or_path: str | Path = DEFAULT_INSTRUMENT) -> Instrument:
     """An instrument by its name (`list_instruments`) or from a TOML file.
 
@@ -83,7 +85,7 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
         instrument = instrument_from_json(values, str(path), path.parent)
         _check_plausible(instrument, path, shipped)
         return instrument
-    if base not in shipped or shipped[base] == path:
+    if not isinstance(base, str) or base not in shipped or shipped[base] == path:
         others = ", ".join(name for name, file in shipped.items() if file != path)
         raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
     common = parse_toml(read_toml_text(shipped[base]), str(shipped[base]))
