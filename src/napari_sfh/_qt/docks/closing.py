@@ -86,8 +86,8 @@ def _ask(
     for button in (buttons.Save, buttons.Discard, buttons.Cancel)[not can_save :]:
         box.addButton(button)
     box.setDefaultButton(buttons.Save if can_save else buttons.Cancel)
-    watch = QTimer(box)
-    watch.timeout.connect(lambda: None if stands() else box.button(buttons.Discard).click())
+    watch, discard = QTimer(box), box.button(buttons.Discard)
+    watch.timeout.connect(lambda: None if discard is None or stands() else discard.click())
     watch.start(_LOOK_MS)
     answer = box.exec_() if hasattr(box, "exec_") else box.exec()
     return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
