@@ -424,7 +424,7 @@ def test_curves_in_another_unit_or_column_are_refused(tmp_path: Path, rows: str 
 
 @pytest.mark.parametrize(("unit", "scale"), [("nm", 0.1), ("um", 1e-4), ("Angstrom", 1.0)])
 def test_curves_say_their_unit_and_what_they_respond_to(tmp_path: Path, unit: str, scale: float) -> None:
-    """A response to energy weighs wavelengths evenly: of a top hat from 4000 to 8000 f = wavelength has the mean 6000."""
+    """A response to energy weighs wavelengths evenly: f = wavelength has the mean 6000 from 4000 to 8000."""
     wave = np.linspace(4000.0, 8000.0, 401)
     np.savetxt(tmp_path / "curve.txt", np.column_stack([scale * wave, np.ones(wave.size)]))
     for detector, mean in (("energy", 6000.0), ("photon", 2 / 3 * (8e3**3 - 4e3**3) / (8e3**2 - 4e3**2))):

@@ -150,12 +150,8 @@ def remove_stale_parts(path: str | Path) -> None:
         for entry in list(os.scandir(path.parent)):
             head, _, name = entry.name.partition(".part.")
             # What is compressed has a part beside its part, which nothing else leads to any more.
-            is_inner = _is_left_over(name.partition(".part.")[0])
-            if (
-                not (is_inner or name == _shorten_name(path.name))
-                or not _is_left_over(head)
-                or entry.is_dir(follow_symlinks=False)
-            ):
+            is_ours = name == _shorten_name(path.name) or _is_left_over(name.partition(".part.")[0])
+            if not is_ours or not _is_left_over(head) or entry.is_dir(follow_symlinks=False):
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)
