@@ -148,3 +148,15 @@ def test_magnitudes_are_no_flux_and_choices_are_told(tmp_path):
     np.testing.assert_allclose(spectrum.flux, FLUX / np.median(FLUX), rtol=1e-5)
     assert any("the flux is flux_1" in note for note in spectrum.notes)
     assert any("rest_wave" in note and "redshift 0" in note for note in spectrum.notes)
+
+
+def test_stretches_of_one_flux_are_no_data_and_rounded_fluxes_are(tmp_path):
+    """Edges as `numpy.interp` leaves them beyond its range; a spectrum of steps of 0.5 has such runs by itself."""
+    wave = np.arange(4000.0, 7000.0, 2.0)
+    flux = 1 + 0.1 * np.random.default_rng(1).standard_normal(wave.size)
+    padded = np.where(wave < 4200, flux[100], np.where(wave > 6900, flux[-50], flux))
+    for name, values, left_out in (("padded", padded, 151), ("steps", np.round(flux * 2) / 2, 0)):
+        Table({"wave": wave, "flux": values, "err": 0.1 + 0 * wave}).write(tmp_path / f"{name}.csv")
+        (one,) = read_single_spectra(tmp_path / f"{name}.csv")
+        assert (~one.good).sum() == left_out
+        assert any(f"{left_out} pixels in stretches of one constant" in note for note in one.notes) == bool(left_out)

@@ -45,6 +45,8 @@ from napari_sfh.types import F32, F64, Bool
 
 #: Pixels of a spectrum.
 _MIN_PIXELS = 50
+#: As many pixels of one flux, side by side, hold no data.
+_CONSTANT_PIXELS = 20
 #: Of tables; images have no such number.
 _TABLE_FILL = -99.0
 _SCATTER_LAG = 2  # pixels between which differences measure the noise
@@ -324,6 +326,9 @@ def _make(
     if fills := _find_fills(values):
         good &= ~np.isin(values, fills)
         notes = (*notes, f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
+    if (constant := _find_constant_stretches(values) & good).any():
+        good &= ~constant
+        notes = (*notes, f"{int(constant.sum())} pixels in stretches of one constant flux are left out")
     if bad is not None:
         good &= ~np.asarray(bad)[order]
     if variance is None:
@@ -339,8 +344,8 @@ def _make(
         notes = (*notes, f"{twice} wavelengths stand there twice, with fluxes that agree: their mean is used")
     if good.sum() < _MIN_PIXELS:
         raise SfhInputError(
-            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite and not 0, an error above 0 "
-            f"and no mask; {_MIN_PIXELS} are needed"
+            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite, not 0 and no constant, an error "
+            f"above 0 and no mask; {_MIN_PIXELS} are needed"
         )
     scale = float(np.median(np.abs(values[good]))) or 1.0
     return SingleSpectrum(
@@ -386,6 +391,16 @@ def _find_fills(flux: F64) -> tuple[float, ...]:
     others = np.abs(flux[np.isfinite(flux) & ~hole & ~np.isin(flux, found)])
     lies_out = np.count_nonzero(hole) > 1 and others.size > 0 and np.percentile(others, 99) < 0.3 * abs(_TABLE_FILL)
     return (*found, _TABLE_FILL) if lies_out else found
+
+
+def _find_constant_stretches(flux: F64) -> Bool:
+    """Pixels of long stretches of one number, as interpolation beyond the ends leaves it; rounded fluxes have none."""
+    first = np.flatnonzero(np.append(True, np.diff(flux) != 0))
+    length = np.diff(np.append(first, flux.size))
+    found = np.repeat(length >= _CONSTANT_PIXELS, length)
+    others = flux[~found]
+    is_rounded = np.unique(others).size < max(others.size / 2, 1)
+    return np.zeros_like(found) if is_rounded else found
 
 
 def _measure_scatter(flux: F64, good: Bool) -> F64:
