@@ -446,6 +446,7 @@ def _join_estimates(
 
 
 def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) -> dict[str, Any]:
+    judged = bool(bundle.instrument.n_wave) and load_misfit_limits(bundle) is not None
     return {
         "SFHVERS": (__version__, "napari-sfh"),
         "MODEL": (bundle.name, "weights"),
@@ -455,6 +456,7 @@ def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) 
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
         "CALERR": (config.calibration_error, "calibration error of the bands, share of flux"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
+        **({} if judged else {"MISFIT": (False, "FLAG262144 not judged: OOD score alone warns")}),
         **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
     }

@@ -23,7 +23,7 @@ from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR, TIME_EDGES_GYR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
 from napari_sfh.physics.lines import HALPHA_AA, HBETA_AA, OI_AA, OIII_AA
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
-from napari_sfh.types import FLAG_MEANING, Flag, Result
+from napari_sfh.types import FLAG_MEANING, NO_MISFIT_FLAG, Flag, Result
 
 #: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
@@ -440,6 +440,19 @@ def describe_flags(flag: int) -> str:
     return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
 
 
+def describe_bin_flags(result: Result, row: int) -> str:
+    """The meanings of the flags of a bin, and what was not judged.
+
+    Parameters
+    ----------
+    result : Result
+    row : int
+        From 0.
+    """
+    told = describe_flags(int(result.flag[row]))
+    return told if result.judges_misfit else f"{told}; {NO_MISFIT_FLAG}"
+
+
 def list_history_bands(result: Result) -> dict[str, CredibleBand]:
     """Histories of all bins with their intervals, (N, 16) each: ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH``, ``CUM_MASS``."""
     prediction = result.prediction
@@ -531,7 +544,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
             "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "OOD score: above 1 do not trust", ood
         ),
         *((_format_prior_shares(result, i),) if histories else ()),
-        PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
+        PropertyRow("Flags", describe_bin_flags(result, i), "Why this bin deserves care"),
     )
     return (
         PropertyRow(
