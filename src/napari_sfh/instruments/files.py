@@ -244,9 +244,11 @@ class _LineSpreadSection:
 
 @dataclass(frozen=True)
 class _BandSection(Band):
-    """``[[band]]``: a band, and the medium of the curve in its file."""
+    """``[[band]]``: a band, and what the numbers of the curve in its file are."""
 
     medium: Literal["air", "vacuum"] = "air"
+    unit: Literal["Angstrom", "nm", "um"] = "Angstrom"
+    detector: Literal["photon", "energy"] = "photon"  # what the throughput is a response to
 
 
 def _read_spectrum(table: Mapping[str, Any], where: str, folder: Path | None) -> SpectrumGrid:
@@ -268,7 +270,7 @@ def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | N
     if section.curve and not section.table and folder is not None:
         path = folder / Path(section.curve).expanduser()
         if path.is_file():
-            values["table"] = _read_curve(path, section.medium)
+            values["table"] = _read_curve(path, section)
         elif path.is_dir() or _FILE_NAME.search(section.curve):
             raise SfhInputError(f"{where}: [[band]] {section.name}: there is no file {path}; correct curve")
     return Band(**values)
@@ -282,22 +284,27 @@ _BAND_AA = (900.0, 1e6)
 _RESOLVING_POWERS = (20.0, 1e6)
 
 
-def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:
-    """A file of two columns, wavelength in Angstrom and throughput; wavelengths are converted to air."""
+def _read_curve(path: Path, section: _BandSection) -> tuple[tuple[float, float], ...]:
+    """A file of two columns, wavelength and throughput, as Angstrom in air and a response to photons.
+
+    A detector of energy that answers R per erg counts R / wavelength per photon, but for a constant.
+    """
     try:
         rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
     except (OSError, ValueError) as error:
         raise SfhInputError(f"{path}: no table of wavelength and throughput ({error}); correct the file") from error
     if rows.shape[1] != 2:
-        raise SfhInputError(f"{path}: {rows.shape[1]} columns; write two, wavelength in Angstrom and throughput")
+        raise SfhInputError(f"{path}: {rows.shape[1]} columns; write two, wavelength and throughput")
+    rows[:, 0] *= {"Angstrom": 1.0, "nm": 10.0, "um": 1e4}[section.unit]
     if not _BAND_AA[0] < np.median(rows[:, 0]) < _BAND_AA[1]:
         raise SfhInputError(
             f"{path}: wavelengths of {rows[:, 0].min():g}-{rows[:, 0].max():g} Angstrom are no band of stars: are they "
-            "in nm or micrometres? Write them in Angstrom"
+            'in nm or micrometres? Say it in [[band]]: unit = "nm" or "um"'
         )
-    wave = vacuum_to_air(rows[:, 0]) if medium == "vacuum" else rows[:, 0]
+    wave = vacuum_to_air(rows[:, 0]) if section.medium == "vacuum" else rows[:, 0]
+    per_photon = rows[:, 1] * np.median(wave) / wave if section.detector == "energy" else rows[:, 1]
     try:
-        checked = Filter.from_curve(path.stem, "", wave, rows[:, 1])
+        checked = Filter.from_curve(path.stem, "", wave, per_photon)
     except SfhInputError as error:
         raise SfhInputError(f"{path}: {error}") from error
     return tuple((float(a), float(b)) for a, b in zip(checked.wave_aa, checked.throughput))
