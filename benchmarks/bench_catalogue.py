@@ -27,7 +27,8 @@ from astropy.table import Column, Table
 from machine import machine
 
 from napari_sfh.batch.many_rows import estimate_on_workers
-from napari_sfh.estimate import EstimateConfig, estimate_objects
+from napari_sfh.estimate import estimate_objects
+from napari_sfh.estimation.settings import EstimateConfig
 from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
 from napari_sfh.io.objects.writing import CatalogueWriter

@@ -16,7 +16,9 @@ from smooth_result import ROTATION_DEG
 
 from napari_sfh._qt.canvas.layer_data import format_main_values, format_map_value
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.bin_view import BinView, choose_color, describe_flags, find_masked_ranges
+from napari_sfh.analysis.bin_properties import describe_flags
+from napari_sfh.analysis.bin_view import BinView, find_masked_ranges
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages, summary

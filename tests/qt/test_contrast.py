@@ -25,10 +25,11 @@ from napari_sfh._qt.plots.scatter_plot import ScatterPlot
 from napari_sfh._qt.plots.side_plots import HistoryPlots, OneToOne
 from napari_sfh._qt.session import MAX_DRAWN, BinMark
 from napari_sfh._qt.widgets.theme import Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, BinView, choose_color
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison import history_comparison, other_results
 from napari_sfh.analysis.comparison.map_comparison import compare_results
 from napari_sfh.analysis.disc import guess_disc
+from napari_sfh.analysis.drawing.bin_drawing import COLORS, choose_color
 from napari_sfh.analysis.gas.line_maps import BPT_COLORS
 from napari_sfh.analysis.gradients import fit_all_gradients
 from napari_sfh.figures.line_colors import ANSWER_COLORS, LEAST_CONTRAST, PAPER, measure_contrast, recolor_lines

@@ -17,7 +17,7 @@ from window_acts import drag, native_canvas, open_explorer, screen_point, send_m
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.plots.plot_items import pg
-from napari_sfh.analysis.bin_view import LINES_AA
+from napari_sfh.analysis.drawing.bin_drawing import LINES_AA
 from napari_sfh.errors import SfhInputError
 
 N, NY, NX = 240, 24, 30

@@ -145,7 +145,7 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 
 
 def test_continuum_is_seen_beside_strong_lines() -> None:
-    from napari_sfh.analysis.bin_view import choose_flux_range
+    from napari_sfh.analysis.drawing.bin_drawing import choose_flux_range
 
     flux = 1 + 0.05 * np.sin(np.arange(1761))
     low, high = choose_flux_range(flux, flux)
@@ -159,7 +159,7 @@ def test_continuum_is_seen_beside_strong_lines() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.12])
 def test_residuals_of_the_continuum_are_seen_however_many_pixels_are_lines(share: float) -> None:
-    from napari_sfh.analysis.bin_view import choose_residual_range
+    from napari_sfh.analysis.drawing.bin_drawing import choose_residual_range
 
     residual = np.random.default_rng(1).normal(0, 0.02, 1761)
     residual[: int(share * residual.size)] = 1.5
@@ -376,7 +376,7 @@ def test_closing_the_dock_leaves_nothing(
     qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage: not asked.append(stage))
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage, __: not asked.append(stage))
     viewer = make_viewer()
     drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
     keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}

@@ -39,7 +39,8 @@ from napari_sfh._qt.undo import describe_step
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.bin_view import BinView, choose_color
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.types import Progress, Result
 

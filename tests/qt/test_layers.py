@@ -21,6 +21,7 @@ from napari_sfh._qt.canvas.scene_batch import SceneBatch
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.stellar_mass import compute_bin_formation_times
 from napari_sfh.physics.ages import UNIVERSE_GYR
@@ -411,7 +412,7 @@ def test_limits_that_nobody_has_typed_are_those_of_the_next_result(result: Resul
     then.set_limits("full")
     then.set_looks(looks)
     assert then.find("map", "AGE_LW").contrast_limits == [9.0, 9.5]
-    wanted = maps.choose_map_limits(other, "AGE_MW", "full")
+    wanted = map_limits.choose_map_limits(other, "AGE_MW", "full")
     assert then.find("map", "AGE_MW").contrast_limits == pytest.approx(wanted)
     then.show("AGE_MW")
     assert then.limits_of_shown == "full"

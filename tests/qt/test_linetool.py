@@ -23,7 +23,7 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.emission_lines import NO_LINES, LineTool
 from napari_sfh._qt.tools.notes import NOTHING_ASSUMED, NotesTool
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.bin_view import COLORS, choose_color
+from napari_sfh.analysis.drawing.bin_drawing import COLORS, choose_color
 from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS, LineFluxes
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sfh.analysis.outlines import trace_outline
+from napari_sfh.analysis.drawing.outlines import trace_outline
 
 
 def area(path: np.ndarray) -> float:

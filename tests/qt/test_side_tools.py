@@ -26,7 +26,8 @@ from napari_sfh._qt.widgets.theme import POINTS
 from napari_sfh.analysis.colour_image import MapOverlay
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
-from napari_sfh.analysis.maps import MAPS, make_map_image, symmetric_limits
+from napari_sfh.analysis.drawing.map_limits import symmetric_limits
+from napari_sfh.analysis.maps import MAPS, make_map_image
 from napari_sfh.analysis.regions import RegionTrace
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image

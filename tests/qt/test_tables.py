@@ -14,8 +14,9 @@ from muse_hst import N_WAVE
 
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.bin_view import MH_EDGES, BinView
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.disc import guess_disc
+from napari_sfh.analysis.drawing.bin_drawing import MH_EDGES
 from napari_sfh.analysis.gradients import fit_all_gradients
 from napari_sfh.analysis.regions import compute_bin_weights
 from napari_sfh.errors import SfhInputError

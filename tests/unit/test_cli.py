@@ -50,9 +50,11 @@ def test_installed_command_runs():
 @pytest.mark.parametrize("command", ["run", "estimate"])
 def test_the_first_line_comes_before_the_libraries(command, tmp_path):
     code = (
-        "import sys, napari_sfh.console as console, napari_sfh.cli as cli\n"
+        "import sys\n"
+        "from napari_sfh import cli\n"
+        "from napari_sfh.commands import galaxies, objects\n"
         "def stop(quiet): print(sorted({'torch', 'numpy', 'astropy'} & set(sys.modules))); sys.exit(3)\n"
-        "cli.make_stderr_logger = cli.object_commands.make_stderr_logger = stop\n"
+        "galaxies.make_stderr_logger = objects.make_stderr_logger = stop\n"
         "cli.main(sys.argv[1:])"
     )
     words = [command, "somewhere", "--output", str(tmp_path / "o.fits")]
@@ -64,7 +66,7 @@ def test_a_command_ends_its_process_after_what_was_registered_for_that():
     code = (
         "import atexit, sys, threading\n"
         "from napari_sfh import cli\n"
-        "cli.remove_parts_on_signals = lambda: atexit.register(print, 'registered')\n"
+        "cli.remove_parts_on_signals = lambda *words: atexit.register(print, 'registered')\n"
         "class Late:\n"
         "    def __del__(self): print('taken down')\n"
         "sys.late = Late()\n"

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from napari_sfh.analysis import colour_image
 from napari_sfh.analysis.colour_image import ColourStretch
-from napari_sfh.analysis.contours import choose_contour_levels, trace_contours
+from napari_sfh.analysis.drawing.contours import choose_contour_levels, trace_contours
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.types import Mosaic
 

@@ -213,7 +213,7 @@ def test_texts_are_written_whole_or_not_at_all():
 
 
 #: Where words with two dashes are no option of ours: the front ends themselves, and what speaks to other programs.
-FRONT_ENDS = ("napari_sfh.cli", "napari_sfh.object_commands", "napari_sfh.training.cli", "napari_sfh.training.commands")
+FRONT_ENDS = ("napari_sfh.cli", "napari_sfh.commands", "napari_sfh.training.cli", "napari_sfh.training.commands")
 CALLERS_OF_PROGRAMS = {"napari_sfh.training.libraries.fetch", "napari_sfh.training.fitting.provenance"}
 #: The one place that knows how options are spelt, for the notes of older results.
 SPELLING = "napari_sfh.config"

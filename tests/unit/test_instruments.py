@@ -68,6 +68,8 @@ def test_a_file_may_state_only_what_differs_from_another(tmp_path):
     assert (deeper.name, deeper.redshift_max) == ("deeper", 1.5)
     with pytest.raises(SfhInputError, match="base = 'none'; choose from muse-hst"):
         load(tmp_path, 'base = "none"\nname = "x"\n')
+    with pytest.raises(SfhInputError, match="choose from muse-hst"):
+        load(tmp_path, 'base = ["jpas"]\nname = "x"\n')
 
 
 def test_a_section_may_state_only_what_differs_from_another(tmp_path):

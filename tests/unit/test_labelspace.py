@@ -10,6 +10,7 @@ from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import MassToLight
 from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.physics.formation import cumulative_fraction
+from napari_sfh.physics.mass_to_light import interpolate_light_v
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,22 @@ def test_metallicities_beyond_the_grid_take_its_ends(mass_to_light):
     ends = [mass_to_light.light_per_mass(torch.full((16,), z)) for z in (-9.0, -1.5, 0.3, 9.0)]
     torch.testing.assert_close(ends[0], ends[1])
     torch.testing.assert_close(ends[2], ends[3])
+
+
+@pytest.mark.parametrize("innermost", ["age bins", "objects"])
+def test_light_per_mass_is_linear_between_the_metallicities(innermost):
+    rng = np.random.default_rng(4)
+    grid = np.array([-2.3, -1.5, -0.4, 0.0, 0.5])
+    light = np.exp(rng.normal(0, 2, (16, 1)) + rng.normal(0, 0.5, (16, len(grid))))  # a factor of some along [M/H]
+    mh = rng.uniform(-3, 1, (300, 16))
+    wanted = np.column_stack([np.interp(mh[:, a], grid, light[a]) for a in range(16)])
+    np.testing.assert_allclose(interpolate_light_v(light, grid, mh), wanted, rtol=1e-12)
+    tensors = [torch.from_numpy(v.astype(np.float32)) for v in (light, grid, mh)]
+    if innermost == "objects":
+        tensors[2] = tensors[2].t().contiguous().t()
+    made = interpolate_light_v(*tensors)
+    np.testing.assert_allclose(made, wanted, rtol=1e-5)
+    assert made.stride() == tensors[2].stride(), "draws stay in their order of memory"
 
 
 def test_derived_quantities_are_the_labels_own(truth, mass_to_light):

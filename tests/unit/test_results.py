@@ -21,7 +21,7 @@ from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import describe_bin_flags
+from napari_sfh.analysis.bin_properties import describe_bin_flags
 from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.identify import describe_file, identify_file

@@ -12,6 +12,7 @@ from smooth_result import make_result
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
     compute_kpc_per_arcsec,
@@ -238,24 +239,24 @@ def test_shares_of_all_ages_sum_to_one():
 
 
 def test_velocity_limits_lie_about_zero():
-    low, high = maps.choose_map_limits(make_result(), "V")
+    low, high = map_limits.choose_map_limits(make_result(), "V")
     assert low == -high < 0
 
 
 def test_a_foreground_star_does_not_set_the_scale_of_a_galaxy():
     result = make_result()
-    plain = maps.choose_map_limits(result, "MH_LW", "robust")
+    plain = map_limits.choose_map_limits(result, "MH_LW", "robust")
     ood, quantiles = result.prediction.ood.copy(), dict(result.prediction.quantiles)
     star = np.arange(result.bins.n_bins) < 2
     ood[star] = 3.0
     quantiles["mh_lw"] = np.where(star[:, None], np.float32(-2.0), quantiles["mh_lw"])
     starred = replace(result, prediction=replace(result.prediction, ood=ood, quantiles=quantiles))
-    low, high = maps.choose_map_limits(starred, "MH_LW", "robust")
+    low, high = map_limits.choose_map_limits(starred, "MH_LW", "robust")
     assert plain[0] - 0.05 < low < high <= plain[1]
-    assert maps.choose_map_limits(starred, "MH_LW", "full")[0] == pytest.approx(-2.0)
-    assert maps.choose_map_limits(result, "OOD", "robust")[1] >= 1
+    assert map_limits.choose_map_limits(starred, "MH_LW", "full")[0] == pytest.approx(-2.0)
+    assert map_limits.choose_map_limits(result, "OOD", "robust")[1] >= 1
     everywhere = replace(starred, prediction=replace(starred.prediction, ood=np.full_like(ood, 3.0)))
-    assert maps.choose_map_limits(everywhere, "MH_LW", "full")[1] > -2
+    assert map_limits.choose_map_limits(everywhere, "MH_LW", "full")[1] > -2
 
 
 def test_flags_become_categories():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from vispy.visuals.axis import _get_ticks_talbot
 
-from napari_sfh.analysis.units import choose_flux_unit, format_exponent, round_limits_outward
+from napari_sfh.analysis.drawing.units import choose_flux_unit, format_exponent, round_limits_outward
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
 _Z_STEP = 0.01
+#: Share of the templates' nodes below which those that have no mass are left out of a product.
+_WORTH_LEAVING_OUT = 0.8
 #: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
 _RECOMBINATION_AA = np.array(
     [
@@ -203,35 +205,45 @@ def _mass_on_template_grid(mass: F64, mh: F64, grid: F64) -> F32:
     return out
 
 
-def _nebular_emission(
-    model: ForwardModel, mass: F64, mh_gas: F64, lg_u: F64, with_spectrum: bool, first: int = 0
-) -> EmittedLight:
-    """Gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust."""
-    t = model.templates
-    n, m = mass.shape
+def _add_nebular_emission(
+    model: ForwardModel, light: EmittedLight, mass: F64, mh_gas: F64, lg_u: F64, first: int = 0
+) -> None:
+    """Add gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust, to light in place.
+
+    Objects in one cell of the grid need its four corners and no other node: each cell has a product of its own.
+    """
+    t, xp, (n, m) = model.templates, model.arrays, mass.shape
     (g, wg), (u, wu) = find_bracket(t.mh_gas, mh_gas), find_bracket(t.log_u, lg_u)
-    # Only the nodes of log U in use enter the product: a third of the grid at most.
-    used = slice(int(u.min()), int(u.max()) + 2)
-    weights = np.zeros((n, t.mh_gas.size, used.stop - used.start, m), np.float32)
-    rows = np.arange(n)
-    for dg, share_g in ((0, 1 - wg), (1, wg)):
-        for du, share_u in ((0, 1 - wu), (1, wu)):
-            weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
-    flat = model.arrays.put(weights.reshape(n, -1))
-    part = [grid[:, used, first : first + m] for grid in model.gas]
-    spectrum, sed, lines = (grid.reshape(math.prod(grid.shape[:-1]), grid.shape[-1]) for grid in part)
-    out = flat @ spectrum if with_spectrum else model.arrays.zeros((n, 0))
-    return EmittedLight(out, flat @ sed, flat @ lines)
+    cell = g * t.log_u.size + u
+    order = np.argsort(cell, kind="stable")
+    upper_u = 1 + bool(wu.any())
+    corners = (np.stack([1 - wg, wg], 1)[:, :, None] * np.stack([1 - wu, wu], 1)[:, None, :upper_u])[order]
+    weights = xp.put((corners[..., None] * mass[order][:, None, None]).reshape(n, -1))
+    place, starts = xp.put(order), np.flatnonzero(np.diff(cell[order], prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], n]):
+        low_g, low_u = g[order[start]], u[order[start]]
+        for out, grid in zip((light.spectrum, light.sed, light.lines), model.gas, strict=True):
+            nodes = grid[low_g : low_g + 2, low_u : low_u + upper_u, first : first + m].reshape(weights.shape[1], -1)
+            for rows in xp.split_rows(stop - start) if out.shape[1] else ():
+                out[place[start:stop][rows]] += weights[start:stop][rows] @ nodes
 
 
-def _attenuation_curves(xp: ArrayBackend, grids: tuple[F64, ...], slope: F64) -> list[LargeArray]:
-    """Optical depth over that at 5500 AA on each grid, (N, n); one row if all slopes are equal."""
-    s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)
-    return [compute_power_law_curve(xp.put(np.log(grid / DUST_PIVOT_AA)), s) for grid in grids]
-
-
-def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: F64) -> LargeArray:
-    return compute_screen_transmission(curve, xp.put(tau))
+def _dim_by_dust(
+    model: ForwardModel, params: ObjectParameters, wave_aa: F64, young: LargeArray, old: LargeArray
+) -> None:
+    """Put young light (N, n) behind birth clouds, and both behind the diffuse dust; ``old`` becomes their sum."""
+    xp, slope = model.arrays, params.slope
+    lg_ratio = xp.put(np.log(wave_aa / DUST_PIVOT_AA))
+    if model.dust_law == "calzetti":
+        common = xp.put(calzetti_curve(wave_aa)[None])
+    else:
+        common = compute_power_law_curve(lg_ratio, xp.put(slope[:1])) if np.all(slope == slope[0]) else None
+    for rows in xp.split_rows(params.n):
+        curve = compute_power_law_curve(lg_ratio, xp.put(slope[rows])) if common is None else common
+        part, total = young[rows], old[rows]
+        part *= compute_screen_transmission(curve, xp.put(params.tau_bc[rows]))
+        total += part
+        total *= compute_screen_transmission(curve, xp.put(params.tau_ism[rows]))
 
 
 def synthesise_objects(
@@ -301,9 +313,6 @@ class EmittedLight:
     sed: LargeArray  # (N, K), without lines
     lines: LargeArray  # (N, L)
 
-    def __add__(self, other: EmittedLight) -> EmittedLight:
-        return EmittedLight(self.spectrum + other.spectrum, self.sed + other.sed, self.lines + other.lines)
-
 
 def compute_emitted_light(
     model: ForwardModel,
@@ -326,72 +335,71 @@ def compute_emitted_light(
         Mass of each object on the templates' grid, where it is known.
     """
     t, xp = model.templates, model.arrays
-    grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
-    if model.dust_law == "calzetti":
-        curves = [xp.put(calzetti_curve(wave).astype(np.float32)[None]) for wave in grids]
-    else:
-        curves = _attenuation_curves(xp, grids, params.slope)
-    inside, outside = _gas_inside_and_outside(model, params, with_spectrum)
     if weights is None:
         weights = _mass_on_template_grid(params.mass, params.mh, t.mh)
-    old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))
-    young = xp.put(weights[:, :, : t.n_young].reshape(params.n, -1))
-    parts = []
-    for k, gas_in, gas_out in ((0, inside.spectrum, outside.spectrum), (1, inside.sed, outside.sed)):
-        n = grids[k].size
-        light, stars = young @ model.young[k][:, :n], old @ model.old[k][:, :n]
-        for rows in xp.split_rows(params.n):
-            curve = curves[k] if len(curves[k]) == 1 else curves[k][rows]
-            part = light[rows]
-            part += gas_in[rows]
-            part *= _screen_transmission(xp, curve, params.tau_bc[rows])
-            part += stars[rows]
-            part += gas_out[rows]
-            part *= _screen_transmission(xp, curve, params.tau_ism[rows])
-        parts.append(light)
-    lines = inside.lines * _screen_transmission(xp, curves[2], params.tau_bc) + outside.lines
-    lines *= _screen_transmission(xp, curves[2], params.tau_ism)
-    if t.dust is not None and np.any(params.q_pah > 0):
+    young = _add_up_stars(model, model.young, weights[:, :, : t.n_young], with_spectrum)
+    light = _add_up_stars(model, model.old, weights[:, :, t.n_young :], with_spectrum)
+    _add_gas(model, params, weights, young, light)
+    dust = t.dust if np.any(params.q_pah > 0) else None
+    if dust is not None:
         step = xp.put(np.diff(t.sed_edges_aa))
-        sources = (young @ (model.young[1] @ step), old @ (model.old[1] @ step), inside.sed @ step, outside.sed @ step)
-        absorbed = sum(sources) - parts[1] @ step + (inside.lines + outside.lines - lines).sum(1)
-        parts[1] += compute_dust_light(xp, t.dust, params, absorbed)
+        absorbed = young.sed @ step + light.sed @ step + (young.lines + light.lines).sum(1)
+    if with_spectrum:
+        _dim_by_dust(model, params, t.wave_aa, young.spectrum, light.spectrum)
+    _dim_by_dust(model, params, t.sed_wave_aa, young.sed, light.sed)
+    _dim_by_dust(model, params, t.line_wave_aa, young.lines, light.lines)
+    if dust is not None:
+        absorbed -= light.sed @ step + light.lines.sum(1)
+        light.sed[:] += compute_dust_light(xp, dust, params, absorbed)
     if rng is not None:
-        lines *= xp.put(_line_scatter(rng, params, model))
-    return EmittedLight(parts[0], parts[1], lines)
+        light.lines[:] *= xp.put(_line_scatter(rng, params, model))
+    return light
 
 
-def _gas_inside_and_outside(
-    model: ForwardModel, params: ObjectParameters, with_spectrum: bool
-) -> tuple[EmittedLight, EmittedLight]:
-    """Emission inside and outside the birth clouds, before all dust."""
+def _add_up_stars(
+    model: ForwardModel, nodes: tuple[LargeArray, LargeArray], weights: F32, with_spectrum: bool
+) -> EmittedLight:
+    """Light of mass (N, Z, m) on the nodes' grid, before all dust; without lines."""
+    xp, n = model.arrays, len(weights)
+    mass = weights.reshape(n, -1)
+    used = mass.max(0) > 0
+    if used.mean() < _WORTH_LEAVING_OUT:
+        mass, nodes = mass[:, used], tuple(grid[xp.put(used)] for grid in nodes)
+    mass = xp.put(mass)
+    spectrum = mass @ nodes[0] if with_spectrum else xp.zeros((n, 0))
+    return EmittedLight(spectrum, mass @ nodes[1], xp.zeros((n, model.templates.line_wave_aa.size)))
+
+
+def _add_gas(
+    model: ForwardModel, params: ObjectParameters, weights: F32, young: EmittedLight, old: EmittedLight
+) -> None:
+    """Add emission inside birth clouds to young light and that outside them to old, before all dust."""
     t = model.templates
     mass = params.mass[:, : t.n_ion]
     kept = mass * (1 - params.escape)[:, None]
-    gas = params.mh_gas, params.lg_u, with_spectrum
-    inside = _nebular_emission(model, kept[:, : t.n_young], *gas)
-    outside = _nebular_emission(model, kept[:, t.n_young :], *gas, first=t.n_young)
-    if np.any(params.diffuse > 0):
-        share = mass * params.diffuse[:, None]
-        outside += _nebular_emission(model, share, params.mh_gas, params.diffuse_lg_u, with_spectrum)
+    _add_nebular_emission(model, young, kept[:, : t.n_young], params.mh_gas, params.lg_u)
+    _add_nebular_emission(model, old, kept[:, t.n_young :], params.mh_gas, params.lg_u, first=t.n_young)
+    diffuse = mass * params.diffuse[:, None]
     if np.any(params.diffuse_ew_aa > 0):
-        outside += _diffuse_gas_of_halpha_ew(model, params, with_spectrum)
-    return inside, outside
+        diffuse[:, : t.n_young] += _diffuse_mass_of_halpha_ew(model, params, weights)
+    if np.any(diffuse > 0):
+        _add_nebular_emission(model, old, diffuse, params.mh_gas, params.diffuse_lg_u)
 
 
-def _diffuse_gas_of_halpha_ew(model: ForwardModel, params: ObjectParameters, with_spectrum: bool) -> EmittedLight:
-    """Gas that stars elsewhere ionise: the emission of young stars' gas scaled to an equivalent width of Halpha."""
+def _diffuse_mass_of_halpha_ew(model: ForwardModel, params: ObjectParameters, weights: F32) -> F64:
+    """Young mass (N, m), at a constant rate, whose gas has the equivalent width of Halpha that diffuse gas has.
+
+    Stars elsewhere ionise it: its emission counts, their own light does not.
+    """
     t = model.templates
-    one = np.tile(np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young], (params.n, 1))
-    gas = _nebular_emission(model, one, params.mh_gas, params.diffuse_lg_u, with_spectrum)
+    one = np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young]
     halpha = int(np.argmin(np.abs(t.line_wave_aa - HALPHA_AA)))
+    (g, wg), (u, wu) = find_bracket(t.mh_gas, params.mh_gas), find_bracket(t.log_u, params.diffuse_lg_u)
+    grid = t.line_lum[:, :, : t.n_young, halpha] @ one
+    low, high = (grid[g + k, u] * (1 - wu) + grid[g + k, u + 1] * wu for k in (0, 1))
     near = np.abs(t.sed_wave_aa - HALPHA_AA) < 50
-    stars = _mass_on_template_grid(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _flatten_nodes(
-        t.sed[:, :, near]
-    ).mean(1)
-    xp = model.arrays
-    factor = xp.put(params.diffuse_ew_aa * stars / xp.take(gas.lines[:, halpha]))[:, None]
-    return EmittedLight(gas.spectrum * factor, gas.sed * factor, gas.lines * factor)
+    stars = weights.reshape(params.n, -1) @ _flatten_nodes(t.sed[:, :, near]).mean(1)
+    return (params.diffuse_ew_aa * stars / (low * (1 - wg) + high * wg))[:, None] * one
 
 
 def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: ForwardModel) -> F32:
@@ -508,7 +516,7 @@ def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters, weig
     """
     if weights is None:
         weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
-    return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
+    return np.einsum("nzs,zs->ns", weights, templates.light_v).astype(np.float64)
 
 
 def compute_labels(model: ForwardModel, params: ObjectParameters, weights: F32 | None = None) -> Labels:

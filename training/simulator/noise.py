@@ -123,16 +123,18 @@ def _normalise_spectra(
 ) -> tuple[LargeArray, LargeArray]:
     """Divide by the mean of the window's usable pixels, in place; that mean, and S/N there, (N,) both."""
     xp = array_backend.find_backend(flux)
-    window, n = xp.put(grid.norm_pixels), len(flux)
+    pixels, n = np.flatnonzero(grid.norm_pixels), len(flux)
+    near = slice(int(pixels[0]), int(pixels[-1]) + 1)
+    window = xp.put(grid.norm_pixels[near])
     norm, snr = xp.empty((n,)), xp.empty((n,))
     for rows in xp.split_rows(n):
-        used = xp.single(mask[rows] & window)
-        pixels = xp.at_least(used.sum(1), 1.0)
+        used = xp.single(mask[rows, near] & window)
+        count = xp.at_least(used.sum(1), 1.0)
         # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
-        norm[rows] = mean = (flux[rows] * used).sum(1) / pixels
+        norm[rows] = mean = (flux[rows, near] * used).sum(1) / count
         for array in (flux[rows], error[rows]):
             array /= mean[:, None]
-        snr[rows] = 1.0 / xp.sqrt(((error[rows] * used) ** 2).sum(1) / pixels)
+        snr[rows] = 1.0 / xp.sqrt(((error[rows, near] * used) ** 2).sum(1) / count)
         xp.clear(flux[rows], ~mask[rows])
     return norm, snr
 
@@ -168,14 +170,17 @@ def add_spectral_noise(
     grid = clean.instrument.spectrum
     if grid is None:
         return xp.zeros((n, 0)), xp.zeros((n, 0)), xp.true((n, 0))
-    background = config.background.sample(rng, n).astype(np.float32)[:, None]
-    scale = (1.0 / ((1 + background) * (snr**2).astype(np.float32)[:, None])).astype(np.float32)
-    variance = xp.at_least(clean.flux, _VARIANCE_FLOOR)
-    variance += xp.put(background)
-    variance *= xp.put(scale)
-    noise = xp.normal(rng, tuple(clean.flux.shape))
-    _correlate(noise, config.correlation.sample(rng, n))
-    noise *= xp.sqrt(variance)
+    background = config.background.sample(rng, n).astype(np.float32)
+    scale = 1.0 / ((1 + background) * (snr**2).astype(np.float32))
+    noise, variance = xp.normal(rng, tuple(clean.flux.shape)), xp.empty(tuple(clean.flux.shape))
+    correlation = config.correlation.sample(rng, n)
+    for rows in xp.split_rows(n):
+        part = xp.at_least(clean.flux[rows], _VARIANCE_FLOOR)
+        part += xp.put(background[rows])[:, None]
+        part *= xp.put(scale[rows])[:, None]
+        variance[rows] = part
+        _correlate(noise[rows], correlation[rows])
+        noise[rows] *= xp.sqrt(part)
     sky = config.sky.sample(rng, n)
     if np.any(sky > 0):
         _add_sky_residuals(noise, variance, sky / snr, p.redshift, grid, rng)
@@ -185,15 +190,16 @@ def add_spectral_noise(
     wiggle = config.wiggle.sample(rng, n)
     if np.any(wiggle > 0):
         flux = _calibration_wiggles(xp, wiggle, _draw_wiggle_scales(config, n, rng), grid, rng)
-        flux *= clean.flux
-        flux += noise
+        for rows in xp.split_rows(n):
+            flux[rows] *= clean.flux[rows]
+            flux[rows] += noise[rows]
     else:
         flux = noise
         flux += clean.flux
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
-    error = xp.sqrt(variance)
-    error *= xp.put(wrong)[:, None]
-    return flux, error, _draw_mask(xp, config, p.redshift, grid, rng)
+    for rows in xp.split_rows(n):
+        variance[rows] = xp.sqrt(variance[rows]) * xp.put(wrong[rows])[:, None]
+    return flux, variance, _draw_mask(xp, config, p.redshift, grid, rng)
 
 
 def list_sky_lines(grid: SpectrumGrid) -> tuple[tuple[float, float], ...]:
@@ -225,6 +231,8 @@ def _add_sky_residuals(
 ) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
     n, xp, wave_aa = len(amplitude), array_backend.find_backend(noise), grid.wave_aa
+    starts = np.arange(n) * wave_aa.size
+    flat_noise, flat_variance = noise.reshape(-1), variance.reshape(-1)
     for line, strength in list_sky_lines(grid):
         centre = line / (1 + redshift)
         sigma = float(grid.lsf.fwhm_aa(line)) / FWHM_PER_SIGMA
@@ -232,13 +240,17 @@ def _add_sky_residuals(
         lo, hi = np.searchsorted(wave_aa, [centre.min() - reach, centre.max() + reach])
         if lo >= hi:
             continue
-        x = xp.put((wave_aa[lo:hi] - centre[:, None]) / sigma)
-        profile = xp.exp(-0.5 * x * x)
-        height = xp.put(strength * amplitude)[:, None]
+        # Each object has the line at its own pixels, as many as the finest part of the range needs.
+        size = min(int(2 * reach / np.diff(wave_aa[max(lo - 1, 0) : hi + 1]).min()) + 2, wave_aa.size)
+        first = np.minimum(np.searchsorted(wave_aa, centre - reach), wave_aa.size - size)
+        pixel = first[:, None] + np.arange(size)
+        x = xp.put((wave_aa[pixel] - centre[:, None]) / sigma)
+        place = xp.put(pixel + starts[:, None])
+        profile = xp.exp(-0.5 * x * x) * xp.put(strength * amplitude)[:, None]
         even, odd = xp.put(rng.standard_normal((2, n, 1), dtype=np.float32))
         # Imperfect strength gives the even part, imperfect wavelength the odd one.
-        noise[:, lo:hi] += height * profile * (even + odd * x)
-        variance[:, lo:hi] += (_SKY_SHARE_IN_ERRORS * height * profile) ** 2
+        flat_noise[place] += profile * (even + odd * x)
+        flat_variance[place] += (_SKY_SHARE_IN_ERRORS * profile) ** 2
 
 
 def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:
@@ -255,17 +267,21 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, 
     xp = array_backend.find_backend(noise)
     n_wave, middle = grid.n_wave, grid.n_wave // 2
     extra, _ = broadening_kms(sigma_star_kms, grid.sigma_kms)
-    sigma_px = xp.put(extra / C_KMS * grid.wave_aa[middle] / grid.pixel_aa[middle])
+    sigma_px = extra / C_KMS * grid.wave_aa[middle] / grid.pixel_aa[middle]
     size = next_fast_len(n_wave + 64, real=True)
-    frequency = xp.put(np.arange(size // 2 + 1) / size)
-    transfer = xp.exp(-2 * np.pi**2 * (sigma_px[:, None] * frequency) ** 2)
-    for rows in xp.split_rows(len(noise)):
-        for array in (noise[rows], variance[rows]):
-            padded = xp.empty((len(array), size))
-            padded[:, :n_wave] = array
-            padded[:, n_wave : n_wave + 32] = array[:, -1:]
-            padded[:, n_wave + 32 :] = array[:, :1]
-            array[:] = xp.irfft(xp.rfft(padded) * transfer[rows], size)[:, :n_wave]
+    exponent = xp.put(-2 * (np.pi * np.arange(size // 2 + 1) / size) ** 2)
+    widened = np.flatnonzero(sigma_px > 0)
+    for block in xp.split_rows(len(widened)):
+        rows = xp.put(widened[block])
+        transfer = xp.exp(xp.put(sigma_px[widened[block]] ** 2)[:, None] * exponent)
+        for array in (noise, variance):
+            padded, part = xp.empty((len(rows), size)), array[rows]
+            padded[:, :n_wave] = part
+            padded[:, n_wave : n_wave + 32] = part[:, -1:]
+            padded[:, n_wave + 32 :] = part[:, :1]
+            spectrum = xp.rfft(padded)
+            spectrum *= transfer
+            array[rows] = xp.irfft(spectrum, size)[:, :n_wave]
     variance[:] = xp.at_least(variance, 1e-12)
 
 
@@ -284,27 +300,30 @@ def _calibration_wiggles(
     k = xp.put(2 * np.pi / scales_aa)
     phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
     wave = (grid.wave_aa - grid.wave_aa[0]).astype(np.float32)
-    coarse, left, share = _thin_out(wave, grid, float(scales_aa.min()))
-    points = xp.put(coarse)
-    total = xp.zeros((n, coarse.size))
-    for m in range(_WIGGLE_MODES):
-        total += xp.cos(k[:, m : m + 1] * points + phase[:, m : m + 1])
-    total *= xp.put(amplitude * np.sqrt(2.0 / _WIGGLE_MODES))[:, None]
-    upper = xp.put(share)
-    out = 1 + total[:, xp.put(left)] * (1 - upper)
-    out += total[:, xp.put(left + 1)] * upper
+    coarse, between = _thin_out(wave, grid, float(scales_aa.min()))
+    points, between = xp.put(coarse), xp.put(between)
+    height, out = xp.put(amplitude * np.sqrt(2.0 / _WIGGLE_MODES))[:, None], xp.empty((n, wave.size))
+    for rows in xp.split_rows(n):
+        total = xp.cos(k[rows, :1] * points + phase[rows, :1])
+        for m in range(1, _WIGGLE_MODES):
+            total += xp.cos(k[rows, m : m + 1] * points + phase[rows, m : m + 1])
+        out[rows] = (total * height[rows]) @ between
+        out[rows] += 1
     return out
 
 
-def _thin_out(wave: F32, grid: SpectrumGrid, shortest_aa: float) -> tuple[F32, NDArray[np.int_], F32]:
-    """The pixels that such waves need, each pixel's lower neighbour among them, and the share of the upper one."""
+def _thin_out(wave: F32, grid: SpectrumGrid, shortest_aa: float) -> tuple[F32, F32]:
+    """The pixels (C,) that such waves need, and the matrix (C, W) that interpolates between them linearly."""
     sampling_aa = _WIGGLE_SAMPLING_AA if shortest_aa >= _WIGGLE_RANGE_AA[0] else shortest_aa / _WIGGLE_SAMPLES
     stride = max(1, int(sampling_aa / grid.pixel_aa.max()))
     coarse = wave[::stride]
     if coarse[-1] < wave[-1]:
         coarse = np.append(coarse, wave[-1])
-    left = np.minimum(np.arange(wave.size) // stride, coarse.size - 2)
-    return coarse, left, (wave - coarse[left]) / (coarse[left + 1] - coarse[left])
+    pixel, between = np.arange(wave.size), np.zeros((coarse.size, wave.size), np.float32)
+    left = np.minimum(pixel // stride, coarse.size - 2)
+    share = (wave - coarse[left]) / (coarse[left + 1] - coarse[left])
+    between[left, pixel], between[left + 1, pixel] = 1 - share, share
+    return coarse, between
 
 
 def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64, wave_aa: F64) -> LargeArray:
@@ -335,17 +354,19 @@ def _draw_mask(
     mask = xp.true((n, wave_aa.size))
     notch = rng.random(n) < config.notch.sample(rng, n)
     if notch.any():
-        lo, hi = (np.where(notch, edge / (1 + redshift), np.inf) for edge in NOTCH_AA)
-        mask &= ~select_wavelength_range(xp, lo, hi, wave_aa)
+        lo, hi = (edge / (1 + redshift[notch]) for edge in NOTCH_AA)
+        mask[xp.put(notch)] = ~select_wavelength_range(xp, lo, hi, wave_aa)
     bad = config.bad_pixels.sample(rng, n)
     if np.any(bad > 0):
         # Bad pixels come in pairs: half as many centres, each taking its neighbour along.
-        hit = xp.uniform(rng, (n, wave_aa.size)) < xp.put(0.5 * bad.astype(np.float32))[:, None]
+        uniform, some = xp.uniform(rng, (n, wave_aa.size)), xp.put(bad > 0)
+        hit = uniform[some] < xp.put(0.5 * bad[bad > 0].astype(np.float32))[:, None]
         hit[:, 1:] |= xp.copy(hit[:, :-1])
-        mask &= ~hit
+        mask[some] &= ~hit
     edge = config.edge_aa.sample(rng, n)
-    if np.any(edge > 0):
-        mask &= select_wavelength_range(xp, wave_aa[0] + edge, np.full(n, np.inf), wave_aa)
+    some = edge > 0
+    if some.any():
+        mask[xp.put(some)] &= select_wavelength_range(xp, wave_aa[0] + edge[some], np.full(some.sum(), np.inf), wave_aa)
     return mask
 
 

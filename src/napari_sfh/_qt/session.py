@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sfh.analysis.bin_view import BinView, PropertyRow, choose_color
-from napari_sfh.analysis.outlines import trace_outline
+from napari_sfh.analysis.bin_properties import PropertyRow
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
+from napari_sfh.analysis.drawing.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.stellar_mass import (

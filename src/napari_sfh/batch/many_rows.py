@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_sfh.batch import cluster
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.estimate import EstimatedBlock, RowBlock, estimate_row_block
+from napari_sfh.estimation.rows import EstimatedBlock, RowBlock, estimate_row_block
 from napari_sfh.model.bundle import Bundle, load_bundle
 
 if TYPE_CHECKING:

@@ -10,17 +10,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import (
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.comparison import history_comparison
+from napari_sfh.analysis.comparison.history_comparison import BinHistory
+from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
+from napari_sfh.analysis.drawing.bin_drawing import (
     DRAWN_EDGES_GYR,
-    BinView,
     choose_flux_range,
     choose_residual_range,
     format_flux_label,
 )
-from napari_sfh.analysis.comparison import history_comparison
-from napari_sfh.analysis.comparison.history_comparison import BinHistory
-from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
-from napari_sfh.analysis.maps import robust_limits, symmetric_limits
+from napari_sfh.analysis.drawing.map_limits import robust_limits, symmetric_limits
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.figures.line_colors import ANSWER_COLORS, recolor_lines
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
@@ -31,6 +32,7 @@ from napari_sfh.types import Result
 _COLORS = recolor_lines(ANSWER_COLORS)
 
 
+@check_arguments
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
     """Each quantity that both have on a page: this result, the other, their difference, and one against the other.
 
@@ -109,6 +111,7 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes.set_title(format_scatter(comparison.scatter(key, use), QUANTITIES[key].error_unit, "\n"), size=7)
 
 
+@check_arguments
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
     """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side.
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.analysis.bin_view import BinView, format_flux_label, list_view_colors
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.drawing.bin_drawing import format_flux_label
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.line_colors import recolor_lines
 from napari_sfh.physics.quantities import QUANTITIES

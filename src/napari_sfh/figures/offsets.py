@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.analysis.comparison.offsets import Offset, measure_offsets, select_compared_bins
+from napari_sfh.analysis.drawing.map_limits import robust_limits
 from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, OIII, LineFluxes, derive_gas_properties
-from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.comparison import draw_one_to_one
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES

@@ -13,19 +13,20 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import (
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.credible_bands import CredibleBand
+from napari_sfh.analysis.drawing import map_limits
+from napari_sfh.analysis.drawing.bin_drawing import (
     DRAWN_EDGES_GYR,
     LINES_AA,
     MH_EDGES,
     SFH_KINDS,
-    BinView,
-    CredibleBand,
     choose_flux_range,
     choose_residual_range,
     format_flux_label,
-    list_view_colors,
 )
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
 from napari_sfh.figures.line_colors import recolor_lines
@@ -33,6 +34,7 @@ from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result, measure_pixel_arcsec
 
 
+@check_arguments
 def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     """The main maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
 
@@ -60,7 +62,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         axes.set_visible(False)
     for axes, name in zip(panels.flat, names):
         image = maps.make_map_image(result, name)
-        low, high = maps.choose_map_limits(result, name)
+        low, high = map_limits.choose_map_limits(result, name)
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
@@ -115,6 +117,7 @@ def _compass(axes: Any, result: Result) -> None:
 _MAX_SPECTRA = 6
 
 
+@check_arguments
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
     """SFHs, growth (with the first's t50 and t90), metallicities, spectra and bands of bins and regions.
 
@@ -133,10 +136,12 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     Raises
     ------
     SfhInputError
-        No bins.
+        No bins, or another kind.
     """
     if not views:
         raise SfhInputError("no bin is selected: click one on the map first")
+    if kind not in SFH_KINDS:
+        raise SfhInputError(f"`kind` {kind!r}: choose {', '.join(SFH_KINDS)}")
     if not views[0].has_history:
         return draw_estimates_page(result, views)
     figure = Figure(figsize=(13, 7.5), layout="constrained")

@@ -12,7 +12,9 @@ from matplotlib.colorbar import make_axes
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing import map_limits
+from napari_sfh.analysis.drawing.bin_drawing import DRAWN_EDGES_GYR, choose_flux_range
 from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES, Quantity
 from napari_sfh.types import Result
@@ -79,7 +81,7 @@ def _draw_scalar_page(result: Result) -> Figure:
             (row[1], error, f"{about.title}, 1 sigma", about.error_unit, "magma"),
         ):
             image = maps.paint_bins(result.bins.bin_id, values)
-            lo, hi = maps.robust_limits(maps.hide_untrusted_bins(result, image))
+            lo, hi = map_limits.robust_limits(map_limits.hide_untrusted_bins(result, image))
             drawn = panel.imshow(image, origin="lower", cmap=colormap, vmin=lo, vmax=hi)
             panel.set_title(words)
             label_sky_axes(panel, left=panel is row[0], bottom=k == len(names))
@@ -91,7 +93,7 @@ def _draw_scalar_page(result: Result) -> Figure:
 
 
 def _white_light(axes: Any, result: Result) -> None:
-    low, high = maps.robust_limits(result.white)
+    low, high = map_limits.robust_limits(result.white)
     axes.imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
     axes.set_title("White light")
 
@@ -99,7 +101,7 @@ def _white_light(axes: Any, result: Result) -> None:
 def _map(axes: Any, result: Result, name: str) -> None:
     spec = maps.MAPS[name]
     image = maps.make_map_image(result, name)
-    low, high = maps.choose_map_limits(result, name, "robust")
+    low, high = map_limits.choose_map_limits(result, name, "robust")
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set_title(spec.title)
     axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=_BAR_SHARE)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from astropy.io import fits
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
@@ -271,6 +272,7 @@ def describe_file(info: FileInfo) -> list[str]:
     return lines
 
 
+@check_arguments
 def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) -> GalaxyFiles:
     """Find the cube, mosaics and MAPS of one galaxy in a folder.
 

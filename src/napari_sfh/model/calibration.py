@@ -274,15 +274,13 @@ def _read_levels(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False
     """Draws (..., n) read at levels (..., 5), linear between neighbours; with ``bounds``, 0 and 1 lie at their ends."""
     ordered = _sort_draws(draws)
     n = draws.shape[-1]
-    if bounds:
-        # The first and last half step lead from the outermost draws to the bounds.
-        ends = torch.zeros_like(ordered[..., :1])
-        ordered = torch.cat([ends, ordered, ends + 1], dim=-1)
-        at = levels * n + 0.5
-        at = torch.where(at < 1, (at - 0.5) * 2, torch.where(at > n, n + (at - n) * 2, at)).clamp(0, n + 1)
-    else:
-        at = (levels * n - 0.5).clamp(0, n - 1)
-    low = at.floor().long().clamp(max=max(ordered.shape[-1] - 2, 0))
+    at = (levels * n - 0.5).clamp(0, n - 1)
+    low = at.floor().long().clamp(max=max(n - 2, 0))
+    high = (low + 1).clamp(max=n - 1)
     share = at - low
-    high = (low + 1).clamp(max=ordered.shape[-1] - 1)
-    return torch.gather(ordered, -1, low) * (1 - share) + torch.gather(ordered, -1, high) * share
+    read = torch.gather(ordered, -1, low) * (1 - share) + torch.gather(ordered, -1, high) * share
+    if not bounds:
+        return read
+    # The first and last half step lead from the outermost draws to the bounds.
+    below, above = (levels * n * 2).clamp(0, 1), ((1 - levels) * n * 2).clamp(0, 1)
+    return torch.where(above < 1, 1 - (1 - read) * above, read * below)

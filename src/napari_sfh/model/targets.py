@@ -355,7 +355,7 @@ class MassToLight(nn.Module):
 
     def light_per_mass(self, mh: torch.Tensor) -> torch.Tensor:
         """Lsun,V per Msun formed, (..., A): `physics.mass_to_light.interpolate_light_v`."""
-        return cast(torch.Tensor, interpolate_light_v(self.light_v, self.grid_mh, mh.contiguous()))
+        return cast(torch.Tensor, interpolate_light_v(self.light_v, self.grid_mh, mh))
 
     def mass_from_light(self, light: torch.Tensor, mh: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mass fractions (..., A) and log10 of mass formed over V-light (...) of light fractions."""

@@ -61,17 +61,17 @@ def interpolate_light_v(light_v: AnyArray, grid_mh: AnyArray, mh: AnyArray) -> A
     -------
     array (..., A)
     """
-    index, share = find_bracket(grid_mh, mh)
-    n_age, n_mh = light_v.shape
-    flat = light_v.reshape(-1)
-    if is_torch_array(light_v):
-        import torch
-
-        rows = torch.arange(n_age, device=light_v.device) * n_mh
-    else:
-        rows = np.arange(n_age) * n_mh
-    lower, upper = flat[rows + index], flat[rows + index + 1]
-    return lower + (upper - lower) * share
+    if not is_torch_array(mh):
+        mh = np.asarray(mh, dtype=np.float64)
+    # The light at the first metallicity and what is gained on the way up: nothing is looked up, every layout is read in
+    # its own order.
+    light = light_v[:, 0] + 0.0 * mh
+    for k in range(grid_mh.shape[0] - 1):
+        width = grid_mh[k + 1] - grid_mh[k]
+        way = (mh - grid_mh[k]).clip(0.0, width)
+        way *= (light_v[:, k + 1] - light_v[:, k]) / width
+        light += way
+    return light
 
 
 def light_from_mass(mass_frac: AnyArray, light_per_mass: AnyArray) -> Any:

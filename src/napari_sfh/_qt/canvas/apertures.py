@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.canvas.drawn_shapes import SHAPES, shape_to_polygon
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
-from napari_sfh.analysis.bin_view import choose_color
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
 APERTURES = "cube apertures"

@@ -17,7 +17,8 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import describe_bin_flags, describe_flags
+from napari_sfh.analysis.bin_properties import describe_bin_flags, describe_flags
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.analysis.gas.line_maps import BPT_CLASSES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import FLAG_MEANING, Cube, Result
@@ -112,7 +113,7 @@ def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str,
     brightest = float(np.nanmax(np.abs(image), initial=0.0, where=np.isfinite(image)))
     if 0 < brightest < _LEAST_DRAWN:  # in erg/s/cm2/AA: such limits are one to the canvas
         image = image / 10.0 ** np.floor(np.log10(brightest))
-    low, high = maps.robust_limits(image, 5.0, 99.7)
+    low, high = map_limits.robust_limits(image, 5.0, 99.7)
     attributes = {
         "name": f"{name} white light",
         "colormap": "gray",
@@ -223,7 +224,7 @@ def format_main_values(result: Result, bin_id: int) -> str:
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
-    """One map of `maps.MAPS`, hidden unless it is the first main map; ``limits``: one of `maps.LIMITS`.
+    """One map of `maps.MAPS`, hidden unless it is the first main map; ``limits``: one of `map_limits.LIMITS`.
 
     Parameters
     ----------
@@ -233,14 +234,14 @@ def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "share
     sky : SkyGrid
         The grid of the result.
     limits : str
-        One of `maps.LIMITS`: how the limits of the colours are chosen.
+        One of `map_limits.LIMITS`: how the limits of the colours are chosen.
     """
     image = maps.make_map_image(result, name)
     place = add_age_axis(sky.transform()) if maps.MAPS[name].by_age else sky.transform()
     attributes = {
         "name": format_map_title(name),
         "colormap": make_flag_colormap() if name == "FLAG" else maps.MAPS[name].colormap,
-        "contrast_limits": maps.choose_map_limits(result, name, limits),
+        "contrast_limits": map_limits.choose_map_limits(result, name, limits),
         "interpolation2d": "nearest",
         "visible": name == maps.list_main_maps(result)[0],
         "metadata": {KEY: LayerLink("map", name, result, unit=find_map_unit(name))},

@@ -19,6 +19,8 @@ from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.drawing.map_limits import choose_map_limits, hide_untrusted_bins, robust_limits
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import Result
 
 
@@ -45,6 +47,7 @@ class LayerStack:
         self._typed: set[Shown] = set()  # what has limits of its own
         self._setting = False
         self._looks: dict[str, dict[str, Any]] = {}
+        self._blanked: list[Any] = []
         self.scene = SceneBatch(viewer)
         self.display = CanvasDisplay(viewer, self._make_ready, self.scene)
         self.display.changed.connect(self._shown_changed)
@@ -161,10 +164,20 @@ class LayerStack:
             layer.features = attributes["features"]
         layer.metadata = attributes["metadata"]
         _lock_bins(layer)  # napari unlocks a layer whose data are set
+        if layer in self._blanked:
+            self._blanked.remove(layer)
+            layer.visible = True
 
     def begin(self, result: Result) -> list[Callable[[], None]]:
-        """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
+        """Forget the old result; what is returned, called one by one, takes away layers that are not used again.
+
+        Pictures of another field are hidden at once: they would lie over the axes and the white light of this one
+        until their layers' turns come.
+        """
         self.display.forget()
+        grid = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+        if self._session.has_sky and not grid.shares_pixels(self._session.sky):
+            self._blank()
         self._hidden = None
         self._version += 1
         self._painted.clear()
@@ -180,6 +193,14 @@ class LayerStack:
         late = set(maps.MAPS) - set(self.display.main_maps)
         stale = [layer for layer, link in others if doubled or (link.role == "map" and link.name in late)]
         return [partial(self._remove, layer) for layer in stale]
+
+    def _blank(self) -> None:
+        """Hide our layers; what lies below the maps is seen again when its new data come, maps when they are shown."""
+        seen = [layer for layer in self._list_own() if layer.visible]
+        self._blanked = [layer for layer in seen if _has_role(layer, GROUND_ROLES)]
+        with self.display.hold(), self.scene.hold():
+            for layer in seen:
+                layer.visible = False
 
     def _remove(self, layer: Any) -> None:
         if layer in self._viewer.layers:
@@ -278,8 +299,8 @@ class LayerStack:
     def _choose_age_limits(self, layer: Any) -> tuple[float, float]:
         """Shares of different ages differ by factors of a hundred: each age has its own limits."""
         image, result = layer.data[self.age], self._session.result
-        image = image if result is None else maps.hide_untrusted_bins(result, image)
-        return maps.robust_limits(image, 2.0, 98.0)
+        image = image if result is None else hide_untrusted_bins(result, image)
+        return robust_limits(image, 2.0, 98.0)
 
     def _set_own_limits(self, layer: Any, limits: tuple[float, float]) -> None:
         """Limits that follow from the values."""
@@ -309,12 +330,12 @@ class LayerStack:
         if result is None or link is None or link.name not in maps.MAPS:
             return True
         by_age = is_map_by_age(link.name) and self._limits != "full"
-        chosen = self._choose_age_limits(layer) if by_age else maps.choose_map_limits(result, link.name, self._limits)
+        chosen = self._choose_age_limits(layer) if by_age else choose_map_limits(result, link.name, self._limits)
         return not np.allclose(layer.contrast_limits, chosen, rtol=1e-5, atol=0)
 
     @property
     def limits_of_shown(self) -> str:
-        """How the limits of what is shown were found: one of `maps.LIMITS`, or ``typed``."""
+        """How the limits of what is shown were found: one of `map_limits.LIMITS`, or ``typed``."""
         return TYPED if self.display.shown in self._typed else self._limits
 
     def type_limits(self, low: float, high: float) -> None:
@@ -374,7 +395,7 @@ class LayerStack:
         return [(layer, link) for layer, link in found if link is not None and link.role == "map"]
 
     def set_limits(self, how: str) -> None:
-        """Limits of all maps' colours: one of `maps.LIMITS`."""
+        """Limits of all maps' colours: one of `map_limits.LIMITS`."""
         self._limits = how
         self._typed.clear()
         result = self._session.result
@@ -382,7 +403,7 @@ class LayerStack:
             return
         for layer, link in self._maps():
             if link.name in maps.MAPS:
-                self._set_own_limits(layer, maps.choose_map_limits(result, link.name, how))
+                self._set_own_limits(layer, choose_map_limits(result, link.name, how))
 
     def hide_bins(self, hidden: NDArray[np.bool_] | None) -> None:
         """Leave bins (N,) out of the maps; None shows all."""

@@ -26,7 +26,8 @@ from napari_sfh._qt.catalogue.table_model import EstimateTableModel
 from napari_sfh._qt.plots.estimate_plots import MAX_OBJECTS, EstimatePlots
 from napari_sfh._qt.plots.scatter_plot import ScatterPlot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color, describe_flags
+from napari_sfh.analysis.bin_properties import ScalarEstimate, describe_flags
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import NO_MISFIT_FLAG

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_sfh._qt.widgets.wording import escape_tip
-from napari_sfh.analysis.bin_view import describe_flags
+from napari_sfh.analysis.bin_properties import describe_flags
 from napari_sfh.analysis.objects.estimate_table import IDENTIFIERS, EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
 

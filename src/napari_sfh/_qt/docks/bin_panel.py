@@ -9,16 +9,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QScrollArea,
-    QStackedLayout,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QStackedLayout, QVBoxLayout, QWidget
 
 from napari_sfh._qt.docks.bin_legend import BinLegend, LegendRow
 from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
@@ -28,7 +19,8 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.flow_row import place_row
 from napari_sfh._qt.widgets.small_widgets import apply_layouts, set_tip
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, list_view_colors
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.drawing.bin_drawing import SFH_KINDS
 from napari_sfh.types import Result
 
 _EMPTY = (

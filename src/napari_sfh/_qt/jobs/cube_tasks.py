@@ -12,17 +12,12 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
-from napari_sfh.analysis.exploration.cube_spectra import (
-    CubeSpectra,
-    Statistic,
-    find_disc_spaxels,
-    find_polygon_spaxels,
-)
+from napari_sfh.analysis.drawing.map_limits import robust_limits
+from napari_sfh.analysis.drawing.units import choose_flux_unit, format_exponent
+from napari_sfh.analysis.exploration.cube_spectra import CubeSpectra, Statistic, find_disc_spaxels, find_polygon_spaxels
 from napari_sfh.analysis.exploration.range_images import Range, RangeImage, RangeImages
-from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
-from napari_sfh.analysis.units import choose_flux_unit, format_exponent
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple, make_category_colormap
+from napari_sfh.analysis.drawing.map_limits import robust_limits
+from napari_sfh.analysis.drawing.units import choose_flux_unit, round_limits_outward
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
     BPT_COLORS,
@@ -17,10 +19,8 @@ from napari_sfh.analysis.gas.line_maps import (
     describe_line_map,
     make_line_image,
 )
-from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
-from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis import colour_image, contours, maps, tables
+from napari_sfh.analysis import colour_image, maps, tables
 from napari_sfh.analysis.colour_image import ColourField, ColourStretch
 from napari_sfh.analysis.comparison import other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_results
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings, PpxfFit
+from napari_sfh.analysis.drawing import contours, map_limits
+from napari_sfh.analysis.drawing.units import choose_flux_unit
 from napari_sfh.analysis.gas import line_maps
-from napari_sfh.analysis.units import choose_flux_unit
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
@@ -120,7 +121,7 @@ def load_contour_map(
 
 def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[np.floating], str]:
     """A line's fluxes by spaxel in a unit that suits their size."""
-    factor, text = choose_flux_unit(unit, maps.robust_limits(image, *line_maps.SHOWN_PERCENT)[1])
+    factor, text = choose_flux_unit(unit, map_limits.robust_limits(image, *line_maps.SHOWN_PERCENT)[1])
     return image * image.dtype.type(factor), f"{text} per spaxel"
 
 

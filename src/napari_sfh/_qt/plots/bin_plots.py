@@ -36,15 +36,9 @@ from napari_sfh._qt.plots.plot_items import (
 from napari_sfh._qt.plots.spectrum_plot import SpectrumPlot
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import (
-    DRAWN_EDGES_GYR,
-    MH_EDGES,
-    SFH_KINDS,
-    BinView,
-    CredibleBand,
-    format_flux_label,
-    list_view_colors,
-)
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.credible_bands import CredibleBand
+from napari_sfh.analysis.drawing.bin_drawing import DRAWN_EDGES_GYR, MH_EDGES, SFH_KINDS, format_flux_label
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 

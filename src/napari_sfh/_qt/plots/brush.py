@@ -16,7 +16,7 @@ from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, pg
 from napari_sfh._qt.session import PLOT_REGION, BinMark, Session
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.outlines import mask_points_inside
+from napari_sfh.analysis.drawing.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
 REACH_PX = 10.0

@@ -24,7 +24,7 @@ from napari_sfh._qt.plots.plot_items import (
     style_axes,
 )
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, choose_flux_range
+from napari_sfh.analysis.drawing.bin_drawing import LINES_AA, choose_flux_range
 from napari_sfh.analysis.exploration.range_images import Range
 
 #: The ranges: the image's, and those of continuum on either side.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import EDGED_BANDS, Ribbon, get_pen, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
+from napari_sfh.analysis.bin_properties import ScalarEstimate
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Histograms that are drawn at most, beside the curve of formation times.

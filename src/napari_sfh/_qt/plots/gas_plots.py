@@ -15,6 +15,7 @@ from napari_sfh._qt.plots.plot_items import get_brush, get_pen, make_bare_plot, 
 from napari_sfh._qt.session import BinMark, Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.comparison.map_comparison import ERROR_BARS
+from napari_sfh.analysis.drawing.map_limits import robust_limits
 from napari_sfh.analysis.gas.gas_and_stars import (
     EBV_STARS_OVER_GAS,
     SOLAR_OXYGEN,
@@ -24,7 +25,6 @@ from napari_sfh.analysis.gas.gas_and_stars import (
     trace_bpt_lines,
 )
 from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS
-from napari_sfh.analysis.maps import robust_limits
 
 #: Panels and what stands along their axes.
 GAS_PANELS = {

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.drawing.bin_drawing import DRAWN_EDGES_GYR
 
 
 def format_panel_numbers(views: Sequence[BinView], name: str, kind: str) -> str:

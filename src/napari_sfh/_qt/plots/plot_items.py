@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.plots.plot_axis import PlotAxis, pg
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import CredibleBand
+from napari_sfh.analysis.credible_bands import CredibleBand
 from napari_sfh.figures.line_colors import LEAST_CONTRAST, choose_thin_color
 
 #: So many bands of a plot have a line around; of more the first alone: the lines would be a tangle.
@@ -222,7 +222,13 @@ class ErrorBars(PathItem):
 
     def show_errors(self, x: NDArray[np.floating], y: NDArray[np.floating], error: NDArray[np.floating]) -> None:
         """Draw one from ``y - error`` to ``y + error`` at each place, (n,)."""
-        self.setPath(make_path(np.repeat(x, 2), np.stack([y - error, y + error], axis=-1).ravel(), "pairs"))
+        self.setPath(self.trace_errors(x, y, error))
+
+    def trace_errors(
+        self, x: NDArray[np.floating], y: NDArray[np.floating], error: NDArray[np.floating]
+    ) -> QPainterPath:
+        """What `show_errors` draws, kept as by `make_path`."""
+        return make_path(np.repeat(x, 2), np.stack([y - error, y + error], axis=-1).ravel(), "pairs")
 
 
 class Points(pg.ScatterPlotItem):

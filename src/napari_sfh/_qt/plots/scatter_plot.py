@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
 from napari_sfh._qt.plots.plot_items import get_brush, get_pen, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import COLORS, choose_color
-from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.drawing.bin_drawing import COLORS, choose_color
+from napari_sfh.analysis.drawing.map_limits import robust_limits
 
 #: From so many points on their density is drawn.
 DENSE_POINTS = 20_000

@@ -23,10 +23,11 @@ from napari_sfh._qt.widgets.flow_row import place_row
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_middle, shorten_words
-from napari_sfh.analysis.bin_view import BinView, choose_flux_range, choose_residual_range, format_flux_label
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import DENSE, ERROR_BARS, Comparison, format_scatter
-from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.drawing.bin_drawing import choose_flux_range, choose_residual_range, format_flux_label
+from napari_sfh.analysis.drawing.map_limits import robust_limits
 from napari_sfh.figures.line_colors import ANSWER_COLORS
 from napari_sfh.physics.quantities import QUANTITIES
 

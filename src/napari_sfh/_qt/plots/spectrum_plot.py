@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QGraphicsItem
 
 from napari_sfh._qt.plots.plot_items import Curve, Ribbon, VerticalLines, get_pen, make_ribbon_path, pg, prepare_range
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_flux_range, list_view_colors
+from napari_sfh.analysis.bin_view import BinView, list_view_colors
+from napari_sfh.analysis.drawing.bin_drawing import LINES_AA, choose_flux_range
 from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR
+from napari_sfh.analysis.drawing.bin_drawing import DRAWN_EDGES_GYR
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 #: Room of a number at an axis of time, pixels.

@@ -37,6 +37,7 @@ from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison import map_comparison as comparing
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.analysis.sky_coordinates import is_same_field
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.quantities import QUANTITIES
@@ -297,7 +298,7 @@ class ComparisonTool(DockTool):
         attributes = {
             "name": f"{self._difference_title} [{self._unit}]",
             "colormap": SHADES,
-            "contrast_limits": maps.symmetric_limits(values),
+            "contrast_limits": map_limits.symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
             "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},

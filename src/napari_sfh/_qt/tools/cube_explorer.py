@@ -32,7 +32,7 @@ from napari_sfh._qt.plots.cube_plot import RANGES, CubePlot, NamedSpectrum
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import Host, Tool
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.bin_view import choose_color
+from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.analysis.exploration.cube_spectra import find_polygon_spaxels
 from napari_sfh.analysis.exploration.range_images import Range, RangeImage
 from napari_sfh.analysis.sky_coordinates import SkyGrid

@@ -27,8 +27,8 @@ from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import gradients, tables
-from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
+from napari_sfh.analysis.drawing.bin_drawing import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
 from napari_sfh.analysis.sky_coordinates import SkyGrid, parse_radec
 from napari_sfh.analysis.stellar_mass import parse_distance

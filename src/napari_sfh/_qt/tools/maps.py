@@ -27,6 +27,7 @@ from napari_sfh._qt.session import list_region_masses
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.types import FLAG_MEANING, Result
@@ -118,7 +119,7 @@ class MapForm:
         self._add_hiding_fields()
         self.limits = ComboBox(
             label="Limits",
-            choices=[*((text, how) for how, text in maps.LIMITS.items()), ("typed", TYPED)],
+            choices=[*((text, how) for how, text in map_limits.LIMITS.items()), ("typed", TYPED)],
             value="shared",
             tooltip="Of the colours; “typed”: those below, or of the layer's own contrast limits",
         )
@@ -299,6 +300,10 @@ class MapTool(Tool):
             self.show(name)
         else:
             self.do_unpainted(partial(stack.prepare_map, name), stack.display.show_later(Shown("map", name)))
+
+    def show_four(self) -> None:
+        """Put the main maps side by side, where the weights have more than one."""
+        self.form.grid.value = len(self.host.stack.display.main_maps) > 1
 
     def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
         """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.

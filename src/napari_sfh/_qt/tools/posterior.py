@@ -128,7 +128,7 @@ def draw_row_picture(
         Of the curves and points.
     """
     report_progress(Progress("posterior", 0, 0), progress, cancel)
-    from napari_sfh.estimate import draw_row_posterior
+    from napari_sfh.estimation.rows import draw_row_posterior
 
     made = draw_row_posterior(table.table[row : row + 1], table.meta, table.path, cancel=cancel)
     values = {name: np.asarray(made[name], dtype=float) for name in table.quantities if name in made}

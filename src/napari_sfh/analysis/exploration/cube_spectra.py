@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from napari_sfh.analysis.outlines import mask_points_inside
+from napari_sfh.analysis.drawing.outlines import mask_points_inside
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks

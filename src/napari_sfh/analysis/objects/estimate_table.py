@@ -13,7 +13,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table, vstack
 
-from napari_sfh.analysis.bin_view import ScalarEstimate
+from napari_sfh.analysis.bin_properties import ScalarEstimate
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.fits_access import READ_ERRORS
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue

@@ -13,7 +13,7 @@ from napari_sfh.console import make_stderr_logger, print_message, print_progress
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
-    from napari_sfh.estimate import BlockEstimator
+    from napari_sfh.estimation.rows import BlockEstimator
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -151,7 +151,8 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
     make_stderr_logger(options.quiet)("estimate: loading the libraries")
-    from napari_sfh.estimate import EstimateConfig, estimate_objects
+    from napari_sfh.estimate import estimate_objects
+    from napari_sfh.estimation.settings import EstimateConfig
     from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.outputs import check_table_output
 

@@ -1,0 +1,1 @@
+"""How results are drawn, in the window and on pages alike: limits, ranges, colours, contours, outlines, words."""

@@ -1,0 +1,1 @@
+"""What the commands of `napari-sfh` do; `cli` has their parser."""

@@ -1,0 +1,1 @@
+"""What `estimate` does with rows of catalogues and with single spectra."""
