@@ -109,6 +109,21 @@ def test_many_threads_write_one_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["note.txt"]
 
 
+def test_an_end_during_the_writing_leaves_nothing(tmp_path: Path) -> None:
+    """A window that is closed ends its process while a thread still draws a figure."""
+    code = (
+        "import sys, threading; from napari_sfh.console import drop_teardown; from napari_sfh.io.atomic import *\n"
+        "end, begun = drop_teardown(), threading.Event()\n"
+        "def write():\n"
+        "    with write_atomically(sys.argv[1]) as part:\n"
+        "        part.write_text('half'); begun.set(); threading.Event().wait(30)\n"
+        "threading.Thread(target=write, daemon=True).start()\n"
+        "begun.wait(20); end(0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")]).returncode == 0
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     code = (

@@ -7,8 +7,10 @@ it, so that the next writer removes what a killed process left, and nothing that
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import platform
@@ -206,10 +208,21 @@ def remove_parts_on_signals(program: str = "", left: str = "") -> None:
             signal.signal(number, _remove_parts_and_end)
 
 
-def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
+@functools.cache
+def _remove_parts_at_end() -> None:
+    """Register once that the end of this process removes what a thread of it still writes: it is not waited for."""
+    atexit.register(_remove_open_parts)
+
+
+def _remove_open_parts() -> None:
     for part in tuple(_open_parts):
-        with contextlib.suppress(OSError):
-            os.unlink(part)
+        if f"-{os.getpid()}-" in part.name:  # a fork knows those of its parent
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
+    _remove_open_parts()
     process, program, left = _last_words
     if program and process == os.getpid():
         with contextlib.suppress(OSError):
@@ -222,6 +235,7 @@ def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
 
 def _create_part(path: Path, target: Path) -> Path:
     """An empty temporary file beside the destination, which no other process has."""
+    _remove_parts_at_end()
     unique = f"{PART_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
     part = target.with_name(f"{unique}.part.{_shorten_name(target.name)}")
     try:
