@@ -344,8 +344,8 @@ def _make(
         notes = (*notes, f"{twice} wavelengths stand there twice, with fluxes that agree: their mean is used")
     if good.sum() < _MIN_PIXELS:
         raise SfhInputError(
-            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite, not 0 and no constant, an error "
-            f"above 0 and no mask; {_MIN_PIXELS} are needed"
+            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite, not 0 and no constant, an "
+            f"error above 0 and no mask; {_MIN_PIXELS} are needed"
         )
     scale = float(np.median(np.abs(values[good]))) or 1.0
     return SingleSpectrum(
