@@ -66,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     args = build_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
-    remove_parts_on_signals()
+    program, left = f"napari-sfh-train {args.command}", "what is finished is kept"
+    remove_parts_on_signals(program, left)
 
     def command() -> int | None:
         check_command_output(args)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ) from error
         return status
 
-    return run_command(command, f"napari-sfh-train {args.command}", "what is finished is kept", args.option_names)
+    return run_command(command, program, left, args.option_names)
 
 
 def check_command_output(args: argparse.Namespace) -> None:

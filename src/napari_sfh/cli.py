@@ -39,11 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         restrict_algebra_threads(os.environ)
         end_with = drop_teardown()
     options = build_command_parser().parse_args(resolve_home(sys.argv[1:] if argv is None else argv))
+    program, left = "napari-sfh", "no result was left half-written"
     if threading.current_thread() is threading.main_thread():
-        remove_parts_on_signals()
-    status = run_command(
-        lambda: options.command(options), "napari-sfh", "no result was left half-written", options.option_names
-    )
+        remove_parts_on_signals(program, left)
+    status = run_command(lambda: options.command(options), program, left, options.option_names)
     if end_with is not None:
         end_with(status)
     return status

@@ -15,6 +15,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 
 #: Constant V, sigma in km/s that a form begins with.
@@ -75,6 +76,7 @@ def _setting(default: Any, **about: Any) -> Any:
     return field(default=default, metadata={"setting": Setting(default=default, **about)})
 
 
+@check_arguments
 @dataclass(frozen=True)
 class RunConfig:
     """Everything a run needs. Paths may be text; None means: from the files, or not at all.
@@ -99,7 +101,7 @@ class RunConfig:
         metadata={"setting": Setting("Mosaics", "HST mosaics (...drc-sci), one per band", kind=dict)},
     )
     maps: Path | None = _setting(None, label="MAPS", help="DAP MAPS file: bins and stellar kinematics", kind=Path)
-    hdu: str | None = _setting(
+    hdu: str | int | None = _setting(
         None,
         label="Cube's HDU",
         help="which cube of a file that holds several: EXTNAME, EXTNAME,EXTVER, or its number",

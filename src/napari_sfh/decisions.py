@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import read_bundle_header
@@ -49,6 +50,7 @@ class LineSpreadChoice(NamedTuple):
     note: str
 
 
+@check_arguments
 def configure_run(
     folder: Path | None = None, on_problem: Callable[[str], object] | None = None, **options: Any
 ) -> RunConfig:

@@ -12,6 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.analysis.comparison.mock_truth import read_truth
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
@@ -40,6 +41,7 @@ def find_demo_folder() -> Path:
     return path
 
 
+@check_arguments
 def write_demo_cutout(folder: str | Path, window: tuple[slice, slice] = CUTOUT) -> Path:
     """Write a piece of the mock galaxy: cube, MAPS and truth cut to a window, the mosaics as they are.
 
@@ -88,6 +90,7 @@ def _cut_spaxels(source: Path, target: Path, window: tuple[slice, slice]) -> Non
     fits.HDUList(parts).writeto(target, overwrite=True)
 
 
+@check_arguments
 def make_demo_config(device: str = "auto", binning: str = "vorbin") -> RunConfig:
     """The run of the demo: every file of its folder, and bins of its own, whose noise the truth is compared at.
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.estimation.rows import BlockEstimator, estimate_catalogues, estimate_row_block
 from napari_sfh.estimation.settings import EstimateConfig, EstimateSummary
@@ -25,6 +26,7 @@ from napari_sfh.model.bundle import load_bundle
 __all__ = ["EstimateConfig", "EstimateSummary", "estimate_objects"]
 
 
+@check_arguments
 def estimate_objects(
     config: EstimateConfig,
     estimate_blocks: BlockEstimator | None = None,

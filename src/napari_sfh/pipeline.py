@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled
 from napari_sfh.instruments.bundle_header import read_bundle_header
@@ -44,6 +45,7 @@ class ObservedGalaxy(NamedTuple):
     prepared: PreparedObservation
 
 
+@check_arguments
 def run_pipeline(
     config: RunConfig,
     progress: ReportProgress | None = None,

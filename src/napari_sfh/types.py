@@ -77,6 +77,10 @@ FLAG_MEANING: Mapping[Flag, str] = {
 }
 
 
+#: What is told of `Flag.MISFIT` where it cannot be set: weights that rebuild no spectrum, or have no limits.
+NO_MISFIT_FLAG = "misfit is not judged here: the OOD score is all that warns"
+
+
 @dataclass(frozen=True)
 class Progress:
     """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`.
@@ -434,6 +438,11 @@ class Result:
     misfit: Mapping[str, F32] = field(
         default_factory=dict
     )  # how models miss the bins: `physics.columns.MISFIT_COLUMNS`
+
+    @property
+    def judges_misfit(self) -> bool:
+        """Whether models were held against the data, so that `Flag.MISFIT` says something where it is not set."""
+        return bool(self.misfit)
 
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.bins.n_bins} bins, weights {self.model_name}, z = {self.redshift:.5f})"

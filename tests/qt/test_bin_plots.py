@@ -16,8 +16,9 @@ from qtpy.QtWidgets import QApplication
 from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.plots.plot_axis import PlotAxis
-from napari_sfh._qt.plots.plot_items import Curve, Ribbon, get_pen, make_bare_plot, pg
+from napari_sfh._qt.plots.plot_items import Curve, Ribbon, get_pen, make_bare_plot, make_path, pg
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis import bin_view
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.instruments.bundle_header import find_bundle_file, read_bundle_header
@@ -79,23 +80,31 @@ def test_what_was_foreseen_is_only_painted(
     plots: BinPlots, result: Result, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     plots.set_kind(kind)
+
+    def draw_anew(view: BinView) -> QImage:
+        """Drawn when nothing of it is kept."""
+        for k in range(200):
+            make_path(np.arange(2.0), np.array([k, 0.5]))
+        plots.set_colors(get_palette("dark"))  # axes forget what they drew
+        plots.draw([view])
+        QTest.qWait(30)
+        return plots.grab().toImage()
+
+    before = draw_anew(BinView.of(result, 3))
     view = BinView.of(result, 8)
-    plots.draw([view])
-    QTest.qWait(30)
-    expected = plots.grab().toImage()
-    plots.draw([BinView.of(result, 3)])
-    QTest.qWait(30)
-    plots.set_colors(get_palette("dark"))  # axes forget what they drew
-    QTest.qWait(30)
-    before = plots.grab().toImage()
     plots.foresee([view])
     assert plots.grab().toImage() == before
     made: list[str] = []
-    monkeypatch.setattr(PlotAxis, "generateDrawSpecs", lambda axis, _: made.append(axis.orientation))
-    monkeypatch.setattr("napari_sfh._qt.plots.plot_items.pg.arrayToQPath", lambda *_, **__: made.append("path"))
-    plots.draw([view])
-    assert plots.grab().toImage() == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(PlotAxis, "generateDrawSpecs", lambda axis, _: made.append(axis.orientation))
+        make = pg.arrayToQPath
+        patch.setattr(pg, "arrayToQPath", lambda x, *ys, **how: made.append(f"path of {x.size}") or make(x, *ys, **how))
+        patch.setattr(bin_view, "compute_formation_times", lambda *_: made.append("times"))
+        plots.draw([view])
+        drawn = plots.grab().toImage()
     assert not made
+    assert drawn != before
+    assert drawn == draw_anew(BinView.of(result, 8))
 
 
 def test_an_axis_keeps_what_it_drew_until_its_looks_change(plots: BinPlots, result: Result) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.settings import get_settings
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
     QDialog,
@@ -139,11 +139,11 @@ def test_closing_during_a_run_asks_before_it_is_stopped(opened: Any, monkeypatch
     ended = threading.Event()
     asked: list[str] = []
 
-    def keep_going(parent: Any, stage: str) -> bool:
+    def keep_going(parent: Any, stage: str, _: Any) -> bool:
         asked.append(stage)
         return False
 
-    def let_it_come(parent: Any, stage: str) -> bool:
+    def let_it_come(parent: Any, stage: str, _: Any) -> bool:
         ended.set()
         assert opened.wait(60)
         opened.files.unsaved = True
@@ -159,6 +159,24 @@ def test_closing_during_a_run_asks_before_it_is_stopped(opened: Any, monkeypatch
     opened.window().close(quit_app=False, confirm_need=True)
     assert asked[1:] == [opened.session.result.name]
     assert opened.window().isVisible()
+
+
+def test_the_question_goes_with_the_work_that_it_is_about(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said "still at work" beside "saved", and that what was computed would be lost."""
+    ended = threading.Event()
+    texts: list[str] = []
+    execute = getattr(QMessageBox, "exec_", None) or QMessageBox.exec
+
+    def let_it_end(box: QMessageBox) -> int:
+        texts.append(box.text())
+        QTimer.singleShot(0, ended.set)
+        QTimer.singleShot(5000, box.reject)
+        return int(execute(box))
+
+    monkeypatch.setattr(QMessageBox, "exec_", let_it_end, raising=False)
+    opened.start(lambda progress, cancel: ended.wait(20) and None, lambda _: None)
+    assert opened.may_leave()
+    assert ["Still at work" in text for text in texts] == [True]
 
 
 def test_naparis_menu_asks_before_the_window_goes(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +207,7 @@ def test_a_result_is_kept_where_the_window_stays_after_all(opened: Any, monkeypa
 def test_the_question_names_the_stage_of_the_work_that_runs(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the one at which another was cancelled: the new one may have told none yet."""
     told: list[str] = []
-    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage: bool(told.append(stage)))
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage, __: bool(told.append(stage)))
     begun, go_on = threading.Event(), threading.Event()
     stages: list[str] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from smooth_result import make_result
+from smooth_result import move_field
 from vispy.color import ColorArray
 from window_acts import drag, native_canvas, screen_point
 
@@ -217,13 +216,6 @@ def test_names_in_a_line() -> None:
 def test_each_region_is_told_by_its_bins(n_bins: dict[str, int], words: list[str]) -> None:
     told = describe_found(n_bins)
     assert [word for word in words if word not in told] == []
-
-
-def move_field(result: Result, pixels_yx: tuple[int, int]) -> Result:
-    """The result of another galaxy, or of a field that begins so many pixels farther on."""
-    wcs = result.wcs.deepcopy()
-    wcs.wcs.crpix = wcs.wcs.crpix - np.array(pixels_yx[::-1])
-    return replace(make_result(seed=7), name="another", wcs=wcs)
 
 
 def test_a_region_stays_at_its_place_of_the_sky_and_goes_with_another_galaxy(dock: Any, result: Result) -> None:

@@ -376,7 +376,7 @@ def test_closing_the_dock_leaves_nothing(
     qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage: not asked.append(stage))
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_stopping", lambda _, stage, __: not asked.append(stage))
     viewer = make_viewer()
     drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
     keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}

@@ -188,7 +188,10 @@ def test_regions_of_many_bins_are_averaged_in_a_thread(
 
 
 @pytest.mark.parametrize("others", ["none", "pinned", "compared", "region"])
-def test_what_a_click_will_show_is_foreseen(session: Session, others: str) -> None:
+def test_what_a_click_will_show_is_foreseen(session: Session, others: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: list[int] = []
+    trace = session_module.trace_outline
+    monkeypatch.setattr(session_module, "trace_outline", lambda mask: traced.append(int(mask.sum())) or trace(mask))
     session.select(4)
     if others == "pinned":
         session.toggle_pinned(4)
@@ -198,11 +201,15 @@ def test_what_a_click_will_show_is_foreseen(session: Session, others: str) -> No
         session.toggle_compared(9)
     elif others == "region":
         session.set_region([np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])])
+    session.outlines()  # of what is shown before
     for bin_id in (6, 4, 7, 11):
         foreseen = session.foresee_views(bin_id)
+        traced.clear()
         session.clear_compared()
         session.select(bin_id)
         shown = session.views()
+        session.outlines()
+        assert traced == [], "outlined anew"
         assert [(view.name, view.color) for view in foreseen] == [(view.name, view.color) for view in shown]
         assert all(before is now for before, now in zip(foreseen, shown) if now.bin_id), "found anew"
     assert session.foresee_views(0) == session.foresee_views(session.n_bins + 1) == []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from io_mocks import write_cube
 from smooth_result import make_result
 from window_acts import at_once, open_explorer
 
@@ -194,6 +195,22 @@ def test_everything_comes_back_but_what_has_gone(
     other.show_result(make_result(seed=3))
     rest(qtbot, other)
     check_what_has_gone(qtbot, other, moved)
+
+
+@pytest.mark.parametrize("damaged", ["result", "cube"])
+def test_a_damaged_file_of_a_workspace_is_told_and_the_rest_is_opened(tmp_path: Path, damaged: str) -> None:
+    """Nothing was opened, where a missing file leaves the rest: what was shown before stayed."""
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(b"garbage")
+    cube = bad if damaged == "cube" else write_cube(tmp_path / "cube.fits")
+    kept = Workspace(bad if damaged == "result" else None, 16, forms={"data": {"cube": cube}}, session={"selected": 3})
+    path = write_workspace(kept, tmp_path / "work.json")
+    opened = tasks.open_workspace(lambda _: None, threading.Event(), path)
+    assert opened.workspace.session == {"selected": 3}
+    assert opened.shown is None
+    assert (opened.galaxy is None) == (damaged == "cube")
+    (note,) = opened.notes
+    assert all(word in note for word in (damaged, str(bad), "Run" if damaged == "result" else "Data"))
 
 
 @pytest.mark.usefixtures("default_weights")

@@ -1,5 +1,7 @@
 """A synthetic result of 16 bins on a 40 x 40 map, rotated on the sky, whose quantities run smoothly."""
 
+from dataclasses import replace
+
 import numpy as np
 from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
@@ -120,3 +122,10 @@ def make_result(n_side: int = 4, shape: tuple[int, int] = (40, 40), seed: int = 
         model_sha256="0" * 64,
         settings={"target_snr": 35.0, "binning": "vorbin"},
     )
+
+
+def move_field(result: Result, pixels_yx: tuple[int, int]) -> Result:
+    """The result of another galaxy, or of a field that begins so many pixels farther on."""
+    wcs = result.wcs.deepcopy()
+    wcs.wcs.crpix = wcs.wcs.crpix - np.array(pixels_yx[::-1])
+    return replace(make_result(seed=7), name="another", wcs=wcs)

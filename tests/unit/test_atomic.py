@@ -77,12 +77,14 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path) -> None:
     path = tmp_path / "note.txt"
     left = leave_part_of_killed_process(path)
+    inner = leave_part_of_killed_process(left.with_name(f"{left.name}.plain"))  # before it is compressed
     of_another_file = leave_part_of_killed_process(tmp_path / "other.txt")
     assert left.exists()
     with write_atomically(path) as first, write_atomically(path) as second:
         assert first != second
         assert first.exists()
         assert not left.exists()
+        assert not inner.exists()
     assert of_another_file.exists()
 
 
@@ -107,21 +109,39 @@ def test_many_threads_write_one_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["note.txt"]
 
 
+def test_an_end_during_the_writing_leaves_nothing(tmp_path: Path) -> None:
+    """A window that is closed ends its process while a thread still draws a figure."""
+    code = (
+        "import sys, threading; from napari_sfh.console import drop_teardown; from napari_sfh.io.atomic import *\n"
+        "end, begun = drop_teardown(), threading.Event()\n"
+        "def write():\n"
+        "    with write_atomically(sys.argv[1]) as part:\n"
+        "        part.write_text('half'); begun.set(); threading.Event().wait(30)\n"
+        "threading.Thread(target=write, daemon=True).start()\n"
+        "begun.wait(20); end(0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "x")]).returncode == 0
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_signals_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     code = (
         "import os, signal, sys, time; from napari_sfh.io.atomic import *\n"
         # A shell in the background has its children ignore some.
         f"signal.signal({int(number)}, signal.{'default_int_handler' if number == signal.SIGINT else 'SIG_DFL'})\n"
-        "remove_parts_on_signals()\n"
+        "remove_parts_on_signals('program', 'nothing is left')\n"
         "with write_atomically(sys.argv[1]) as part:\n"
         "    part.write_text('half'); print('ready', flush=True); time.sleep(30)"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, str(tmp_path / "x")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     child.send_signal(number)
-    assert child.wait(20) == -number
+    _, said = child.communicate(timeout=20)
+    assert child.returncode == -number
     assert names(tmp_path) == []
+    if number != signal.SIGINT:  # that is told by `console.run_command`
+        assert said.decode() == f"program: ended by {number.name}; nothing is left\n"

@@ -122,6 +122,9 @@ def test_altered_metadata(path, tmp_path):
         (lambda m: m["model"].update(architecture="resnet"), "'resnet' is unknown"),
         (lambda m: m["model"]["network"].update(width=64), "do not fit this version"),
         (lambda m: m.pop("prior"), "metadata lack 'prior'"),
+        (lambda m: m.update(name={"path": ""}), "name in its document is of another type"),
+        (lambda m: m.update(prior=[]), "prior in its document is of another type"),
+        (lambda m: m["prior"].update(sha256={}), "prior.sha256 in its document is of another type"),
     ],
 )
 def test_a_bundle_for_something_else_is_refused_by_name(path, tmp_path, change, words):

@@ -66,7 +66,7 @@ def test_a_command_ends_its_process_after_what_was_registered_for_that():
     code = (
         "import atexit, sys, threading\n"
         "from napari_sfh import cli\n"
-        "cli.remove_parts_on_signals = lambda: atexit.register(print, 'registered')\n"
+        "cli.remove_parts_on_signals = lambda *words: atexit.register(print, 'registered')\n"
         "class Late:\n"
         "    def __del__(self): print('taken down')\n"
         "sys.late = Late()\n"

@@ -62,6 +62,7 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
     assert flags[1] & Flag.MISSING_BAND
     assert flags[2] & Flag.MISSING_BAND
     assert flags[4] & Flag.NO_PHOTOMETRY
+    assert "MISFIT" in str(found.meta)  # weights for bands: what no flag says is said
     age = np.ma.filled(np.ma.asarray(found["LG_AGE"]).astype(float), np.nan)
     assert np.isnan(age).tolist() == [False, False, False, False, True, False]
     assert np.all((age[:4] > 6) & (age[:4] < 10.3))

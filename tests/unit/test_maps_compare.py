@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from smooth_result import make_result
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.comparison.map_comparison import bin_truth, measure_scatter
@@ -24,7 +25,7 @@ def test_paint_keeps_bin_one_and_leaves_none_empty():
 
 def test_unknown_map_names_the_choices():
     with pytest.raises(SfhInputError, match="'AGE' is unknown: choose one"):
-        maps.make_map_image(None, "AGE")
+        maps.make_map_image(make_result(), "AGE")
 
 
 def test_scatter_of_a_known_distribution():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from io_mocks import UVIS, image_header, write_cube, write_mosaic
 
 from napari_sfh.errors import SfhInputError
@@ -212,3 +213,18 @@ def test_counts_of_another_telescope_need_a_zero_point(tmp_path: Path) -> None:
     path = _mosaic(tmp_path, INSTRUME=None, DETECTOR=None, FILTER=None, BUNIT="adu")
     with pytest.raises(SfhInputError, match="MAGZERO"):
         read_mosaic(path, "my_g", load_instrument(tmp_path / "own.toml"))
+
+
+@pytest.mark.parametrize("layout", ["Dec on the first axis", "TPV without coefficients", "TPV with PV1_1 alone"])
+def test_places_on_the_sky_do_not_depend_on_how_the_header_says_them(layout: str, tmp_path: Path) -> None:
+    """Right ascension first, and pixels of the stated size, whatever wcslib makes of the cards."""
+    plain = image_header(40, 40)
+    cards: dict[str, Any] = {f"CTYPE{i}": plain[f"CTYPE{i}"].replace("TAN", "TPV") for i in (1, 2)}
+    if "PV1_1" in layout:
+        cards["PV1_1"] = 1.0
+    if "Dec" in layout:
+        cards = {f"{key}{i}": plain[f"{key}{3 - i}"] for key in ("CTYPE", "CRVAL") for i in (1, 2)}
+        cards |= {f"CD{i}_{j}": plain[f"CD{3 - i}_{j}"] for i in (1, 2) for j in (1, 2)}
+    odd = read_mosaic(_mosaic(tmp_path, **cards)).wcs
+    pixels = np.array([[0.0, 0.0], [30.0, 5.0]])
+    np.testing.assert_allclose(odd.wcs_pix2world(pixels, 0), WCS(plain).wcs_pix2world(pixels, 0), rtol=0, atol=1e-8)

@@ -20,7 +20,7 @@ from napari_sfh.config import RunConfig
 from napari_sfh.console import resolve_home
 from napari_sfh.errors import SfhInputError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
-from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import identify_file
@@ -398,10 +398,10 @@ def test_a_spectrum_that_covers_too_little_is_told_and_not_estimated(tmp_path: P
     assert np.isfinite(np.ma.filled(times, np.nan)).tolist() == [True, False]
 
 
-def write_instrument(folder: Path, curve: str) -> Path:
+def write_instrument(folder: Path, curve: str, keys: str = "") -> Path:
     path = folder / "mine.toml"
     path.write_text(
-        f'name = "mine"\nsummary = "one"\n[[band]]\nname = "A"\ncurve = "{curve}"\n[[band]]\nname = "B"\n'
+        f'name = "mine"\nsummary = "one"\n[[band]]\nname = "A"\ncurve = "{curve}"\n{keys}[[band]]\nname = "B"\n'
         'centre_aa = 6000.0\nfwhm_aa = 200.0\nedge_aa = 10.0\n[photometry]\nnorm = "B"\n'
     )
     return path
@@ -420,6 +420,19 @@ def test_curves_in_another_unit_or_column_are_refused(tmp_path: Path, rows: str 
         (tmp_path / "curve.txt").write_text(rows)
     with pytest.raises(SfhInputError, match=words):
         load_instrument(write_instrument(tmp_path, "curve.txt"))
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("nm", 0.1), ("um", 1e-4), ("Angstrom", 1.0)])
+def test_curves_say_their_unit_and_what_they_respond_to(tmp_path: Path, unit: str, scale: float) -> None:
+    """A response to energy weighs wavelengths evenly: f = wavelength has the mean 6000 from 4000 to 8000."""
+    wave = np.linspace(4000.0, 8000.0, 401)
+    np.savetxt(tmp_path / "curve.txt", np.column_stack([scale * wave, np.ones(wave.size)]))
+    for detector, mean in (("energy", 6000.0), ("photon", 2 / 3 * (8e3**3 - 4e3**3) / (8e3**2 - 4e3**2))):
+        path = write_instrument(tmp_path, "curve.txt", f'unit = "{unit}"\ndetector = "{detector}"\n')
+        own = make_band_filters(load_instrument(path))[0]
+        weight = own.wave_aa * own.throughput
+        found = np.trapezoid(weight * own.wave_aa, own.wave_aa) / np.trapezoid(weight, own.wave_aa)
+        assert found == pytest.approx(mean, rel=1e-4)
 
 
 def test_a_curve_is_described_by_its_wavelengths(tmp_path: Path) -> None:

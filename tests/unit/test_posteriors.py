@@ -152,9 +152,12 @@ def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
 @pytest.mark.parametrize("bin_id", [0, -1, 7, 1.5, "1", None])
 def test_what_is_no_bin_is_told(toy: Result, bin_id: Any) -> None:
     """-1 was the last bin but one, without a word."""
-    for ask in (BinView.of, draw_bin_posterior):
-        with pytest.raises(SfhInputError, match=rf"bin {bin_id}: there are bins 1 to 6"):
-            ask(toy, bin_id)
+    no_number = "`bin_id` is .*: give a whole number"
+    words = rf"bin {bin_id}: there are bins 1 to 6"
+    with pytest.raises(SfhInputError, match=words):
+        BinView.of(toy, bin_id)
+    with pytest.raises(SfhInputError, match=words if isinstance(bin_id, int) else no_number):
+        draw_bin_posterior(toy, bin_id)
     with pytest.raises(SfhInputError, match=r"'AGE_LW' is no predicted quantity.*lg_age_lw"):
         toy.prediction.median("AGE_LW")
 

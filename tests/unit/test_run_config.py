@@ -102,6 +102,6 @@ def test_the_demo_runs_all_that_a_look_at_its_folder_finds():
 
 @pytest.mark.parametrize("value", [0.06 * u.mag, 0.06 * u.kpc, "0.06", True, [0.06], np.array([0.06])])
 def test_numbers_of_other_types_are_told(value):
-    with pytest.raises(SfhInputError, match=r"`ebv_mw` .*as a plain number"):
+    with pytest.raises(SfhInputError, match=r"`ebv_mw` .*give a plain number"):
         RunConfig(cube=Path("c.fits"), ebv_mw=value)
     assert RunConfig(cube=Path("c.fits"), ebv_mw=np.float32(0.06)).ebv_mw == np.float32(0.06)

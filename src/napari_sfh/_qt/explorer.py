@@ -611,7 +611,7 @@ class Explorer(ExplorerFrame):
     def may_leave(self) -> bool:
         """Whether dock or window may close: work that goes on is asked about, then a result that is in no file."""
         at_work = self.job.running and not self.job.cancelling
-        return (not at_work or propose_stopping(self, self.stage.value)) and self.may_close()
+        return (not at_work or propose_stopping(self, self.stage.value, self.job.is_running)) and self.may_close()
 
     def _leave_window(self) -> None:
         """The window closes: no more layers come, and the collector is given all back, even if Qt ends it later."""

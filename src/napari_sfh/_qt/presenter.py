@@ -244,11 +244,12 @@ class Presenter:
 
     def show_prepared(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result, and do the steps of ``then`` after its layers; layers that are there already are kept."""
-        explorer = self._explorer
+        explorer, before = self._explorer, self._explorer.session.result
+        is_another_run = before is not None and is_same_place(before, shown.result)
+        four = is_another_run and explorer.stack.display.is_grid
         if not then:
             explorer.files.end()  # what takes the place of a workspace that was coming in
-            before = explorer.session.result
-            if before is not None and not is_same_place(before, shown.result):
+            if before is not None and not is_another_run:
                 self._forget_distance()
         explorer.files.set_result_path(shown.path)
         explorer.catalogue.close()
@@ -266,7 +267,10 @@ class Presenter:
         steps += [explorer.show_panel, self._unfold]
         # After the docks have found their sizes.
         steps += [explorer.fit_view, partial(self._select_bin, kept), self._end_result]
-        explorer.work.steps.run([*steps, *explorer.tools.result_steps(shown.result), *then])
+        steps += explorer.tools.result_steps(shown.result)
+        if four and not then:  # a workspace says itself what is seen
+            steps.append(explorer.tools["maps"].show_four)
+        explorer.work.steps.run([*steps, *then])
 
     def _put_unpainted(self, layer: LayerTuple) -> UnpaintedStep:
         stack = self._explorer.stack

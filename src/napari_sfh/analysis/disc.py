@@ -27,6 +27,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_skycoord, skycoord_to_pixel
 from numpy.typing import NDArray
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import F64
 
@@ -161,6 +162,7 @@ def deproject_radius(east: NDArray[np.floating], north: NDArray[np.floating], pa
     return np.hypot(along, across)
 
 
+@check_arguments
 def guess_disc(white: NDArray[np.floating], wcs: WCS) -> Disc:
     """Disc that the white light suggests: a start, to be looked at on the map.
 
@@ -183,13 +185,18 @@ def guess_disc(white: NDArray[np.floating], wcs: WCS) -> Disc:
         No light.
     """
     east, north, flux, seen, origin, area = _sample_pixels(white, wcs)
+    no_light = SfhInputError(
+        "white light: no pixel above zero, or too few, so no disc can be guessed; type centre and shape"
+    )
     if not (flux > 0).any():
-        raise SfhInputError("white light: no pixel above zero, so no disc can be guessed; type centre and shape")
+        raise no_light
     shape = _SkyEllipse(*_centroid(east, north, flux), 0.0, 1.0)
     for _ in range(_ROUNDS):
         radius = deproject_radius(east - shape.east, north - shape.north, shape.pa_deg, shape.axis_ratio)
         inside = seen & (radius < _largest_covered_radius(radius[seen], shape.axis_ratio, area))
         clipped = np.minimum(flux, _CLIP * _median_along_ellipses(radius, flux, inside))
+        if (clipped[inside] > 0).sum() < 3:
+            raise no_light
         before, shape = shape, _ellipse_from_moments(east[inside], north[inside], clipped[inside])
         if before.close_to(shape):
             break

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
@@ -305,6 +306,7 @@ def fit_subsampled_gradient(
     return float(slopes.mean()), float(slopes.std())
 
 
+@check_arguments
 def fit_all_gradients(
     result: Result,
     disc: Disc,

@@ -20,6 +20,7 @@ from napari_sfh.analysis.stellar_mass import (
     estimate_sfr_error,
     find_age_edges,
 )
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
@@ -397,6 +398,7 @@ def paint_bins(bin_id: I32, values: NDArray[np.floating]) -> F32:
     return painted
 
 
+@check_arguments
 def find_brightest_bin(result: Result) -> int:
     """Number (1..N) of the bin with the brightest white light among those in which the network is to be believed.
 
@@ -413,6 +415,7 @@ def find_brightest_bin(result: Result) -> int:
     return int(np.argmax(np.where(trusted, mean, -np.inf) if trusted.any() else mean)) + 1
 
 
+@check_arguments
 def list_result_maps(result: Result) -> list[str]:
     """Names of the maps that a result has: a network without histories, or with other targets, has fewer."""
     found, first = [], _take_first_bin(result)
@@ -464,6 +467,7 @@ def list_main_maps(result: Result) -> tuple[str, ...]:
     return tuple(name for name in chosen if name in MAPS)[:4]
 
 
+@check_arguments
 def make_map_image(result: Result, name: str) -> F32:
     """A map of a result as an image.
 

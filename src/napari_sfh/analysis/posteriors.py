@@ -20,6 +20,7 @@ from napari_sfh.analysis.credibility.reweighting import (
     reweight_posterior,
 )
 from napari_sfh.analysis.weights import load_result_bundle
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.formation import compute_formation_times
@@ -69,6 +70,7 @@ def list_posterior_quantities(result: Result) -> tuple[str, ...]:
     return tuple(name for name in result.prediction.scalars if name in POSTERIOR_QUANTITIES)
 
 
+@check_arguments
 def draw_bin_posterior(
     result: Result,
     bin_id: int,

@@ -24,6 +24,7 @@ from napari_sfh.analysis.bin_properties import (
 from napari_sfh.analysis.bin_view import BinView, find_masked_ranges
 from napari_sfh.analysis.credible_bands import NO_BAND, CredibleBand
 from napari_sfh.analysis.drawing.outlines import mask_points_inside
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.physics.formation import cumulative_fraction
@@ -57,6 +58,7 @@ class RegionTrace:
     name: str
 
 
+@check_arguments
 @dataclass(frozen=True)
 class Outline:
     """A closed line on the map; what it encloses an odd number of times counts, or (``include`` False) does not."""
@@ -66,6 +68,13 @@ class Outline:
     shape: str | None = None  # as DS9 writes the shape, where it was read from a file and nobody has changed it since
     name: str = ""
     kind: OutlineKind = "polygon"
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not np.isfinite(self.points).all():
+            raise SfhInputError(
+                f"Outline: `points` has the shape {self.points.shape}, or numbers that are not finite: give corners "
+                "(y, x) in pixels, (n, 2)"
+            )
 
     def state(self) -> dict[str, Any]:
         """All of it as JSON types."""
@@ -106,6 +115,7 @@ def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArr
     return np.flatnonzero(mask_points_inside(np.column_stack([result.bins.y, result.bins.x]), polygon))
 
 
+@check_arguments
 def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:
     """Rows of the bins inside any outline that counts, and inside no hole.
 
@@ -157,6 +167,7 @@ def compute_bin_weights(result: Result, rows: NDArray[np.integer], weight: Weigh
     return value / total if total > 0 else value
 
 
+@check_arguments
 def average_bin_views(
     result: Result, rows: NDArray[np.integer], weight: Weight = "mass", spread: Spread = "scatter"
 ) -> BinView:
@@ -176,9 +187,12 @@ def average_bin_views(
     Raises
     ------
     SfhInputError
-        No bin with a prediction.
+        No bin with a prediction, or a row that is none.
     """
-    rows = np.asarray(rows)
+    if rows.size and not 0 <= rows.min() <= rows.max() < result.bins.n_bins:
+        raise SfhInputError(
+            f"region: rows {rows.min()} to {rows.max()}: those of the bins are 0 to {result.bins.n_bins - 1}"
+        )
     share = compute_bin_weights(result, rows, weight) if rows.size else np.empty(0)
     if share.sum() == 0:
         raise SfhInputError("region: no bin with a prediction lies inside; draw it around the centres of some bins")

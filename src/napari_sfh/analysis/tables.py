@@ -23,6 +23,7 @@ from napari_sfh.analysis.credible_bands import CredibleBand, list_history_bands
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
@@ -59,14 +60,15 @@ _LOG_UNITS = {
 }
 
 
-def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
+@check_arguments
+def write_tables(tables: Mapping[str, QTable], path: str | Path) -> Path:
     """Write tables: all into one FITS file, an extension each; or one ECSV or CSV file each.
 
     Parameters
     ----------
     tables : mapping
         By name, the main one first.
-    path : path
+    path : str or Path
         Ends in one of `TABLE_SUFFIXES`. In ECSV and CSV the main table gets this name, each other one
         ``<stem>_<name>`` with the same ending.
 
@@ -82,6 +84,7 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
     ComputeError
         The file cannot be written.
     """
+    path = Path(path)
     if path.suffix.lower() not in TABLE_SUFFIXES:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(TABLE_SUFFIXES)}")
     if not tables:
@@ -292,6 +295,7 @@ def build_numbers_table(result: Result, views: Sequence[BinView]) -> QTable:
     return _add_provenance(table, result)
 
 
+@check_arguments
 def build_summary_table(result: Result) -> QTable:
     """One row for every bin: where it is, what it holds, how far it is to be believed.
 

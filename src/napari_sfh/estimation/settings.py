@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_sfh.arguments.checked_calls import check_arguments
+from napari_sfh.config import SETTINGS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import BLOCK_ROWS
@@ -15,6 +17,7 @@ from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR
 from napari_sfh.types import FLAG_MEANING, Flag
 
 
+@check_arguments
 @dataclass(frozen=True)
 class EstimateConfig:
     """What `estimate_objects` needs."""
@@ -45,6 +48,10 @@ class EstimateConfig:
             raise SfhInputError(f"`sigma_kms` {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"`ebv_mw` {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+        for name in ("device", "draws"):
+            SETTINGS[name].check(name, getattr(self, name))
+        if self.rows < 1:
+            raise SfhInputError(f"`rows` {self.rows}: a block holds 1 row at least")
         if not 0 <= self.calibration_error < 1:
             raise SfhInputError(f"`calibration_error` {self.calibration_error}: a share of the flux, 0 to below 1")
 

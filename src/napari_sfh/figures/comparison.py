@@ -21,6 +21,7 @@ from napari_sfh.analysis.drawing.bin_drawing import (
     format_flux_label,
 )
 from napari_sfh.analysis.drawing.map_limits import robust_limits, symmetric_limits
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.figures.line_colors import ANSWER_COLORS, recolor_lines
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
@@ -31,6 +32,7 @@ from napari_sfh.types import Result
 _COLORS = recolor_lines(ANSWER_COLORS)
 
 
+@check_arguments
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
     """Each quantity that both have on a page: this result, the other, their difference, and one against the other.
 
@@ -109,6 +111,7 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes.set_title(format_scatter(comparison.scatter(key, use), QUANTITIES[key].error_unit, "\n"), size=7)
 
 
+@check_arguments
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
     """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_atomically
 
@@ -14,6 +15,7 @@ from napari_sfh.io.atomic import write_atomically
 FIGURE_SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 
 
+@check_arguments
 def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     """Write a figure; the kind is that of the name's ending. Returns the path.
 
@@ -32,12 +34,15 @@ def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     Raises
     ------
     SfhInputError
-        An ending other than `FIGURE_SUFFIXES`, or a folder that does not exist or cannot be written.
+        An ending other than `FIGURE_SUFFIXES`, pixels per inch that cannot be, or a folder that does not exist or
+        cannot be written.
     ComputeError
         Writing failed, for example because the disk is full, or drawing, because Matplotlib was told to use a LaTeX
         that is not there.
     """
     path = Path(path)
+    if not 1 <= dpi <= 10_000:
+        raise SfhInputError(f"`dpi` {dpi}: must lie between 1 and 10000 pixels per inch")
     if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(FIGURE_SUFFIXES)}")
     with write_atomically(path) as part:

@@ -26,6 +26,7 @@ from napari_sfh.analysis.drawing.bin_drawing import (
     format_flux_label,
 )
 from napari_sfh.analysis.stellar_mass import compute_kpc_per_arcsec
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
 from napari_sfh.figures.line_colors import recolor_lines
@@ -33,6 +34,7 @@ from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result, measure_pixel_arcsec
 
 
+@check_arguments
 def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     """The main maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
 
@@ -115,6 +117,7 @@ def _compass(axes: Any, result: Result) -> None:
 _MAX_SPECTRA = 6
 
 
+@check_arguments
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
     """SFHs, growth (with the first's t50 and t90), metallicities, spectra and bands of bins and regions.
 
@@ -133,10 +136,12 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     Raises
     ------
     SfhInputError
-        No bins.
+        No bins, or another kind.
     """
     if not views:
         raise SfhInputError("no bin is selected: click one on the map first")
+    if kind not in SFH_KINDS:
+        raise SfhInputError(f"`kind` {kind!r}: choose {', '.join(SFH_KINDS)}")
     if not views[0].has_history:
         return draw_estimates_page(result, views)
     figure = Figure(figsize=(13, 7.5), layout="constrained")

@@ -29,6 +29,12 @@ BUNDLE_SUFFIX = ".safetensors"
 PREFERRED = ("wide", "phangs")
 #: Key of the document in a file's metadata.
 DOCUMENT = "napari_sfh"
+#: Types of the document's keys that are no plain numbers.
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("name", "summary", "code_version", "card"), str),
+    **dict.fromkeys(("model", "features", "instrument", "targets", "filters", "libraries"), dict),
+    **dict.fromkeys(("prior", "training", "evaluation", "prior_summary"), dict),
+}
 #: Longest header in bytes that is believed to be one.
 _LONGEST = 100_000_000
 
@@ -179,4 +185,29 @@ def _read_document(path: Path) -> Mapping[str, Any]:
         raise SfhInputError(f"{path}: not a readable weights file ({error}); fetch it again") from error
     if not isinstance(meta, dict):
         raise SfhInputError(f"{path}: not a readable weights file (its document is no table); fetch it again")
+    check_document_types(meta, path)
     return meta
+
+
+def check_document_types(meta: Mapping[str, Any], path: Path) -> None:
+    """Refuse a document whose texts are none, or whose sections are no tables.
+
+    Parameters
+    ----------
+    meta : mapping
+        As it was read; keys that it lacks are not missed here.
+    path : Path
+        For messages.
+
+    Raises
+    ------
+    SfhInputError
+        Names the key.
+    """
+    wrong = [key for key, kind in _TYPES.items() if key in meta and not isinstance(meta[key], kind)]
+    if not wrong and not isinstance(meta.get("prior", {}).get("sha256", ""), str):
+        wrong = ["prior.sha256"]
+    if not wrong and not isinstance(meta.get("min_coverage", 1.0), int | float):
+        wrong = ["min_coverage"]
+    if wrong:
+        raise SfhInputError(f"{path}: {wrong[0]} in its document is of another type; use weights as released")

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import Kind, LineSpread
@@ -45,6 +46,7 @@ def list_instruments() -> dict[str, Path]:
     return {DEFAULT_INSTRUMENT: found.pop(DEFAULT_INSTRUMENT), **found}
 
 
+@check_arguments
 def load_instrument(name_or_path: str | Path = DEFAULT_INSTRUMENT) -> Instrument:
     """An instrument by its name (`list_instruments`) or from a TOML file.
 
@@ -83,7 +85,7 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
         instrument = instrument_from_json(values, str(path), path.parent)
         _check_plausible(instrument, path, shipped)
         return instrument
-    if base not in shipped or shipped[base] == path:
+    if not isinstance(base, str) or base not in shipped or shipped[base] == path:
         others = ", ".join(name for name, file in shipped.items() if file != path)
         raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
     common = parse_toml(read_toml_text(shipped[base]), str(shipped[base]))
@@ -242,9 +244,11 @@ class _LineSpreadSection:
 
 @dataclass(frozen=True)
 class _BandSection(Band):
-    """``[[band]]``: a band, and the medium of the curve in its file."""
+    """``[[band]]``: a band, and what the numbers of the curve in its file are."""
 
     medium: Literal["air", "vacuum"] = "air"
+    unit: Literal["Angstrom", "nm", "um"] = "Angstrom"
+    detector: Literal["photon", "energy"] = "photon"  # what the throughput is a response to
 
 
 def _read_spectrum(table: Mapping[str, Any], where: str, folder: Path | None) -> SpectrumGrid:
@@ -266,7 +270,7 @@ def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | N
     if section.curve and not section.table and folder is not None:
         path = folder / Path(section.curve).expanduser()
         if path.is_file():
-            values["table"] = _read_curve(path, section.medium)
+            values["table"] = _read_curve(path, section)
         elif path.is_dir() or _FILE_NAME.search(section.curve):
             raise SfhInputError(f"{where}: [[band]] {section.name}: there is no file {path}; correct curve")
     return Band(**values)
@@ -280,22 +284,27 @@ _BAND_AA = (900.0, 1e6)
 _RESOLVING_POWERS = (20.0, 1e6)
 
 
-def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:
-    """A file of two columns, wavelength in Angstrom and throughput; wavelengths are converted to air."""
+def _read_curve(path: Path, section: _BandSection) -> tuple[tuple[float, float], ...]:
+    """A file of two columns, wavelength and throughput, as Angstrom in air and a response to photons.
+
+    A detector of energy that answers R per erg counts R / wavelength per photon, but for a constant.
+    """
     try:
         rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
     except (OSError, ValueError) as error:
         raise SfhInputError(f"{path}: no table of wavelength and throughput ({error}); correct the file") from error
     if rows.shape[1] != 2:
-        raise SfhInputError(f"{path}: {rows.shape[1]} columns; write two, wavelength in Angstrom and throughput")
+        raise SfhInputError(f"{path}: {rows.shape[1]} columns; write two, wavelength and throughput")
+    rows[:, 0] *= {"Angstrom": 1.0, "nm": 10.0, "um": 1e4}[section.unit]
     if not _BAND_AA[0] < np.median(rows[:, 0]) < _BAND_AA[1]:
         raise SfhInputError(
             f"{path}: wavelengths of {rows[:, 0].min():g}-{rows[:, 0].max():g} Angstrom are no band of stars: are they "
-            "in nm or micrometres? Write them in Angstrom"
+            'in nm or micrometres? Say it in [[band]]: unit = "nm" or "um"'
         )
-    wave = vacuum_to_air(rows[:, 0]) if medium == "vacuum" else rows[:, 0]
+    wave = vacuum_to_air(rows[:, 0]) if section.medium == "vacuum" else rows[:, 0]
+    per_photon = rows[:, 1] * np.median(wave) / wave if section.detector == "energy" else rows[:, 1]
     try:
-        checked = Filter.from_curve(path.stem, "", wave, rows[:, 1])
+        checked = Filter.from_curve(path.stem, "", wave, per_photon)
     except SfhInputError as error:
         raise SfhInputError(f"{path}: {error}") from error
     return tuple((float(a), float(b)) for a, b in zip(checked.wave_aa, checked.throughput))

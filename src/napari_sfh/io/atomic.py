@@ -7,8 +7,10 @@ it, so that the next writer removes what a killed process left, and nothing that
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import platform
@@ -31,6 +33,8 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _LONGEST_NAME = 150
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _open_parts: set[Path] = set()
+#: The process that says what ended it, its program, and what is left of its work.
+_last_words = (0, "", "")
 _lock = threading.Lock()
 
 
@@ -147,7 +151,9 @@ def remove_stale_parts(path: str | Path) -> None:
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(path.parent)):
             head, _, name = entry.name.partition(".part.")
-            if name != _shorten_name(path.name) or not _is_left_over(head) or entry.is_dir(follow_symlinks=False):
+            # What is compressed has a part beside its part, which nothing else leads to any more.
+            is_ours = name == _shorten_name(path.name) or _is_left_over(name.partition(".part.")[0])
+            if not is_ours or not _is_left_over(head) or entry.is_dir(follow_symlinks=False):
                 continue
             with contextlib.suppress(OSError):
                 os.unlink(entry.path)
@@ -184,18 +190,43 @@ def _is_left_over(name: str) -> bool:
     return host == _HOST and process.isdigit() and not _is_running(int(process))
 
 
-def remove_parts_on_signals() -> None:
-    """Let SIGTERM and SIGHUP remove this process's temporary files before they end it; for the main thread."""
+def remove_parts_on_signals(program: str = "", left: str = "") -> None:
+    """Let SIGTERM and SIGHUP remove this process's temporary files before they end it; for the main thread.
+
+    Parameters
+    ----------
+    program : str
+        With it begins the line that this process then says on stderr; without it, and in its children, none is said.
+    left : str
+        What is left of its work, for the line.
+    """
+    global _last_words
+    _last_words = (os.getpid(), program, left)
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _remove_parts_and_end)
 
 
-def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
+@functools.cache
+def _remove_parts_at_end() -> None:
+    """Register once that the end of this process removes what a thread of it still writes: it is not waited for."""
+    atexit.register(_remove_open_parts)
+
+
+def _remove_open_parts() -> None:
     for part in tuple(_open_parts):
+        if f"-{os.getpid()}-" in part.name:  # a fork knows those of its parent
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+
+
+def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
+    _remove_open_parts()
+    process, program, left = _last_words
+    if program and process == os.getpid():
         with contextlib.suppress(OSError):
-            os.unlink(part)
+            os.write(2, f"{program}: ended by {signal.Signals(number).name}; {left}\n".encode())
     signal.signal(number, signal.SIG_DFL)
     if sys.platform == "win32":
         os._exit(128 + number)
@@ -204,6 +235,7 @@ def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
 
 def _create_part(path: Path, target: Path) -> Path:
     """An empty temporary file beside the destination, which no other process has."""
+    _remove_parts_at_end()
     unique = f"{PART_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
     part = target.with_name(f"{unique}.part.{_shorten_name(target.name)}")
     try:

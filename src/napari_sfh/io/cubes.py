@@ -17,6 +17,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.wcs.utils import proj_plane_pixel_area
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
@@ -60,15 +61,16 @@ _FACTOR_CARDS = ("FSCALE", "FLUXSCAL", "FLXSCALE", "FLUXFAC", "SCALEFAC", "FLUX 
 _SAME_REDSHIFT = 1e-4
 
 
+@check_arguments
 @fits_access.keep_fits_open()
-def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
+def read_cube(path: str | Path, hdu: str | int | None = None) -> Cube:
     """Open an integral-field cube.
 
     Parameters
     ----------
     path : path
         FITS file: plain, gzipped or tile-compressed.
-    hdu : str, optional
+    hdu : str or int, optional
         Which flux, of a file that holds several: its EXTNAME, ``EXTNAME,EXTVER`` or number from 0, as CFITSIO and
         astropy count. Default the first by the names that pipelines give.
 
@@ -90,7 +92,7 @@ def read_cube(path: str | Path, hdu: str | None = None) -> Cube:
     >>> flux.shape == (10, *cube.shape[1:])
     True
     """
-    path = Path(path)
+    path, hdu = Path(path), None if hdu is None else str(hdu)
     with fits_access.open_fits(path) as hdus:
         images = add_companion_images(find_cube_images(hdus, path, hdu), path)
         header, inherited = find_coordinate_header(hdus, images.data)

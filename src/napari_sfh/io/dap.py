@@ -18,6 +18,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
@@ -47,6 +48,7 @@ def is_maps_file(hdus: fits.HDUList) -> bool:
     return ("BIN_ID" in names and "V_STARS" in names) or is_survey_maps(hdus)
 
 
+@check_arguments
 def read_maps(path: str | Path) -> BinnedMaps:
     """Read bins and stellar kinematics of a MAPS file, MaNGA's MAPS or a cube of Pipe3D's maps.
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from astropy.io import fits
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
@@ -25,7 +26,7 @@ from napari_sfh.io.mosaic_images.headers import find_filter_words, is_seen_by_ot
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
 from napari_sfh.io.survey_maps import is_binned_cube
-from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
+from napari_sfh.types import NO_MISFIT_FLAG, BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
 
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
@@ -249,6 +250,7 @@ def _describe_result(path: Path, header: BundleHeader) -> FileInfo:
             "bins": str(h.get("NBINS", "")),
             "redshift": f"{h.get('REDSHIFT', float('nan')):.5f}",
             "model": f"{h.get('MODEL', '')} ({str(h.get('MODELSHA', ''))[:12]})",
+            **({} if h.get("MISFIT", True) else {"flags": NO_MISFIT_FLAG}),
             "written": f"{h.get('DATE', '')} by {h.get('CREATOR', '')} {h.get('VERSION', '')}",
         }
     return FileInfo("result", path, details)
@@ -270,6 +272,7 @@ def describe_file(info: FileInfo) -> list[str]:
     return lines
 
 
+@check_arguments
 def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) -> GalaxyFiles:
     """Find the cube, mosaics and MAPS of one galaxy in a folder.
 

@@ -19,6 +19,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.instruments.instrument import Band, Instrument
@@ -127,6 +128,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), error, error_name, mask)
 
 
+@check_arguments
 @fits_access.keep_fits_open()
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
     """Open one HST or NIRCam image with its weight map.

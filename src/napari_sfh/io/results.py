@@ -28,6 +28,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.atomic import write_atomically
@@ -45,6 +46,7 @@ from napari_sfh.physics.columns import MISFIT_COLUMNS
 from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 
+@check_arguments
 def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Path:
     """Write a result file.
 
@@ -154,6 +156,7 @@ def _open_result(path: Path) -> Iterator[fits.HDUList]:
         yield hdus
 
 
+@check_arguments
 def read_result(path: str | Path) -> Result:
     """Read a result file back.
 

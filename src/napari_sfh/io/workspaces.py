@@ -28,6 +28,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge, Gt, Len
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
@@ -108,6 +109,7 @@ def write_workspace(workspace: Workspace, path: Path | str) -> Path:
     return path
 
 
+@check_arguments
 def read_workspace(path: Path | str) -> Workspace:
     """Read a workspace; its result and other files are not opened, and may be missing.
 

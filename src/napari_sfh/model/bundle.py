@@ -24,9 +24,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage, weights_folder
+from napari_sfh.instruments.bundle_header import (
+    DOCUMENT,
+    check_document_types,
+    find_bundle_file,
+    read_min_coverage,
+    weights_folder,
+)
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import ensure_folder, write_atomically
@@ -84,6 +91,7 @@ class Bundle:
         return read_min_coverage(self.meta)
 
 
+@check_arguments
 def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     """Read and check a weights bundle.
 
@@ -266,6 +274,7 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
         raise SfhInputError(
             f"{path}: format {meta.get('format')}, this version reads 1 to {FORMAT}; update one of the two"
         )
+    check_document_types(meta, path)
     needed = REQUIRED if meta["format"] > 1 else [k for k in REQUIRED if k not in ("instrument", "targets")]
     if missing := [k for k in needed if k not in meta]:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; use weights released with this version")

@@ -9,6 +9,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.arrays import AnyArray, is_on_host
 from napari_sfh.physics.ages import LG_AGE_YR
 
@@ -48,6 +49,7 @@ def weighted_mean(weights: AnyArray, values: AnyArray) -> Any:
     return xp.where(known, summed / xp.where(known, total, 1.0), xp.nan)
 
 
+@check_arguments
 def compute_population_means(
     mass_frac: AnyArray, light_frac: AnyArray, mh: AnyArray, lg_age_yr: AnyArray = LG_AGE_YR
 ) -> dict[str, Any]:

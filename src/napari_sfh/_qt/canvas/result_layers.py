@@ -20,6 +20,7 @@ from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.drawing.map_limits import choose_map_limits, hide_untrusted_bins, robust_limits
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import Result
 
 
@@ -46,6 +47,7 @@ class LayerStack:
         self._typed: set[Shown] = set()  # what has limits of its own
         self._setting = False
         self._looks: dict[str, dict[str, Any]] = {}
+        self._blanked: list[Any] = []
         self.scene = SceneBatch(viewer)
         self.display = CanvasDisplay(viewer, self._make_ready, self.scene)
         self.display.changed.connect(self._shown_changed)
@@ -162,10 +164,20 @@ class LayerStack:
             layer.features = attributes["features"]
         layer.metadata = attributes["metadata"]
         _lock_bins(layer)  # napari unlocks a layer whose data are set
+        if layer in self._blanked:
+            self._blanked.remove(layer)
+            layer.visible = True
 
     def begin(self, result: Result) -> list[Callable[[], None]]:
-        """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
+        """Forget the old result; what is returned, called one by one, takes away layers that are not used again.
+
+        Pictures of another field are hidden at once: they would lie over the axes and the white light of this one
+        until their layers' turns come.
+        """
         self.display.forget()
+        grid = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+        if self._session.has_sky and not grid.shares_pixels(self._session.sky):
+            self._blank()
         self._hidden = None
         self._version += 1
         self._painted.clear()
@@ -181,6 +193,14 @@ class LayerStack:
         late = set(maps.MAPS) - set(self.display.main_maps)
         stale = [layer for layer, link in others if doubled or (link.role == "map" and link.name in late)]
         return [partial(self._remove, layer) for layer in stale]
+
+    def _blank(self) -> None:
+        """Hide our layers; what lies below the maps is seen again when its new data come, maps when they are shown."""
+        seen = [layer for layer in self._list_own() if layer.visible]
+        self._blanked = [layer for layer in seen if _has_role(layer, GROUND_ROLES)]
+        with self.display.hold(), self.scene.hold():
+            for layer in seen:
+                layer.visible = False
 
     def _remove(self, layer: Any) -> None:
         if layer in self._viewer.layers:

@@ -14,6 +14,8 @@ from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 
 #: Answers of `propose_saving`.
 SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
+#: Milliseconds between two looks whether a question still stands.
+_LOOK_MS = 100
 
 
 def propose_saving(parent: QWidget, name: str) -> str:
@@ -46,8 +48,10 @@ def propose_keeping(parent: QWidget, name: str, work: Sequence[str]) -> str:
     return _ask(parent, "What was made of the result is not saved", what, "Save a workspace before another comes?")
 
 
-def propose_stopping(parent: QWidget, stage: str) -> bool:
+def propose_stopping(parent: QWidget, stage: str, is_at_work: Callable[[], bool]) -> bool:
     """Ask whether work in the background may end before it is done.
+
+    The question goes with the work: when that has come to its end, nothing is lost.
 
     Parameters
     ----------
@@ -55,12 +59,23 @@ def propose_stopping(parent: QWidget, stage: str) -> bool:
         The window in front of which the question stands.
     stage : str
         What is being done, as the progress bar says; it may say nothing yet.
+    is_at_work : callable
+        Whether it still is.
     """
     what = f"Still at work: {stage}" if stage else "Still at work."
-    return _ask(parent, "Not done yet", what, "Stop it? What it has computed so far is lost.", False) == DISCARD
+    question = "Stop it? What it has computed so far is lost."
+    return _ask(parent, "Not done yet", what, question, False, is_at_work) == DISCARD
 
 
-def _ask(parent: QWidget, title: str, what: str, question: str, can_save: bool = True) -> str:
+def _ask(
+    parent: QWidget,
+    title: str,
+    what: str,
+    question: str,
+    can_save: bool = True,
+    stands: Callable[[], bool] = lambda: True,
+) -> str:
+    """The answer; `DISCARD` as soon as the question does not stand any more."""
     buttons = QMessageBox.StandardButton
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
@@ -71,6 +86,9 @@ def _ask(parent: QWidget, title: str, what: str, question: str, can_save: bool =
     for button in (buttons.Save, buttons.Discard, buttons.Cancel)[not can_save :]:
         box.addButton(button)
     box.setDefaultButton(buttons.Save if can_save else buttons.Cancel)
+    watch, discard = QTimer(box), box.button(buttons.Discard)
+    watch.timeout.connect(lambda: None if discard is None or stands() else discard.click())
+    watch.start(_LOOK_MS)
     answer = box.exec_() if hasattr(box, "exec_") else box.exec()
     return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
 

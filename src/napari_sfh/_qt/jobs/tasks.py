@@ -347,38 +347,59 @@ def _refuse_table(path: Path) -> str:
 
 
 def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedWorkspace:
-    """Read a workspace and what it needs; a file that is gone is told, the rest is opened."""
+    """Read a workspace and what it needs; a file that is gone or damaged is told, the rest is opened."""
     report_progress(Progress("reading the workspace", 0, 0), progress, cancel)
     workspace = read_workspace(path)
-    notes: list[str] = []
     if workspace.result is not None and not workspace.result.is_file():
         beside = path.parent / workspace.result.name  # both were moved
         workspace = replace(workspace, result=beside) if beside.is_file() else workspace
-    if workspace.result is not None and workspace.result.is_file():
+    notes: list[str] = []
+    shown = _open_workspace_result(progress, cancel, workspace, notes)
+    galaxy = None if shown is not None else _open_workspace_cube(progress, cancel, workspace, notes)
+    return OpenedWorkspace(workspace, shown, galaxy, tuple(notes))
+
+
+def _open_workspace_result(
+    progress: ReportProgress, cancel: threading.Event, workspace: Workspace, notes: list[str]
+) -> PreparedResult | None:
+    if workspace.result is None:
+        return None
+    remedy = "open it where it is now (the rest of the workspace comes with it), or press Run."
+    if not workspace.result.is_file():
+        notes.append(f"The result {workspace.result} is missing: put it back, {remedy}")
+        return None
+    try:
         shown = open_result(progress, cancel, workspace.result)
-        if shown.result.bins.n_bins != workspace.n_bins:
-            notes.append(
-                f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
-                "when the workspace was saved: the selected bins are others."
-            )
-        elif workspace.digest and hash_result(shown.result) != workspace.digest:
-            notes.append(
-                f"{workspace.result.name} has been written anew: its values are not those that were shown when the "
-                "workspace was saved."
-            )
-        return OpenedWorkspace(workspace, shown, None, tuple(notes))
-    if workspace.result is not None:
+    except SfhInputError as error:
+        notes.append(f"The result cannot be read: {error}; if there is a good one, {remedy}")
+        return None
+    if shown.result.bins.n_bins != workspace.n_bins:
         notes.append(
-            f"The result {workspace.result} is missing: put it back, open it where it is now (the rest of the "
-            "workspace comes with it), or press Run."
+            f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
+            "when the workspace was saved: the selected bins are others."
         )
+    elif workspace.digest and hash_result(shown.result) != workspace.digest:
+        notes.append(
+            f"{workspace.result.name} has been written anew: its values are not those that were shown when the "
+            "workspace was saved."
+        )
+    return shown
+
+
+def _open_workspace_cube(
+    progress: ReportProgress, cancel: threading.Event, workspace: Workspace, notes: list[str]
+) -> OpenedGalaxy | None:
     cube = workspace.forms.get("data", {}).get("cube")
-    galaxy = None
-    if cube is not None and Path(cube).is_file():
-        galaxy = open_galaxy(progress, cancel, cube=Path(cube))
-    elif cube is not None:
+    if cube is None:
+        return None
+    if not Path(cube).is_file():
         notes.append(f"The cube {cube} is missing: choose it again under Data.")
-    return OpenedWorkspace(workspace, None, galaxy, tuple(notes))
+        return None
+    try:
+        return open_galaxy(progress, cancel, cube=Path(cube))
+    except SfhInputError as error:
+        notes.append(f"The cube cannot be read: {error}; choose another under Data.")
+        return None
 
 
 def save_window_workspace(

@@ -113,8 +113,11 @@ class BandPlot:
         self.sed.setYRange(*self._find_range(views), padding=0)
 
     def foresee(self, views: Sequence[BinView]) -> None:
-        """Prepare the axis for bins that may be shown next."""
-        wave, continuum = views[0].continuum()
+        """Prepare curve, errors and axis for bins that may be shown next."""
+        view = views[0]
+        used = np.isfinite(view.phot)
+        self._errors.trace_errors(self._lg_pivot_aa[used], view.phot[used], view.phot_error[used])
+        wave, continuum = view.continuum()
         self._spectrum.generatePath(np.log10(wave), continuum)
         prepare_range(self.sed, *self._find_range(views))
 

@@ -222,7 +222,13 @@ class ErrorBars(PathItem):
 
     def show_errors(self, x: NDArray[np.floating], y: NDArray[np.floating], error: NDArray[np.floating]) -> None:
         """Draw one from ``y - error`` to ``y + error`` at each place, (n,)."""
-        self.setPath(make_path(np.repeat(x, 2), np.stack([y - error, y + error], axis=-1).ravel(), "pairs"))
+        self.setPath(self.trace_errors(x, y, error))
+
+    def trace_errors(
+        self, x: NDArray[np.floating], y: NDArray[np.floating], error: NDArray[np.floating]
+    ) -> QPainterPath:
+        """What `show_errors` draws, kept as by `make_path`."""
+        return make_path(np.repeat(x, 2), np.stack([y - error, y + error], axis=-1).ravel(), "pairs")
 
 
 class Points(pg.ScatterPlotItem):

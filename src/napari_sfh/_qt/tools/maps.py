@@ -301,6 +301,10 @@ class MapTool(Tool):
         else:
             self.do_unpainted(partial(stack.prepare_map, name), stack.display.show_later(Shown("map", name)))
 
+    def show_four(self) -> None:
+        """Put the main maps side by side, where the weights have more than one."""
+        self.form.grid.value = len(self.host.stack.display.main_maps) > 1
+
     def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
         """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.
 

@@ -14,6 +14,7 @@ from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison.map_comparison import SFH_PARTS, Comparison
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.analysis.credible_bands import CredibleBand
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.dust import CALZETTI_R_V
 from napari_sfh.physics.means import MEAN_NAMES
@@ -44,6 +45,7 @@ class BinHistory:
         return self.light if kind == "light" else self.mass
 
 
+@check_arguments
 def history_from_network(result: Result, bin_id: int) -> BinHistory:
     """The result's own answer.
 
@@ -102,6 +104,7 @@ def history_from_comparison(comparison: Comparison, bin_id: int) -> BinHistory:
     )
 
 
+@check_arguments
 def history_from_ppxf(fit: PpxfFit) -> BinHistory:
     """pPXF's answer; the errors of a regularised fit are unknown."""
     unknown = np.full(N_AGE, np.nan)

@@ -17,6 +17,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.robust import measure_nmad
@@ -152,6 +153,7 @@ class Comparison:
         return measure_scatter(own, other) if use is None else measure_scatter(own[use], other[use])
 
 
+@check_arguments
 def compare_results(result: Result, answer: OtherResult) -> Comparison:
     """Bring another answer onto a result's bins.
 
@@ -286,6 +288,7 @@ class BinnedTruth:
     star: F64  # (N,) mean share of light that is a foreground star's, of which the truth knows nothing
 
 
+@check_arguments
 def bin_truth(truth: SpaxelTruth, bins: BinMap) -> BinnedTruth:
     """Sum a mock's truth over the spaxels of each bin.
 
@@ -316,6 +319,7 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> BinnedTruth:
     return BinnedTruth(mass_frac, light_frac, mh, means, star)
 
 
+@check_arguments
 def compare_with_truth(result: Result, truth: BinnedTruth, min_snr: float = MIN_SNR) -> dict[str, ScatterStatistics]:
     """Recovered against true for the four means, in the bins above an S/N with no star in front of them.
 

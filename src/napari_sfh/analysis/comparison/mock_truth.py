@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.types import F64, SpaxelTruth
 
 
+@check_arguments
 def read_truth(path: str | Path) -> SpaxelTruth:
     """Read ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH`` (16, ny, nx) and the images ``MASS``, ``LIGHT``, ``STAR`` (ny, nx).
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.comparison.map_comparison import MAX_STAR, SFH_PARTS, OtherResult, bin_truth
 from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.analysis.maps import SCALAR_MAPS
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap_populations import PopulationMaps, read_populations
 from napari_sfh.io.identify import KINDS, identify_file
@@ -20,6 +21,7 @@ from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F64, Result, SpaxelTruth
 
 
+@check_arguments
 def read_other_result(path: str | Path, result: Result) -> OtherResult:
     """Read another answer for the galaxy of ``result``.
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress
@@ -73,6 +74,7 @@ _GAS_BOUNDS = [[-250.0, 250.0], [1.0, 250.0]]
 _MIN_BROADENING_KMS = 10.0
 
 
+@check_arguments
 @dataclass(frozen=True)
 class PpxfBinSettings:
     """How pPXF is run."""
@@ -81,6 +83,12 @@ class PpxfBinSettings:
     regul_error: float = 0.01
     gas: bool = True
     photometry: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mdegree <= 100:
+            raise SfhInputError(f"`mdegree` {self.mdegree}: the degree of a polynomial, 0 to 100")
+        if not 0 < self.regul_error <= 1000:
+            raise SfhInputError(f"`regul_error` {self.regul_error}: must lie above 0, up to 1000")
 
 
 @dataclass(frozen=True)
@@ -305,6 +313,7 @@ def sum_ppxf_weights(
     return mass16 / mass16.sum(), light16 / total, mh
 
 
+@check_arguments
 def fit_ppxf(
     data: Observation, basis: TemplateBasis, redshift: float = 0.0, settings: PpxfBinSettings | None = None
 ) -> PpxfFit:

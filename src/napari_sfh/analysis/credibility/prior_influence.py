@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.arguments.checked_calls import check_arguments
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F32, Bool, Floats, Prediction, Result
@@ -53,6 +54,7 @@ def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], nam
     return np.asarray(share, np.float32)
 
 
+@check_arguments
 def measure_result_prior_share(result: Result, name: str, rows: Any = slice(None)) -> F32:
     """`measure_prior_share` of a finished result, (N,) or (N, A).
 

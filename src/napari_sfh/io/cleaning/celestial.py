@@ -80,7 +80,7 @@ def clean_celestial_wcs(
     Returns
     -------
     WCS
-        Two-dimensional, celestial, in ICRS or FK5 J2000, without distortions; sky in degrees.
+        Two-dimensional, celestial, in ICRS or FK5 J2000, longitude first, without distortions; sky in degrees.
     tuple of str
         What was left out or converted, for the user.
 
@@ -98,10 +98,10 @@ def clean_celestial_wcs(
     wcs = _build_wcs(cards, plain, axes, hdus if lookup else None, lookup)
     _check_scale(cards, wcs, axes)
     distorted = wcs.sip is not None or bool(lookup)
-    if distorted or not _is_equatorial_2000(wcs):
+    if distorted or not _is_equatorial_2000(wcs) or wcs.wcs.lng == 1:
         shape = tuple(int(cards.number(f"NAXIS{i}", 100.0) or 100) for i in axes)
         wcs, residual = _fit_tangent_plane(cards, wcs, (shape[0], shape[1]), lookup)
-        what = "distortions" if distorted else f"coordinates {cards.text(f'CTYPE{axes.first}')}"
+        what = "distortions" if distorted else f"coordinates {', '.join(cards.text(f'CTYPE{i}') for i in axes)}"
         notes.append(f"{what} converted to a tangent plane in ICRS, to {max(residual, 0.001):.3f} pixels")
     return wcs, tuple(notes)
 
@@ -149,6 +149,8 @@ def _two_axis_header(cards: HeaderCards, axes: CelestialAxes) -> tuple[fits.Head
         for key in list(cards.header):
             if re.fullmatch(rf"PV{i}_\d+", key):
                 plain[f"PV{n}_{key.split('_')[1]}"] = cards.number(key)
+        if ctype.endswith("-TPV") and f"PV{n}_1" not in plain:
+            plain[f"PV{n}_1"] = 1.0  # the convention's default: without it wcslib puts all pixels on one point
     for key in ("LONPOLE", "LATPOLE"):
         if cards.number(key) is not None:
             plain[key] = cards.number(key)

@@ -1,0 +1,1 @@
+"""What is handed to the public functions, held against their annotations before any work begins."""
