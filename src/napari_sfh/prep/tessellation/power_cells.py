@@ -7,9 +7,9 @@ cells of the target capacity, which do not reach the next generator.
 
 powerbin looks for the nearest of all generators for each pixel in each step. Most pixels stay in their cell, and need
 no search: between generators j and k at the distance D the wall of the cell of j is (D^2 + r_j^2 - r_k^2) / (2 D) away
-from c_j, and a pixel nearer than all walls is inside. Of the others, a third, nine in ten lie in the cell of a neighbour of their
-last generator, and a bound tells so. The cells are the same; the search that takes half of the time of a large field
-is left for the rest.
+from c_j, and a pixel nearer than all walls is inside. Nine in ten of the others lie in the cell of a neighbour of
+their last generator, and a bound tells so. The cells are the same; the search that takes half of the time of a large
+field is left for the rest.
 """
 
 from __future__ import annotations
