@@ -322,13 +322,8 @@ def _make(
 ) -> SingleSpectrum:
     order = np.argsort(wave, kind="stable")
     wave, values = np.asarray(wave, np.float64)[order], np.asarray(flux, np.float64)[order]
-    good = np.isfinite(values) & np.isfinite(wave) & (values != 0)
-    if fills := _find_fills(values):
-        good &= ~np.isin(values, fills)
-        notes = (*notes, f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
-    if (constant := _find_constant_stretches(values) & good).any():
-        good &= ~constant
-        notes = (*notes, f"{int(constant.sum())} pixels in stretches of one constant flux are left out")
+    written, told = _find_written(values)
+    good, notes = written & np.isfinite(wave), (*notes, *told)
     if bad is not None:
         good &= ~np.asarray(bad)[order]
     if variance is None:
@@ -359,6 +354,18 @@ def _make(
         notes,
         no_redshift,
     )
+
+
+def _find_written(flux: F64) -> tuple[Bool, list[str]]:
+    """Pixels with a number that somebody measured, and what the others hold, for the user."""
+    good, notes = np.isfinite(flux) & (flux != 0), []
+    if fills := _find_fills(flux):
+        good &= ~np.isin(flux, fills)
+        notes.append(f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
+    if (constant := _find_constant_stretches(flux) & good).any():
+        good &= ~constant
+        notes.append(f"{int(constant.sum())} pixels in stretches of one constant flux are left out")
+    return good, notes
 
 
 def _merge_repeated(path: Path, wave: F64, flux: F64, variance: F64, good: Bool) -> tuple[F64, F64, F64, Bool]:
