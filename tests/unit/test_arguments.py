@@ -128,7 +128,7 @@ def test_arrays_fit_the_bins_of_their_result_and_each_other() -> None:
         with pytest.raises(SfhInputError, match="those of the bins are 0 to"):
             average_bin_views(result, rows)
     for odd in (result.bins.n_bins, "x", np.ones(2, bool)):
-        with pytest.raises(SfhInputError, match="`rows` .*: those of the bins are 0 to"):
+        with pytest.raises(SfhInputError, match=r"`rows` .*: those of the bins are 0 to"):
             measure_result_prior_share(result, "lg_age_lw", odd)
     with pytest.raises(SfhInputError, match="A = 3"):
         compute_population_means(*(np.ones((2, 3)),) * 3)
