@@ -64,9 +64,11 @@ def test_every_file_of_every_dress_is_found(tmp_path):
 def test_maps_are_those_of_the_public_files(run_in, style):
     reference, result = run_in("copt"), run_in(style)
     same_within_the_noise(reference, result)
-    camera = int(Flag.OTHER_CAMERA)
+    camera, misfit = int(Flag.OTHER_CAMERA), int(Flag.MISFIT)
     assert bool((result.flag & camera).any()) == (style == "acs")
-    assert ((result.flag & ~camera) == reference.flag).all()
+    changed = result.flag ^ reference.flag
+    assert (changed & ~(camera | misfit) == 0).all()
+    assert np.count_nonzero(changed & misfit) <= 0.01 * len(changed)  # a score beside its limit moves with the noise
     assert result.redshift == pytest.approx(reference.redshift)
 
 
