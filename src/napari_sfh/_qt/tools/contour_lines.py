@@ -26,7 +26,7 @@ from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Result
 
 #: Milliseconds after the last turn of the wheel at which the lines have their width again.
-REST_MS = 150
+ZOOM_REST_MS = 150
 #: Width of contours in screen pixels, times the one of the form.
 CONTOUR_PX = 2.0
 #: What decides the map that contours are drawn of: its name, and the file of the lines.
@@ -60,7 +60,7 @@ class ContourLines:
         tool.widget.destroyed.connect(partial(LatestJob.abandon, self._tracer))
         self._zoomed = QTimer(tool.widget)
         self._zoomed.setSingleShot(True)
-        self._zoomed.setInterval(REST_MS)
+        self._zoomed.setInterval(ZOOM_REST_MS)
         self._zoomed.timeout.connect(self._fit_lines)
         self.host.viewer.scene.camera.events.zoom.connect(self._follow_zoom)
         form.contours.changed.connect(self.redraw)
