@@ -77,6 +77,10 @@ FLAG_MEANING: Mapping[Flag, str] = {
 }
 
 
+#: What is told of `Flag.MISFIT` where it cannot be set: weights that rebuild no spectrum, or have no limits.
+NO_MISFIT_FLAG = "misfit is not judged here: the OOD score is all that warns"
+
+
 @dataclass(frozen=True)
 class Progress:
     """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`.
@@ -394,14 +398,23 @@ class Prediction:
         SfhInputError
             The weights do not predict it.
         """
-        if name not in self.quantiles:
-            raise SfhInputError(f"{name!r} is no predicted quantity; choose of {', '.join(self.quantiles)}")
-        return self.quantiles[name][..., 2]
+        return self._find_quantiles(name)[..., 2]
 
     def half_width(self, name: str, rows: Any = slice(None)) -> F32:
-        """Half of the 16-84 % width, of all objects or some: the ``_ERR`` of result files."""
-        q = self.quantiles[name][rows]
+        """Half of the 16-84 % width, of all objects or some: the ``_ERR`` of result files.
+
+        Raises
+        ------
+        SfhInputError
+            The weights do not predict it.
+        """
+        q = self._find_quantiles(name)[rows]
         return 0.5 * (q[..., 3] - q[..., 1])
+
+    def _find_quantiles(self, name: str) -> F32:
+        if not isinstance(name, str) or name not in self.quantiles:
+            raise SfhInputError(f"{name!r} is no predicted quantity; choose of {', '.join(self.quantiles)}")
+        return self.quantiles[name]
 
 
 @dataclass(frozen=True)
@@ -434,6 +447,11 @@ class Result:
     misfit: Mapping[str, F32] = field(
         default_factory=dict
     )  # how models miss the bins: `physics.columns.MISFIT_COLUMNS`
+
+    @property
+    def judges_misfit(self) -> bool:
+        """Whether models were held against the data, so that `Flag.MISFIT` says something where it is not set."""
+        return bool(self.misfit)
 
     def __repr__(self) -> str:
         return f"Result({self.name}: {self.bins.n_bins} bins, weights {self.model_name}, z = {self.redshift:.5f})"

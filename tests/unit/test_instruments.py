@@ -260,6 +260,8 @@ def test_data_too_broad_are_told_with_by_how_much():
     assert rest.excess_kms[0] == pytest.approx(expected, rel=0.03)
     assert rest.excess_kms[0] > MAX_EXCESS_KMS
     (note,) = describe_excess(rest, MUSE_HST)
+    assert "[M/H] come out too low" in note  # what it does, and what to do
+    assert "pPXF" in note
     assert f"{rest.excess_kms[0]:.0f} km/s in quadrature" in note
 
 

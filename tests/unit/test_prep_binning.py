@@ -433,6 +433,14 @@ def test_a_large_disc_far_away_has_its_pixels_among_many_near_generators():
     np.testing.assert_array_equal(assign_to_cells(places, centres, radii, nearest), least)
 
 
+def test_pixels_on_a_wall_go_where_they_go_without_a_guess():
+    centres = 4.0 * np.argwhere(np.ones((10, 10)))
+    places, radii = np.argwhere(np.ones((37, 37))).astype(float), np.full(len(centres), 1.5)
+    searched = assign_to_cells(places, centres, radii)
+    for guess in (searched, np.random.default_rng(0).integers(0, len(centres), len(places))):
+        np.testing.assert_array_equal(assign_to_cells(places, centres, radii, guess), searched)
+
+
 def test_even_bins_are_those_of_powerbin():
     from powerbin.powerbin import regularization
 

@@ -21,14 +21,16 @@ from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.bin_properties import describe_bin_flags
 from napari_sfh.analysis.objects.estimate_table import holds_estimates
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.identify import describe_file, identify_file
 from napari_sfh.io.objects.blocks import open_catalogue
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.physics.ages import AGE_EDGES_GYR, TIME_EDGES_GYR
 from napari_sfh.physics.columns import MISFIT_COLUMNS
-from napari_sfh.types import FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
+from napari_sfh.types import FLAG_MEANING, NO_MISFIT_FLAG, BinMap, Flag, Observation, Prediction, Result
 
 N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
 SHARED_CHECK = Path(__file__).resolve().parents[3] / "shared" / "check_result.py"
@@ -279,6 +281,23 @@ def test_provenance_is_in_the_header(written):
         assert fits.getheader(path, "FLAG")[f"FLAG{bit.value}"] == meaning
 
 
+def test_a_misfit_that_was_not_judged_is_told_where_flags_are(written, tmp_path):
+    result, path = written
+    unjudged = dataclasses.replace(result, misfit={})
+    bare = write_result(unjudged, tmp_path / "bare.fits")
+    for extension in (0, "FLAG", "BINS"):
+        assert fits.getheader(bare, extension)["MISFIT"] is False
+        assert "MISFIT" not in fits.getheader(path, extension)
+    told = describe_file(identify_file(bare))
+    assert any(NO_MISFIT_FLAG in line for line in told)
+    assert not any(NO_MISFIT_FLAG in line for line in describe_file(identify_file(path)))
+    assert not read_result(bare).judges_misfit
+    for row in (0, -1):
+        assert describe_bin_flags(unjudged, row).startswith(describe_bin_flags(result, row))
+        assert NO_MISFIT_FLAG in describe_bin_flags(unjudged, row)
+        assert NO_MISFIT_FLAG not in describe_bin_flags(result, row)
+
+
 @pytest.mark.skipif(not SHARED_CHECK.exists(), reason="the customer's checker is not beside this clone")
 def test_customers_checker_is_content(written):
     spec = importlib.util.spec_from_file_location("check_result", SHARED_CHECK)
@@ -485,6 +504,7 @@ ALTERED = {
     "histories of fewer ages": ("Q_MASS_FRAC", lambda d: d[:, :-1].copy(), "Q_MASS_FRAC has .* age bins"),
     "fewer ages": ("AGE_BINS", lambda d: d[:-1], "AGE_BINS has"),
     "ages that fall": ("AGE_BINS", lambda d: d[::-1].copy(), "AGE_BINS has .* do not rise"),
+    "an infinite latent vector": ("LATENT", lambda d: d.__setitem__((0, 0), np.inf), "LATENT holds infinite"),
     "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__setitem__(0, 3.0), "LIGHT_FRAC"),
 }
 

@@ -102,6 +102,10 @@ class ArrayBackend:
         """Set values to 0, in place."""
         np.copyto(array, 0, where=where)
 
+    def add_at(self, array: LargeArray, place: LargeArray, values: LargeArray) -> None:
+        """Add values at places of the flattened array, in place; those at one place add up."""
+        np.add.at(array.reshape(-1), place.reshape(-1), values.reshape(-1))
+
     def rfft(self, array: LargeArray) -> LargeArray:
         """Real Fourier transform along the last axis."""
         return fft.rfft(array, axis=-1)
@@ -182,6 +186,9 @@ class TorchBackend(ArrayBackend):
 
     def clear(self, array: LargeArray, where: LargeArray) -> None:
         array[where] = 0.0
+
+    def add_at(self, array: LargeArray, place: LargeArray, values: LargeArray) -> None:
+        array.view(-1).index_put_((place.view(-1),), values.reshape(-1), accumulate=True)
 
     def rfft(self, array: LargeArray) -> LargeArray:
         return self._torch.fft.rfft(array)

@@ -231,26 +231,28 @@ def _add_sky_residuals(
 ) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
     n, xp, wave_aa = len(amplitude), array_backend.find_backend(noise), grid.wave_aa
-    starts = np.arange(n) * wave_aa.size
-    flat_noise, flat_variance = noise.reshape(-1), variance.reshape(-1)
-    for line, strength in list_sky_lines(grid):
-        centre = line / (1 + redshift)
-        sigma = float(grid.lsf.fwhm_aa(line)) / FWHM_PER_SIGMA
-        reach = max(_SKY_REACH_AA, 5 * sigma)
-        lo, hi = np.searchsorted(wave_aa, [centre.min() - reach, centre.max() + reach])
-        if lo >= hi:
-            continue
-        # Each object has the line at its own pixels, as many as the finest part of the range needs.
-        size = min(int(2 * reach / np.diff(wave_aa[max(lo - 1, 0) : hi + 1]).min()) + 2, wave_aa.size)
+    line_aa, strength = np.array(list_sky_lines(grid)).T
+    sigma = np.array([float(grid.lsf.fwhm_aa(line)) for line in line_aa]) / FWHM_PER_SIGMA
+    reach = np.maximum(_SKY_REACH_AA, 5 * sigma)
+    bluest, reddest = line_aa / (1 + redshift.max()) - reach, line_aa / (1 + redshift.min()) + reach
+    seen = np.searchsorted(wave_aa, bluest) < np.searchsorted(wave_aa, reddest)
+    line_aa, strength, sigma, reach = (column[seen] for column in (line_aa, strength, sigma, reach))
+    if not line_aa.size:
+        return
+    scatter = np.moveaxis(rng.standard_normal((line_aa.size, 2, n), dtype=np.float32), 0, -1)
+    # Each object has a line at its own pixels, as many as the finest part of the grid needs.
+    size = min(int(2 * reach.max() / grid.pixel_aa.min()) + 2, wave_aa.size)
+    for rows in xp.split_rows(n):
+        centre = line_aa / (1 + redshift[rows])[:, None]
         first = np.minimum(np.searchsorted(wave_aa, centre - reach), wave_aa.size - size)
-        pixel = first[:, None] + np.arange(size)
-        x = xp.put((wave_aa[pixel] - centre[:, None]) / sigma)
-        place = xp.put(pixel + starts[:, None])
-        profile = xp.exp(-0.5 * x * x) * xp.put(strength * amplitude)[:, None]
-        even, odd = xp.put(rng.standard_normal((2, n, 1), dtype=np.float32))
+        pixel = first[:, :, None] + np.arange(size)
+        x = xp.put((wave_aa[pixel] - centre[:, :, None]) / sigma[:, None])
+        profile = xp.exp(-0.5 * x * x) * xp.put(strength * amplitude[rows, None])[:, :, None]
+        even, odd = xp.put(scatter[:, rows, :, None])
+        place = xp.put(pixel + (np.arange(len(pixel)) * wave_aa.size)[:, None, None])
         # Imperfect strength gives the even part, imperfect wavelength the odd one.
-        flat_noise[place] += profile * (even + odd * x)
-        flat_variance[place] += (_SKY_SHARE_IN_ERRORS * profile) ** 2
+        xp.add_at(noise[rows], place, profile * (even + odd * x))
+        xp.add_at(variance[rows], place, (_SKY_SHARE_IN_ERRORS * profile) ** 2)
 
 
 def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:

@@ -11,7 +11,7 @@ from napari_sfh.analysis.credibility.prior_influence import describe_prior_share
 from napari_sfh.analysis.credible_bands import CredibleBand
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
-from napari_sfh.types import FLAG_MEANING, Flag, Result
+from napari_sfh.types import FLAG_MEANING, NO_MISFIT_FLAG, Flag, Result
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,19 @@ def describe_flags(flag: int) -> str:
     return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
 
 
+def describe_bin_flags(result: Result, row: int) -> str:
+    """The meanings of the flags of a bin, and what was not judged.
+
+    Parameters
+    ----------
+    result : Result
+    row : int
+        From 0.
+    """
+    told = describe_flags(int(result.flag[row]))
+    return told if result.judges_misfit else f"{told}; {NO_MISFIT_FLAG}"
+
+
 def _measure_mean(result: Result, label: str, name: str, i: int, scale: str, tip: str) -> PropertyRow:
     """A scalar of a bin with its error."""
     text = _with_error(result, name, i, scale)
@@ -160,7 +173,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
             "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "OOD score: above 1 do not trust", ood
         ),
         *((_format_prior_shares(result, i),) if histories else ()),
-        PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
+        PropertyRow("Flags", describe_bin_flags(result, i), "Why this bin deserves care"),
     )
     return (
         PropertyRow(

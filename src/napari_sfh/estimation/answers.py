@@ -11,6 +11,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
+from napari_sfh.analysis.credibility.misfit_check import load_misfit_limits
 from napari_sfh.estimation.settings import EstimateConfig, EstimateSummary
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.targets import ScalarTargets
@@ -22,7 +23,7 @@ BATCH_OBJECTS = 512
 
 
 #: Why a row is not estimated, the first that holds.
-REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
+REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM, Flag.MISSING_BAND)
 
 
 class RowTally:
@@ -123,6 +124,7 @@ def describe_estimate_run(config: EstimateConfig, bundle: Bundle, notes: Sequenc
     dict
         Key to value, or to value and comment.
     """
+    judged = bool(bundle.instrument.n_wave) and load_misfit_limits(bundle) is not None
     return {
         "SFHVERS": (__version__, "napari-sfh"),
         "MODEL": (bundle.name, "weights"),
@@ -132,6 +134,7 @@ def describe_estimate_run(config: EstimateConfig, bundle: Bundle, notes: Sequenc
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
         "CALERR": (config.calibration_error, "calibration error of the bands, share of flux"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
+        **({} if judged else {"MISFIT": (False, "FLAG262144 not judged: OOD score alone warns")}),
         **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
     }

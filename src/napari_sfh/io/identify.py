@@ -26,7 +26,7 @@ from napari_sfh.io.mosaic_images.headers import find_filter_words, is_seen_by_ot
 from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
 from napari_sfh.io.survey_maps import is_binned_cube
-from napari_sfh.types import BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
+from napari_sfh.types import NO_MISFIT_FLAG, BinnedMaps, Cube, Mosaic, measure_pixel_arcsec
 
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
@@ -250,6 +250,7 @@ def _describe_result(path: Path, header: BundleHeader) -> FileInfo:
             "bins": str(h.get("NBINS", "")),
             "redshift": f"{h.get('REDSHIFT', float('nan')):.5f}",
             "model": f"{h.get('MODEL', '')} ({str(h.get('MODELSHA', ''))[:12]})",
+            **({} if h.get("MISFIT", True) else {"flags": NO_MISFIT_FLAG}),
             "written": f"{h.get('DATE', '')} by {h.get('CREATOR', '')} {h.get('VERSION', '')}",
         }
     return FileInfo("result", path, details)

@@ -91,7 +91,7 @@ def _primary_hdu(result: Result) -> fits.PrimaryHDU:
     h["MODELSHA"] = escape_to_ascii(result.model_sha256)
     h["DEVICE"] = escape_to_ascii(str(result.settings.get("device_used") or result.settings.get("device") or "unknown"))
     h["NBINS"] = (result.bins.n_bins, "number of bins")
-    _flag_cards(h)
+    _flag_cards(h, result.judges_misfit)
     for key, value in result.settings.items():
         card = value if isinstance(value, (bool, int)) or _is_finite_float(value) else escape_to_ascii(str(value))
         h[f"HIERARCH SFH {escape_to_ascii(key).upper()}"] = card
@@ -117,7 +117,9 @@ def _is_finite_float(value: object) -> bool:
     return isinstance(value, float) and bool(np.isfinite(value))
 
 
-def _flag_cards(header: fits.Header) -> None:
+def _flag_cards(header: fits.Header, judges_misfit: bool) -> None:
+    if not judges_misfit:
+        header["MISFIT"] = (False, "FLAG262144 not judged: OOD score alone warns")
     for bit, meaning in FLAG_MEANING.items():
         key = f"FLAG{bit.value}"
         header[key if len(key) <= 8 else f"HIERARCH {key}"] = (meaning, "meaning of this bit of FLAG")
@@ -197,7 +199,7 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
         _OOD_TEXT,
     )
     flag = _image_hdu("FLAG", paint_bin_values(result.flag, bin_id), sky, "bit mask, see the FLAGn cards", dtype=">i4")
-    _flag_cards(flag.header)
+    _flag_cards(flag.header, result.judges_misfit)
     yield flag
 
 
@@ -245,7 +247,7 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
     ]
     table = _table_hdu("BINS", rows)
-    _flag_cards(table.header)
+    _flag_cards(table.header, result.judges_misfit)
     return table
 
 

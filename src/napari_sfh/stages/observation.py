@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from napari_sfh import decisions
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.mosaics import is_camera_substitute
@@ -27,6 +29,7 @@ from napari_sfh.prep.observation import describe_excess, make_observation, mask_
 from napari_sfh.prep.spikes import remove_spikes
 from napari_sfh.stages.inputs import BinnedGalaxy, RunInputs
 from napari_sfh.types import (
+    F64,
     GivenBins,
     Observation,
     Progress,
@@ -42,6 +45,7 @@ class PreparedObservation:
 
     data: Observation
     notes: tuple[str, ...]
+    slopes: F64 | None = None  # (N, B, 2) of the bands' images, see `photometry.measure_bin_slopes`; None: no mosaics
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def measure_photometry(
     )
     if not (psf.assumed and inputs.mosaics):
         return measured
-    return BandPhotometry(measured.flux, (decisions.describe_assumed_psf(psf), *measured.notes))
+    return measured._replace(notes=(decisions.describe_assumed_psf(psf), *measured.notes))
 
 
 def join_observation(
@@ -229,7 +233,16 @@ def join_observation(
     if inputs.config.mask_lines:
         data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
     notes = (*notes, *describe_excess(rest, instrument), *photometry.notes)
-    return PreparedObservation(data, (*notes, *_describe_sparse_bands(data, photometry.flux)))
+    notes = (*notes, *_describe_sparse_bands(data, photometry.flux))
+    return PreparedObservation(data, notes, _join_slopes(data, photometry))
+
+
+def _join_slopes(data: Observation, photometry: BandPhotometry) -> F64 | None:
+    """Slopes (N, B, 2) of the images of all bands; NaN where a band has none."""
+    if not photometry.slopes:
+        return None
+    missing = np.full((data.n_bins, 2), np.nan)
+    return np.stack([photometry.slopes.get(band, missing) for band in data.instrument.band_names], axis=1)
 
 
 def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:

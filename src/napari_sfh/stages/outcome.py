@@ -10,12 +10,13 @@ import numpy as np
 
 from napari_sfh import __version__, decisions
 from napari_sfh.analysis.credibility.common_residuals import describe_common_residuals
-from napari_sfh.analysis.credibility.misfit_check import check_models, load_misfit_limits
+from napari_sfh.analysis.credibility.misfit_check import MisfitLimits, check_models, load_misfit_limits
 from napari_sfh.analysis.credibility.prediction_flags import (
     MANY_FLAGGED,
     derive_credibility_flags,
     describe_frequent_flags,
 )
+from napari_sfh.analysis.credibility.shift_check import describe_shifted_band, find_shifted_band
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.errors import Cancelled
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -165,11 +166,12 @@ def collect_result(
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     draw_spectra = partial(inference.draw_predicted_spectra, bundle=inputs.bundle)
-    missed = check_models(data, predicted.model_flux, predicted.model_phot, load_misfit_limits(inputs.bundle))
+    limits = load_misfit_limits(inputs.bundle)
+    missed = check_models(data, predicted.model_flux, predicted.model_phot, limits)
     strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra, missed.flagged)
     flag = data.flag | gas.flag | strange
     told = describe_frequent_flags(flag, prediction.ood)
-    told += missed.notes
+    told += (*missed.notes, *_describe_displaced_mosaic(inputs, galaxy, prepared, predicted, limits))
     told += describe_common_residuals(data, predicted.model_flux, prediction.ood, galaxy.bins.snr, galaxy.redshift)
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes, *told)
     return Result(
@@ -195,6 +197,19 @@ def collect_result(
         prior=prior,
         misfit=missed.columns,
     )
+
+
+def _describe_displaced_mosaic(
+    inputs: RunInputs,
+    galaxy: BinnedGalaxy,
+    prepared: PreparedObservation,
+    predicted: PredictedBins,
+    limits: MisfitLimits | None,
+) -> tuple[str, ...]:
+    """A note on a mosaic that lies beside the cube, of a band that it covers or not."""
+    check, data = limits.bands if limits else None, prepared.data
+    shifted = find_shifted_band(data, predicted.model_phot, check, prepared.slopes, galaxy.bins)
+    return describe_shifted_band(shifted, data.instrument.band_names, inputs.cube.wcs)
 
 
 def _file_notes(inputs: RunInputs) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_properties import describe_flags
+from napari_sfh.analysis.bin_properties import describe_bin_flags, describe_flags
 from napari_sfh.analysis.drawing import map_limits
 from napari_sfh.analysis.gas.line_maps import BPT_CLASSES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
@@ -172,7 +172,7 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
     """
     spec = maps.MAPS[name]
     if name == "FLAG":
-        return describe_flags(int(result.flag[bin_id - 1]))
+        return describe_bin_flags(result, bin_id - 1)
     if spec.by_age:
         value = float(spec.values(result)[bin_id - 1, age])
         told = f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"

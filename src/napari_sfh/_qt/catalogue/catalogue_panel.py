@@ -30,6 +30,7 @@ from napari_sfh.analysis.bin_properties import ScalarEstimate, describe_flags
 from napari_sfh.analysis.drawing.bin_drawing import choose_color
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.types import NO_MISFIT_FLAG
 
 #: Stretch of table, scatter plot and estimates.
 PART_STRETCH = (5, 4, 5)
@@ -264,4 +265,6 @@ def _format_quality(table: EstimateTable, rows: tuple[int, ...]) -> list[str]:
             values = [table.table[column][row] for row in rows]
             texts = [describe_flags(int(v)) if name == "FLAG" else f"{float(v):z.2f}" for v in values]
             lines.append(f"<tr><td>{title}</td>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
+    if table.meta.get("MISFIT") in ("F", "False"):
+        lines.append(f'<tr><td></td><td colspan="{len(rows)}">{NO_MISFIT_FLAG}</td></tr>')
     return lines

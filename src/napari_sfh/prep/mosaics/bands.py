@@ -19,7 +19,7 @@ from napari_sfh.physics import extinction
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep.mosaics import alignment, background, photometry
 from napari_sfh.prep.mosaics.psf import Psf
-from napari_sfh.types import BinMap, Cube, Mosaic, Progress
+from napari_sfh.types import F64, BinMap, Cube, Mosaic, Progress
 
 #: Offset in arcsec, deviation of the flux scale from 1, and pedestal over the median flux that a person must look at.
 MAX_OFFSET_ARCSEC: float = 0.2
@@ -36,6 +36,7 @@ class BandPhotometry(NamedTuple):
 
     flux: dict[str, photometry.BandFlux]
     notes: tuple[str, ...]
+    slopes: Mapping[str, F64] | None = None  # (N, 2), see `photometry.measure_bin_slopes`
 
 
 def measure_bands(
@@ -83,7 +84,7 @@ def measure_bands(
         why = "none shows the cube's sky" if found else "none could be compared with the cube"
         notes.append(f"WARNING: `align` shifted no mosaic: {why}")
     notes += _describe_broad_mosaics(mosaics, psf)
-    flux = {}
+    flux, slopes = {}, {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
         report_progress(Progress("photometry", k, len(mosaics)), progress, cancel)
         level = 0.0
@@ -93,15 +94,28 @@ def measure_bands(
         near = trusted.get(name, None if name in found else first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
         same = matched.get(name) if level == 0.0 and offset == (0.0, 0.0) else None
-        one = run_in_background(
-            partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, level, offset, same, cancel),
-            "photometry",
-            progress,
-            cancel,
+        one, slopes[name] = run_in_background(
+            partial(_measure_band, mosaic, cube, bins, psf, level, offset, same, cancel), "photometry", progress, cancel
         )
         passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
-    return BandPhotometry(flux, tuple(notes))
+    return BandPhotometry(flux, tuple(notes), slopes)
+
+
+def _measure_band(
+    mosaic: Mosaic,
+    cube: Cube,
+    bins: BinMap,
+    psf: Psf,
+    level: float,
+    offset: tuple[float, float],
+    matched: photometry.MatchedMosaic | None,
+    cancel: threading.Event | None,
+) -> tuple[photometry.BandFlux, F64]:
+    """Flux of the bins, and the slopes of the image in them."""
+    sky = matched or photometry.match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, level, offset, cancel)
+    flux = photometry.measure_bin_photometry(mosaic, cube, bins, psf, level, offset, sky, cancel)
+    return flux, photometry.measure_bin_slopes(sky, bins, cube.pixel_arcsec)
 
 
 def _describe_broad_mosaics(mosaics: Mapping[str, Mosaic], psf: Psf) -> list[str]:

@@ -37,6 +37,8 @@ _MIN_KERNEL = 0.9
 #: Departure from a product of its two axes, over its peak, up to which a kernel counts as one: single precision.
 _SEPARABLE = 1e-6
 STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
+#: Arcsec to both sides of a spaxel between which the slope of a band's image is taken.
+_SLOPE_REACH_ARCSEC = 0.5
 
 
 class BandFlux(NamedTuple):
@@ -106,6 +108,40 @@ def measure_bin_photometry(
     enough = coverage >= MIN_COVERAGE
     scale = np.divide(mosaic.photflam, coverage, out=np.full(n, np.nan), where=enough)
     return BandFlux(flux * scale, np.sqrt(variance) * scale)
+
+
+def measure_bin_slopes(sky: MatchedMosaic, bins: BinMap, spaxel_arcsec: float) -> F64:
+    """How steeply a band's image rises over each bin: what a displacement of the mosaic would change.
+
+    Parameters
+    ----------
+    sky : MatchedMosaic
+        Of the band, on the cube's grid.
+    bins : BinMap
+    spaxel_arcsec : float
+        Side of a spaxel.
+
+    Returns
+    -------
+    array (N, 2)
+        Change of ln(flux) of the bin per arcsec along the cube's x and y axes; NaN where the image is not known.
+    """
+    image = np.where(sky.covered, sky.flux, np.nan).astype(np.float64)
+    reach = max(1, round(_SLOPE_REACH_ARCSEC / spaxel_arcsec))
+    slopes = np.full((bins.n_bins, 2), np.nan)
+    for axis in (1, 0):
+        turned = np.moveaxis(image, axis, 0)
+        rise = np.full(turned.shape, np.nan)
+        rise[reach:-reach] = (turned[2 * reach :] - turned[: -2 * reach]) / (2 * reach * spaxel_arcsec)
+        rise = np.moveaxis(rise, 0, axis)
+        used = (bins.bin_id > 0) & np.isfinite(rise) & np.isfinite(image)
+        total, change, number = (
+            np.bincount(bins.bin_id[used], weight, minlength=bins.n_bins + 1)[1:]
+            for weight in (image[used], rise[used], None)
+        )
+        known = (number >= MIN_COVERAGE * bins.nspax) & (total > 0)
+        slopes[known, 1 - axis] = change[known] / total[known]
+    return slopes
 
 
 def _explain_no_overlap(mosaic: Mosaic, cube: Cube) -> str:

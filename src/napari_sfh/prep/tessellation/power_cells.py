@@ -7,13 +7,15 @@ cells of the target capacity, which do not reach the next generator.
 
 powerbin looks for the nearest of all generators for each pixel in each step. Most pixels stay in their cell, and need
 no search: between generators j and k at the distance D the wall of the cell of j is (D^2 + r_j^2 - r_k^2) / (2 D) away
-from c_j, and a pixel nearer than all walls is inside. The cells are the same; what takes half of the time of a large
-field is searched for a third of its pixels.
+from c_j, and a pixel nearer than all walls is inside. Nine in ten of the others lie in the cell of a neighbour of
+their last generator, and a bound tells so. The cells are the same; the search that takes half of the time of a large
+field is left for the rest.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -23,6 +25,10 @@ from napari_sfh.types import F64, I64
 
 #: Neighbours whose walls are looked at; those further away are held off by a bound.
 _NEIGHBOURS = 16
+#: Pixels whose neighbours are compared at a time: they fit into a processor's cache.
+_BLOCK = 4096
+#: Powers, in squares of a pixel's side, that are nearer than this are left to the search.
+_CLOSE = 1e-6
 #: Movement of all generators together, in pixels, below which nothing changes any more.
 _STILL = 0.1
 #: Least radius, and least distance of a radius from the next generator, in pixels.
@@ -113,14 +119,55 @@ def assign_to_cells(places: F64, centres: F64, radii: F64, guess: I64 | None = N
     """
     largest = 1.001 * float(radii.max())
     tree = KDTree(np.column_stack([centres, np.sqrt(largest**2 - radii**2)]))
-    searched = np.ones(len(places), dtype=bool)
-    if guess is not None and len(centres) > _NEIGHBOURS:
-        walls = _find_nearest_walls(tree, centres, radii)
-        x, y = (centres[:, axis][guess] for axis in (0, 1))
-        searched = ~(np.hypot(places[:, 0] - x, places[:, 1] - y) < walls[guess])
+    searched = np.arange(len(places))
     label = np.empty(len(places), dtype=np.int64) if guess is None else guess.copy()
+    if guess is not None and len(centres) > _NEIGHBOURS:
+        distance, neighbour = _query_plane(tree, centres, _NEIGHBOURS)
+        near = _Neighbours(centres, radii, largest, neighbour, distance**2 - largest**2)
+        apart = np.hypot(*(places - centres[guess]).T)
+        searched = searched[~(apart < _find_nearest_walls(near)[guess])]
+        searched = _choose_neighbours(near, label, searched, places, apart)
     label[searched] = _query_plane(tree, places[searched])[1]
     return label
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """Generators, and of each those of the least powers at its place."""
+
+    centres: F64  # (N, 2)
+    radii: F64  # (N,)
+    largest: float  # above all radii
+    neighbour: I64  # (N, K)
+    power: F64  # (N, K) rising
+
+
+def _choose_neighbours(near: _Neighbours, label: I64, searched: I64, places: F64, apart: F64) -> I64:
+    """Put searched pixels into cells of their old generator's neighbours, in place; those that remain.
+
+    At a pixel at the distance d from its old generator, a generator that is not among the neighbours of the least
+    powers there has a power of at least P + d^2 - 2 d sqrt(P + largest^2), where P is the last of theirs: it can be no
+    nearer than the distances allow. Pixels for which that, or the second of the neighbours, comes close remain.
+    """
+    last, neighbour = near.power[:, -1], near.neighbour
+    reach = np.sqrt(last + near.largest**2)
+    x, y, square = (np.ascontiguousarray(column[neighbour].T) for column in (*near.centres.T, near.radii**2))
+    remaining = [searched[:0]]
+    for start in range(0, searched.size, _BLOCK):
+        pixel = searched[start : start + _BLOCK]
+        old, d, at_x, at_y = label[pixel], apart[pixel], *places[pixel].T
+        least, second = np.full((2, pixel.size), np.inf)
+        choice = np.zeros(pixel.size, dtype=np.int64)
+        for k in range(_NEIGHBOURS):
+            power = (at_x - x[k][old]) ** 2 + (at_y - y[k][old]) ** 2 - square[k][old]
+            choice[power < least] = k
+            np.minimum(second, np.maximum(power, least), out=second)
+            np.minimum(least, power, out=least)
+        bound = np.minimum(second, last[old] + d**2 - 2.0 * d * reach[old])
+        sure = (least < bound - _CLOSE) & (d < reach[old])
+        label[pixel[sure]] = neighbour[old[sure], choice[sure]]
+        remaining.append(pixel[~sure])
+    return np.concatenate(remaining)
 
 
 def _query_plane(tree: KDTree, places: F64, k: int = 1) -> tuple[F64, I64]:
@@ -129,20 +176,17 @@ def _query_plane(tree: KDTree, places: F64, k: int = 1) -> tuple[F64, I64]:
     return found
 
 
-def _find_nearest_walls(tree: KDTree, centres: F64, radii: F64) -> F64:
+def _find_nearest_walls(near: _Neighbours) -> F64:
     """Distance (N,) of each generator from the nearest wall of its cell, or less; negative beyond it.
 
     The generators of the least powers at c_j make the walls; no other one k has less than the last of these. It lies at
     most as far away as the largest of all radii allows with its power P there: its wall, at (P + r_j^2) / (2 D), is no
     nearer than that of P = the last power and D^2 = P + largest^2.
     """
-    largest = float(tree.data[:, 2].max()) ** 2 + float(radii.min()) ** 2
-    distance, neighbour = _query_plane(tree, centres, _NEIGHBOURS)
-    power = distance**2 - largest
-    apart = np.hypot(*np.moveaxis(centres[neighbour] - centres[:, None], 2, 0))
+    apart = np.hypot(*np.moveaxis(near.centres[near.neighbour] - near.centres[:, None], 2, 0))
     with np.errstate(all="ignore"):  # generators at one place: no wall is known, and all is searched
-        near = (power + radii[:, None] ** 2) / (2.0 * apart)
-    near[neighbour == np.arange(len(centres))[:, None]] = np.inf
-    near = near.min(axis=1)
-    far = (power[:, -1] + radii**2) / (2.0 * np.sqrt(power[:, -1] + largest))
-    return np.minimum(near, far) * (1.0 - 1e-6) - 1e-6
+        wall = (near.power + near.radii[:, None] ** 2) / (2.0 * apart)
+    wall[near.neighbour == np.arange(len(apart))[:, None]] = np.inf
+    last = near.power[:, -1]
+    far = (last + near.radii**2) / (2.0 * np.sqrt(last + near.largest**2))
+    return np.minimum(wall.min(axis=1), far) * (1.0 - 1e-6) - 1e-6
