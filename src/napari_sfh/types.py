@@ -398,14 +398,23 @@ class Prediction:
         SfhInputError
             The weights do not predict it.
         """
-        if name not in self.quantiles:
-            raise SfhInputError(f"{name!r} is no predicted quantity; choose of {', '.join(self.quantiles)}")
-        return self.quantiles[name][..., 2]
+        return self._find_quantiles(name)[..., 2]
 
     def half_width(self, name: str, rows: Any = slice(None)) -> F32:
-        """Half of the 16-84 % width, of all objects or some: the ``_ERR`` of result files."""
-        q = self.quantiles[name][rows]
+        """Half of the 16-84 % width, of all objects or some: the ``_ERR`` of result files.
+
+        Raises
+        ------
+        SfhInputError
+            The weights do not predict it.
+        """
+        q = self._find_quantiles(name)[rows]
         return 0.5 * (q[..., 3] - q[..., 1])
+
+    def _find_quantiles(self, name: str) -> F32:
+        if not isinstance(name, str) or name not in self.quantiles:
+            raise SfhInputError(f"{name!r} is no predicted quantity; choose of {', '.join(self.quantiles)}")
+        return self.quantiles[name]
 
 
 @dataclass(frozen=True)

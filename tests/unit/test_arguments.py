@@ -14,6 +14,7 @@ from astropy.wcs import WCS
 from smooth_result import make_result
 
 from napari_sfh import RunConfig, SfhInputError
+from napari_sfh.analysis.credibility.prior_influence import measure_result_prior_share
 from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import fit_all_gradients
 from napari_sfh.analysis.regions import Outline, average_bin_views
@@ -63,6 +64,7 @@ def take(path: "str | Path" = "", size: "float" = 1.0, count: "int" = 1, flag: "
         ({"size": True}, "True: give a plain number"),
         ({"count": 3.0}, "3.0: give a whole number"),
         ({"flag": "no"}, "the text 'no': give True or False"),
+        ({"sise": 3.0}, "`sise` is no argument of it; did you mean `size`"),
     ],
 )
 def test_plain_values_are_told_apart(given: dict[str, Any], words: str) -> None:
@@ -125,9 +127,19 @@ def test_arrays_fit_the_bins_of_their_result_and_each_other() -> None:
     for rows in ([-1], [result.bins.n_bins]):
         with pytest.raises(SfhInputError, match="those of the bins are 0 to"):
             average_bin_views(result, rows)
+    for odd in (result.bins.n_bins, "x", np.ones(2, bool)):
+        with pytest.raises(SfhInputError, match=r"`rows` .*: those of the bins are 0 to"):
+            measure_result_prior_share(result, "lg_age_lw", odd)
     with pytest.raises(SfhInputError, match="A = 3"):
         compute_population_means(*(np.ones((2, 3)),) * 3)
     with pytest.raises(SfhInputError, match="corners"):
         Outline(np.zeros(3))
     with pytest.raises(SfhInputError, match="too few"):
         guess_disc(np.array([[1.0], [2.0]]), SKY)
+    with pytest.raises(SfhInputError, match="no celestial axes"):
+        guess_disc(np.ones((3, 3)), WCS(naxis=2))
+    for name in ("AGE", None, np.zeros(2)):
+        with pytest.raises(SfhInputError, match="is no predicted quantity"):
+            result.prediction.half_width(name)
+    with pytest.raises(SfhInputError, match="no bin with a prediction"):
+        average_bin_views(result, [])

@@ -427,6 +427,15 @@ def test_whole_numbers_may_be_minus_99():
     assert not photometry({"F_J0390_uJy": [-99.0, -99.0], "e_F_J0390_uJy": [0.1, 0.1]}).mask.any()
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_letters_beyond_ascii_in_columns_of_fits_are_letters(tmp_path, encoding):
+    """As bytes they ended a table in CSV or VOTable in a traceback, after all was computed."""
+    names = np.array(["é1".encode(encoding), b"b"])
+    fits.BinTableHDU.from_columns([fits.Column("ID", "3A", array=names)]).writeto(tmp_path / "c.fits")
+    (block,) = open_catalogue(tmp_path / "c.fits").read_blocks()
+    assert block["ID"].tolist() == ["é1", "b"]
+
+
 def test_columns_without_a_name_and_damage_are_told_in_a_line(tmp_path):
     (tmp_path / "index.csv").write_text(",ID,mag_J0390,\n0,a,20.5,\n")
     opened = open_catalogue(tmp_path / "index.csv")

@@ -48,6 +48,7 @@ from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import draw_posterior_samples, draw_predicted_spectra
 from napari_sfh.model.prior_summary import (
+    PRIOR_SUMMARY_KEY,
     GaussianMixtureDensity,
     load_prior_summary,
     prior_summary_from_json,
@@ -204,6 +205,13 @@ def test_shipped_weights_know_their_prior(name):
     summary = load_prior_summary(bundle)
     assert set(bundle.targets.scalars) <= set(summary.quantiles)
     assert all(summary.half_width(k) > 0.01 for k in bundle.targets.scalars)
+
+
+def test_a_prior_whose_summary_lacks_a_part_is_told():
+    bundle = load_bundle("wide")
+    stored = {key: value for key, value in bundle.meta[PRIOR_SUMMARY_KEY].items() if key != "n"}
+    with pytest.raises(SfhInputError, match="prior_summary in its document is incomplete"):
+        load_prior_summary(replace(bundle, meta={**bundle.meta, "prior": {}, PRIOR_SUMMARY_KEY: stored}))
 
 
 # --- What the data contradict -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -18,6 +19,7 @@ from napari_sfh.batch.many_rows import estimate_on_workers
 from napari_sfh.cli import main
 from napari_sfh.errors import ComputeError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
+from napari_sfh.estimation.answers import RowTally
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.model.bundle import Bundle, load_bundle
@@ -180,6 +182,16 @@ def test_a_spectrum_without_weights_for_spectra_is_told_which_there_are(tmp_path
     assert "columns of a spectrum, and jpas are weights for catalogues of bands; give --model" in told
     assert "percentiles" in told
     assert "narrowband" not in told
+    # No table by itself, but a spectrum: columns without names, an image of one axis.
+    np.savetxt(
+        tmp_path / "spec.txt", np.column_stack([np.linspace(4000, 7000, 999), np.arange(999) + 1.0, np.ones(999)])
+    )
+    header = fits.Header({"CRVAL1": 4000.0, "CDELT1": 3.0, "CTYPE1": "AWAV", "CUNIT1": "Angstrom"})
+    fits.PrimaryHDU(np.arange(999.0) + 1, header).writeto(tmp_path / "image.fits")
+    for name in ("spec.txt", "image.fits"):
+        assert main(["estimate", str(tmp_path / name), "--output", str(tmp_path / "out.csv"), "--quiet"]) == 2
+        told = capsys.readouterr().err
+        assert "if it is one, give --model wide" in told
 
 
 @needs("percentiles")
@@ -333,3 +345,13 @@ def test_dust_of_the_milky_way_is_taken_off_spectra_and_a_range_that_misses_is_n
     clean, red = (Table.read(tmp_path / f"{name}.ecsv")[0] for name in ("clean", "red"))
     for percent in range(10, 100, 10):
         assert red[f"T{percent}"] == pytest.approx(clean[f"T{percent}"], rel=0.01)
+
+
+def test_rows_with_too_few_bands_are_told_with_their_reason():
+    """They have the flag of rows that were estimated without a band: "195 of 200 rows" was all that was said."""
+    tally = RowTally()
+    flag = np.array([Flag.MISSING_BAND, Flag.MISSING_BAND, Flag.MISSING_BAND | Flag.REDSHIFT])
+    tally.add(flag, np.array([0.5, np.nan, np.nan], np.float32))
+    words = tally.summarise(Path("out.fits"), []).describe_refused(load_instrument("jpas"))
+    assert words.startswith("1 not: z missing")
+    assert words.endswith("1 not: fewer usable bands than these weights need")

@@ -504,6 +504,7 @@ ALTERED = {
     "histories of fewer ages": ("Q_MASS_FRAC", lambda d: d[:, :-1].copy(), "Q_MASS_FRAC has .* age bins"),
     "fewer ages": ("AGE_BINS", lambda d: d[:-1], "AGE_BINS has"),
     "ages that fall": ("AGE_BINS", lambda d: d[::-1].copy(), "AGE_BINS has .* do not rise"),
+    "an infinite latent vector": ("LATENT", lambda d: d.__setitem__((0, 0), np.inf), "LATENT holds infinite"),
     "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__setitem__(0, 3.0), "LIGHT_FRAC"),
 }
 

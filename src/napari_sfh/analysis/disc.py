@@ -182,8 +182,10 @@ def guess_disc(white: NDArray[np.floating], wcs: WCS) -> Disc:
     Raises
     ------
     SfhInputError
-        No light.
+        No light, or a WCS without a sky.
     """
+    if not wcs.has_celestial:
+        raise SfhInputError("guess_disc: `wcs` has no celestial axes: give that of the image, as `result.wcs`")
     east, north, flux, seen, origin, area = _sample_pixels(white, wcs)
     no_light = SfhInputError(
         "white light: no pixel above zero, or too few, so no disc can be guessed; type centre and shape"

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import wraps
 from itertools import chain
 from typing import Any, TypeVar
@@ -61,8 +62,12 @@ def _check_call(function: Callable[..., Any], title: str) -> Callable[..., Any]:
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     known = getattr(function, "__globals__", {})
 
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+
     @wraps(function)
     def checked(*given: Any, **options: Any) -> Any:
+        if not takes_any and (unknown := options.keys() - names):
+            raise SfhInputError(f"{title}: {_describe_unknown(min(unknown), names)}")
         whole = [_take(title, *each, kinds, known) for each in zip(names, given, strict=False)]
         rest = {name: _take(title, name, value, kinds, known) for name, value in options.items()}
         if shapes:
@@ -70,6 +75,12 @@ def _check_call(function: Callable[..., Any], title: str) -> Callable[..., Any]:
         return function(*chain(whole, given[len(names) :]), **rest)
 
     return checked
+
+
+def _describe_unknown(name: str, names: Sequence[str]) -> str:
+    alike = get_close_matches(name, names, 1)
+    known = f"did you mean `{alike[0]}`?" if alike else f"there are {', '.join(n for n in names if n != 'self')}"
+    return f"`{name}` is no argument of it; {known}"
 
 
 def _take(title: str, name: str, value: Any, kinds: Mapping[str, str], known: Mapping[str, Any]) -> Any:

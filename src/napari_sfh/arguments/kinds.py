@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
@@ -164,6 +165,8 @@ def read_array(value: Any, numbers: str) -> Any:
         array = value.astype(float).filled(np.nan) if masked else np.asarray(value)
     except (TypeError, ValueError):
         return None
+    if array.size == 0:  # of no kind that counts
+        return array.astype({"iu": np.intp, "b": np.bool_}.get(numbers, np.float64))
     if array.dtype.kind not in numbers or array.ndim == 0:
         return None
     if array.dtype.name in ("float16", "float128", "longdouble"):
@@ -229,8 +232,11 @@ def _describe_kind(kind: str, known: Mapping[str, Any]) -> str:
     if head in _FUNCTIONS:
         return "a function"
     if head in ("Mapping", "dict", "Sequence", "tuple"):
-        items = [_describe_kind(each, known) for each in split_annotation(inner, ",") if each != "..."]
+        whole = [_describe_kind(each, known) for each in split_annotation(inner, ",") if each != "..."]
+        items = [re.sub(r"^an? ", "", each) for each in whole]
         return f"a dictionary of {' to '.join(items)}" if head in ("Mapping", "dict") else f"a list of {items[0]}"
     if get_origin(alias := known.get(head)) is Literal:
         return f"one of {', '.join(map(str, get_args(alias)))}"
-    return _WORDS.get(head) or (f"a {head} (from {_MAKERS[head]})" if head in _MAKERS else f"a {head}")
+    article = "an" if head[0] in "AEIO" else "a"
+    source = f" (from {_MAKERS[head]})" if head in _MAKERS else ""
+    return _WORDS.get(head) or f"{article} {head}{source}"

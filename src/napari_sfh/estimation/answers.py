@@ -23,7 +23,7 @@ BATCH_OBJECTS = 512
 
 
 #: Why a row is not estimated, the first that holds.
-REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
+REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM, Flag.MISSING_BAND)
 
 
 class RowTally:

@@ -69,7 +69,9 @@ class EstimateSummary:
 
     def describe_refused(self, instrument: Instrument) -> str:
         """Why rows were not estimated, for a person; nothing where all were."""
-        limit = f" (these weights: up to z = {instrument.redshift_max:g})"
-        return ", ".join(
-            f"{n} not: {FLAG_MEANING[flag]}{limit if flag == Flag.REDSHIFT else ''}" for flag, n in self.refused.items()
-        )
+        words = {
+            **FLAG_MEANING,
+            Flag.REDSHIFT: f"{FLAG_MEANING[Flag.REDSHIFT]} (these weights: up to z = {instrument.redshift_max:g})",
+            Flag.MISSING_BAND: "fewer usable bands than these weights need",
+        }
+        return ", ".join(f"{n} not: {words[flag]}" for flag, n in self.refused.items())

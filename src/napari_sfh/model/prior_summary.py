@@ -187,7 +187,10 @@ def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
     stored = shipped if own is None or (shipped is not None and _WHOLE not in own) else own
     if stored is None:
         return None
-    summary = prior_summary_from_json(stored)
+    try:
+        summary = prior_summary_from_json(stored)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise SfhInputError(f"{bundle.path}: {PRIOR_SUMMARY_KEY} in its document is incomplete; train again") from error
     wanted: Sequence[str] = (*bundle.targets.scalars, *bundle.targets.vectors)
     known = {k: v for k, v in summary.quantiles.items() if k in wanted}
     return replace(summary, quantiles=known)

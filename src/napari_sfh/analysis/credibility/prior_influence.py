@@ -66,7 +66,17 @@ def measure_result_prior_share(result: Result, name: str, rows: Any = slice(None
         A quantity that its weights predict.
     rows : int, slice or array
         Of the bins; without it all N.
+
+    Raises
+    ------
+    SfhInputError
+        Rows that there are not, or a quantity whose prior is not known.
     """
+    n_bins = result.bins.n_bins
+    try:
+        np.arange(n_bins)[rows]
+    except (IndexError, TypeError) as error:
+        raise SfhInputError(f"`rows` {rows!r}: those of the bins are 0 to {n_bins - 1}") from error
     return measure_prior_share(result.prediction, result.prior, name, rows)
 
 

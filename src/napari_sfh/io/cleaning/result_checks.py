@@ -183,6 +183,8 @@ def _check_numbers(result: Result) -> Iterator[str]:
         "NORM": np.isinf(result.data.norm_cgs),
         "SNR": np.isinf(result.data.snr),
         "SPECTRUM": np.isinf(result.data.flux),
+        "LATENT": np.isinf(prediction.latent),
+        "OOD": np.isinf(prediction.ood),
     }
     yield from (f"{name} holds infinite numbers" for name, infinite in finite.items() if infinite.any())
 

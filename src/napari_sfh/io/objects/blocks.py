@@ -222,8 +222,13 @@ def _read_column_words(header: fits.Header, columns: fits.ColDefs) -> dict[str, 
 
 
 def _plain_column(values: Any, words: _ColumnWords) -> Column:
-    """A native-endian copy of a column of a memory-mapped table."""
+    """A native-endian copy of a column of a memory-mapped table; letters beyond ASCII are those of UTF-8 or Latin-1."""
     array = np.asarray(values)
+    if array.dtype.kind == "S" and (np.frombuffer(array.tobytes(), np.uint8) > 127).any():
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            array = np.char.decode(array, "latin-1")
     return words.label(array.astype(array.dtype.newbyteorder("=")), words.unit)
 
 

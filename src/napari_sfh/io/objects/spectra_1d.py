@@ -29,6 +29,7 @@ from napari_sfh.io.cleaning.cards import describe_velocity_frame
 from napari_sfh.io.cleaning.containers import find_container
 from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
+from napari_sfh.io.objects.numpy_files import read_numpy_table
 from napari_sfh.io.objects.spectrum_columns import (
     Medium,
     SpectrumColumns,
@@ -45,6 +46,8 @@ from napari_sfh.types import F32, F64, Bool
 
 #: Pixels of a spectrum.
 _MIN_PIXELS = 50
+#: As many pixels of one flux, side by side, hold no data.
+_CONSTANT_PIXELS = 20
 #: Of tables; images have no such number.
 _TABLE_FILL = -99.0
 _SCATTER_LAG = 2  # pixels between which differences measure the noise
@@ -104,7 +107,8 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
             kind = find_container(path)
             if kind == "fits":
                 return _read_fits(path, medium)
-            table = _read_votable(path) if kind == "xml" else read_text_table(path)
+            readers = {"xml": _read_votable, "numpy": read_numpy_table}
+            table = readers.get(kind, read_text_table)(path)
             return _read_table(table, {}, path, medium)
     except SfhInputError:
         raise
@@ -320,10 +324,8 @@ def _make(
 ) -> SingleSpectrum:
     order = np.argsort(wave, kind="stable")
     wave, values = np.asarray(wave, np.float64)[order], np.asarray(flux, np.float64)[order]
-    good = np.isfinite(values) & np.isfinite(wave) & (values != 0)
-    if fills := _find_fills(values):
-        good &= ~np.isin(values, fills)
-        notes = (*notes, f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
+    written, told = _find_written(values)
+    good, notes = written & np.isfinite(wave), (*notes, *told)
     if bad is not None:
         good &= ~np.asarray(bad)[order]
     if variance is None:
@@ -339,8 +341,8 @@ def _make(
         notes = (*notes, f"{twice} wavelengths stand there twice, with fluxes that agree: their mean is used")
     if good.sum() < _MIN_PIXELS:
         raise SfhInputError(
-            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite and not 0, an error above 0 "
-            f"and no mask; {_MIN_PIXELS} are needed"
+            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite, not 0 and no constant, an "
+            f"error above 0 and no mask; {_MIN_PIXELS} are needed"
         )
     scale = float(np.median(np.abs(values[good]))) or 1.0
     return SingleSpectrum(
@@ -354,6 +356,18 @@ def _make(
         notes,
         no_redshift,
     )
+
+
+def _find_written(flux: F64) -> tuple[Bool, list[str]]:
+    """Pixels with a number that somebody measured, and what the others hold, for the user."""
+    good, notes = np.isfinite(flux) & (flux != 0), []
+    if fills := _find_fills(flux):
+        good &= ~np.isin(flux, fills)
+        notes.append(f"fill values ({', '.join(f'{fill:g}' for fill in fills)}) of the flux are left out")
+    if (constant := _find_constant_stretches(flux) & good).any():
+        good &= ~constant
+        notes.append(f"{int(constant.sum())} pixels in stretches of one constant flux are left out")
+    return good, notes
 
 
 def _merge_repeated(path: Path, wave: F64, flux: F64, variance: F64, good: Bool) -> tuple[F64, F64, F64, Bool]:
@@ -386,6 +400,16 @@ def _find_fills(flux: F64) -> tuple[float, ...]:
     others = np.abs(flux[np.isfinite(flux) & ~hole & ~np.isin(flux, found)])
     lies_out = np.count_nonzero(hole) > 1 and others.size > 0 and np.percentile(others, 99) < 0.3 * abs(_TABLE_FILL)
     return (*found, _TABLE_FILL) if lies_out else found
+
+
+def _find_constant_stretches(flux: F64) -> Bool:
+    """Pixels of long stretches of one number, as interpolation beyond the ends leaves it; rounded fluxes have none."""
+    first = np.flatnonzero(np.append(True, np.diff(flux) != 0))
+    length = np.diff(np.append(first, flux.size))
+    found = np.repeat(length >= _CONSTANT_PIXELS, length)
+    others = flux[~found]
+    is_rounded = np.unique(others).size < max(others.size / 2, 1)
+    return np.zeros_like(found) if is_rounded else found
 
 
 def _measure_scatter(flux: F64, good: Bool) -> F64:
