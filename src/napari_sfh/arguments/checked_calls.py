@@ -39,7 +39,7 @@ def check_arguments(target: T) -> T:
     Examples
     --------
     >>> @check_arguments
-    ... def double(size: "float") -> "float":
+    ... def double(size: float) -> float:
     ...     return 2 * size
     >>> double("3")
     Traceback (most recent call last):
