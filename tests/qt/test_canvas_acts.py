@@ -17,7 +17,7 @@ from window_acts import bin_world, click, native_canvas, screen_point, send_mous
 from napari_sfh._qt.canvas.interaction import OVERLAY
 from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.docks import closing
-from napari_sfh._qt.tools.colour_image import CONTOUR_PX
+from napari_sfh._qt.tools.contour_lines import CONTOUR_PX
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import Outline

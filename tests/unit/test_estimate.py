@@ -182,6 +182,16 @@ def test_a_spectrum_without_weights_for_spectra_is_told_which_there_are(tmp_path
     assert "columns of a spectrum, and jpas are weights for catalogues of bands; give --model" in told
     assert "percentiles" in told
     assert "narrowband" not in told
+    # No table by itself, but a spectrum: columns without names, an image of one axis.
+    np.savetxt(
+        tmp_path / "spec.txt", np.column_stack([np.linspace(4000, 7000, 999), np.arange(999) + 1.0, np.ones(999)])
+    )
+    header = fits.Header({"CRVAL1": 4000.0, "CDELT1": 3.0, "CTYPE1": "AWAV", "CUNIT1": "Angstrom"})
+    fits.PrimaryHDU(np.arange(999.0) + 1, header).writeto(tmp_path / "image.fits")
+    for name in ("spec.txt", "image.fits"):
+        assert main(["estimate", str(tmp_path / name), "--output", str(tmp_path / "out.csv"), "--quiet"]) == 2
+        told = capsys.readouterr().err
+        assert "if it is one, give --model wide" in told
 
 
 @needs("percentiles")

@@ -14,7 +14,8 @@ from napari_sfh import jobs
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.io.workspaces import read_workspace
 from napari_sfh.jobs import POLL_SECONDS, report_progress, run_in_background
-from napari_sfh.processes.calls import CallAhead, run_in_process, start_process
+from napari_sfh.processes.calls import CallAhead, ChildPython, run_in_process, start_process
+from napari_sfh.processes.held_values import HeldBy, HeldValue
 from napari_sfh.types import Progress
 
 
@@ -172,6 +173,20 @@ def ahead(tmp_path, monkeypatch):
     """A module with calls that may be begun ahead."""
     (tmp_path / "calls_ahead.py").write_text(AHEAD, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+
+
+def test_a_process_holds_what_a_call_leaves_for_one_later_call():
+    child = ChildPython()
+    try:
+        first = child.begin(HeldValue, ("told", [1, 2]))
+        other = child.begin(HeldValue, ("too", [1]))
+        assert [child.wait(call, "") for call in (first, other)] == ["told", "too"]
+        assert child.wait(child.begin(len, (HeldBy(first),)), "") == 2
+        assert child.wait(child.begin(len, (HeldBy(other),)), "") == 1
+        with pytest.raises(ComputeError, match="KeyError"):
+            child.wait(child.begin(len, (HeldBy(first),)), "")
+    finally:
+        child.end()
 
 
 @pytest.mark.usefixtures("ahead")

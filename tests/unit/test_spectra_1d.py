@@ -160,3 +160,24 @@ def test_stretches_of_one_flux_are_no_data_and_rounded_fluxes_are(tmp_path):
         (one,) = read_single_spectra(tmp_path / f"{name}.csv")
         assert (~one.good).sum() == left_out
         assert any(f"{left_out} pixels in stretches of one constant" in note for note in one.notes) == bool(left_out)
+
+
+def test_named_arrays_of_numpy_are_a_spectrum_and_others_are_told(tmp_path):
+    """As scripts around pPXF save them: arrays of other lengths beside them, the redshift as a number."""
+    wave = np.exp(np.linspace(np.log(4800.0), np.log(7000.0), 900))
+    flux = 1 + 0.1 * np.random.default_rng(1).standard_normal(wave.size)
+    arrays = {"lam": wave, "galaxy": flux, "noise": np.full(900, 0.1), "bestfit": np.ones(900), "weights": np.ones(150)}
+    np.savez(tmp_path / "a.npz", **arrays, z=0.02)
+    np.savez_compressed(tmp_path / "b.npz", **{name.upper(): array for name, array in arrays.items()}, redshift=0.02)
+    np.save(tmp_path / "c.npy", np.rec.fromarrays([wave, flux], names=["wave", "flux"]))
+    for name, redshift in (("a.npz", 0.02), ("b.npz", 0.02), ("c.npy", None)):
+        (one,) = read_single_spectra(tmp_path / name)
+        np.testing.assert_allclose(one.wave_aa, wave)
+        np.testing.assert_allclose(one.flux * np.median(flux), flux, rtol=1e-6)
+        assert one.redshift == redshift
+    np.save(tmp_path / "plain.npy", np.column_stack([wave, flux]))
+    np.savez(tmp_path / "pickled.npz", wave=wave, flux=np.array([None, 1], dtype=object))
+    np.savez(tmp_path / "unnamed.npz", wave, flux)
+    for name, words in (("plain.npy", "no names"), ("pickled.npz", "Object arrays"), ("unnamed.npz", "arr_0, arr_1")):
+        with pytest.raises(SfhInputError, match=words):
+            read_single_spectra(tmp_path / name)

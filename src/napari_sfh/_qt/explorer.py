@@ -30,11 +30,11 @@ from napari_sfh._qt.docks.undo_keys import UndoKeys
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
-from napari_sfh._qt.forms.fields import align_labels, connect_whole_text
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.model_cards import ModelCards
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
 from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
+from napari_sfh._qt.input_changes import InputChanges
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
@@ -61,8 +61,7 @@ from napari_sfh._qt.widgets.startup import hide_qt_notice, make_canvas_opaque
 from napari_sfh._qt.widgets.strokes import StrokeKeeper
 from napari_sfh._qt.widgets.wording import escape_tip, shorten_leading_path
 from napari_sfh.analysis import maps
-from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.instruments.bundle_header import read_bundle_header
+from napari_sfh.errors import ComputeError
 from napari_sfh.processes.calls import CallAhead
 from napari_sfh.types import Result
 
@@ -171,14 +170,10 @@ class Explorer(ExplorerFrame):
         self.preflight.looked.connect(self.refresh)
         for form in (self.data, self.binning):
             form.container.changed.connect(self.forget_error)
-        connect_whole_text(self.data.folder.line_edit, self._folder_changed)
-        connect_whole_text(self.data.cube.line_edit, self._cube_changed)
-        self.data.hdu.native.editingFinished.connect(self._hdu_changed)
+        self.inputs = InputChanges(self)
         self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
-        self.network.model.changed.connect(self._weights_changed)
-        self.network.file.line_edit.changed.connect(self._weights_changed)
         self.export.result.changed.connect(self.exports.result_dialog)
         self.export.figure.changed.connect(self.exports.figure_dialog)
         self.export.table.changed.connect(self.exports.all_dialog)
@@ -527,50 +522,6 @@ class Explorer(ExplorerFrame):
         self.panel.set_theme(self.viewer.theme)
         self.preflight.set_theme(self.viewer.theme)
         self.catalogue.set_theme(self.viewer.theme)
-
-    def _weights_changed(self, _: object = None) -> None:
-        """The bands that are asked for are those of the weights."""
-        try:
-            instrument = read_bundle_header(self.network.chosen_model).instrument
-        except SfhInputError:
-            return  # a run says what is wrong with them
-        with_spectrum, before = instrument.spectrum is not None, tuple(self.data.bands)
-        self.data.set_bands(instrument.band_names, in_place_of_cube=not with_spectrum)
-        self.binning.set_spectrum(with_spectrum)
-        self.network.mask_lines.visible = with_spectrum
-        align_labels(self._forms)
-        self.guard.protect_fields(self.data.container.native)
-        self.refresh()
-        if self.data.folder.line_edit.value.strip() and tuple(self.data.bands) != before and not self.files.restoring:
-            self.when_ready(self.presenter.seek_bands)
-
-    def _folder_changed(self, text: str) -> None:
-        folder = Path(text.strip()).expanduser()
-        if not text.strip() or self.job.running:
-            return
-        if folder.is_dir() and not self.files.may_open():
-            with self.data.folder.line_edit.changed.blocked():
-                self.data.folder.line_edit.value = str(self.presenter.folder or "")
-        elif folder.is_dir():
-            self.open_folder(folder)
-        else:
-            self.presenter.forget_files(folder)
-            self.tell_error(SfhInputError(f"{folder}: no such folder"))
-
-    def _cube_changed(self, text: str) -> None:
-        self.refresh()
-        cube = Path(text.strip()).expanduser()
-        if text.strip() and not cube.exists():
-            self.tell_error(SfhInputError(f"cube: no such file: {cube}; check the path"))
-        if text.strip() and cube.is_file() and not self.job.running and self.files.may_open():
-            # What was chosen among the cubes of another file is not sought in this one.
-            hdu = self.data.chosen_hdu if self.presenter.owns(cube) else None
-            self.start(partial(tasks.open_galaxy, cube=cube, hdu=hdu), self.presenter.show_white)
-
-    def _hdu_changed(self) -> None:
-        """Show the cube that was chosen among those of a file."""
-        if self.data.cube_path is not None and self.data.chosen_hdu != self.presenter.hdu:
-            self._cube_changed(self.data.cube.line_edit.value)
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import wraps
 from itertools import chain
 from typing import Any, TypeVar
@@ -40,7 +39,7 @@ def check_arguments(target: T) -> T:
     Examples
     --------
     >>> @check_arguments
-    ... def double(size: "float") -> "float":
+    ... def double(size: float) -> float:
     ...     return 2 * size
     >>> double("3")
     Traceback (most recent call last):
@@ -78,6 +77,8 @@ def _check_call(function: Callable[..., Any], title: str) -> Callable[..., Any]:
 
 
 def _describe_unknown(name: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches  # seldom needed, and slow to load
+
     alike = get_close_matches(name, names, 1)
     known = f"did you mean `{alike[0]}`?" if alike else f"there are {', '.join(n for n in names if n != 'self')}"
     return f"`{name}` is no argument of it; {known}"

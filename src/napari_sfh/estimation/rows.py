@@ -27,6 +27,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import Catalogue, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
+from napari_sfh.io.objects.spectra_1d import read_single_spectra
 from napari_sfh.io.objects.spectrum_columns import holds_spectrum
 from napari_sfh.io.objects.vector_columns import match_catalogue_columns
 from napari_sfh.io.objects.writing import CatalogueWriter
@@ -105,11 +106,30 @@ def _match_columns(
     except SfhInputError as error:
         if not holds_spectrum(catalogue.names):
             raise
-        headers = [read_bundle_header(name) for name in list_bundles()]
-        known = [header.name for header in headers if header.instrument.spectrum is not None]
         raise SfhInputError(
             f"{catalogue.path}: columns of a spectrum, and {bundle.name} are weights for catalogues of bands; give "
-            f"`model` {', '.join(known[:-1])} or {known[-1]}, or name the bands with `columns`"
+            f"`model` {_list_spectral_weights()}, or name the bands with `columns`"
+        ) from error
+
+
+def _list_spectral_weights() -> str:
+    headers = [read_bundle_header(name) for name in list_bundles()]
+    *known, last = [header.name for header in headers if header.instrument.spectrum is not None]
+    return f"{', '.join(known)} or {last}"
+
+
+def _open_catalogue(path: Path, bundle: Bundle) -> Catalogue:
+    """As `open_catalogue`; of what can be read as spectra it is said what weights take one."""
+    try:
+        return open_catalogue(path)
+    except SfhInputError as error:
+        try:
+            read_single_spectra(path)
+        except SfhInputError:
+            raise error from None
+        raise SfhInputError(
+            f"{error}. It can be read as a spectrum, and {bundle.name} are weights for catalogues of bands: if it is "
+            f"one, give `model` {_list_spectral_weights()}"
         ) from error
 
 
@@ -143,7 +163,7 @@ def estimate_catalogues(
     Cancelled
         ``cancel`` was set.
     """
-    catalogues = [open_catalogue(path) for path in config.inputs]
+    catalogues = [_open_catalogue(path, bundle) for path in config.inputs]
     if len({c.names for c in catalogues}) > 1:
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
     matched = [_match_columns(catalogue, bundle, config) for catalogue in catalogues]

@@ -18,6 +18,7 @@ from typing import Any
 
 from napari_sfh.console import collect_seldom
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
+from napari_sfh.processes.held_values import HeldBy, HeldValue
 from napari_sfh.types import Progress
 
 #: Of a number before a message (its parts; none asks the call to stop) and before each part (its bytes).
@@ -41,7 +42,7 @@ def serve_process_calls(modules: Sequence[str]) -> None:
     if YIELD in modules and hasattr(os, "nice"):
         os.nice(5)
     calls: queue.SimpleQueue[list[bytearray]] = queue.SimpleQueue()
-    cancel = threading.Event()
+    cancel, held = threading.Event(), dict[int, Any]()
     threading.Thread(target=_read_calls, args=(calls, cancel), daemon=True).start()
 
     def send(message: object) -> None:
@@ -49,7 +50,7 @@ def serve_process_calls(modules: Sequence[str]) -> None:
 
     _, failure = _attempt(partial(load_modules, [module for module in modules if module != YIELD]))
     while parts := calls.get():
-        _answer_call(parts, failure, send, cancel)
+        _answer_call(parts, failure, send, cancel, held)
     said.put(None)
     writer.join()
 
@@ -94,9 +95,16 @@ def _read_part(stream: BufferedReader, size: int) -> bytearray:
 
 
 def _answer_call(
-    parts: list[bytearray], failure: Exception | None, send: Callable[[object], None], cancel: threading.Event
+    parts: list[bytearray],
+    failure: Exception | None,
+    send: Callable[[object], None],
+    cancel: threading.Event,
+    held: dict[int, Any],
 ) -> None:
-    """Send a call's number (0: nobody asks), value and error; before them number and progress where it is followed."""
+    """Send a call's number (0: nobody asks), value and error; before them number and progress where it is followed.
+
+    ``held`` is what calls have left, by their numbers.
+    """
     number, follow = pickle.loads(parts[0])
 
     def tell(step: Progress) -> None:
@@ -106,7 +114,11 @@ def _answer_call(
         if failure:
             raise failure
         function, args = pickle.loads(parts[1], buffers=parts[2:])
-        return function(*args, progress=tell, cancel=cancel) if follow else function(*args)
+        args = tuple(held.pop(each.call) if isinstance(each, HeldBy) else each for each in args)
+        value = function(*args, progress=tell, cancel=cancel) if follow else function(*args)
+        if isinstance(value, HeldValue):
+            value, held[number] = value
+        return value
 
     done = _attempt(answer)
     if number:

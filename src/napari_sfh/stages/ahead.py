@@ -15,6 +15,7 @@ from napari_sfh.jobs import ReportProgress
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.processes.calls import ChildPython, ProcessEnded
+from napari_sfh.processes.held_values import HeldBy, HeldValue
 from napari_sfh.stages.inputs import (
     BinnedGalaxy,
     RunInputs,
@@ -27,8 +28,6 @@ from napari_sfh.stages.observation import SummedSpectra, measure_photometry, sum
 
 #: Cubes beyond so many bytes, and packed ones, are not opened twice: a run of them takes minutes.
 MOST_BYTES = 2**29
-#: The run that this process began last: what was decompressed of its files is there for the photometry.
-_begun: list[tuple[RunInputs, BinnedGalaxy]] = []
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class MeasuredBands(NamedTuple):
 
 def start_run(
     config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
-) -> BegunRun | None:
+) -> HeldValue | None:
     """Open a galaxy's files, bin its spaxels and sum the spectra of the bins.
 
     Parameters
@@ -60,9 +59,10 @@ def start_run(
 
     Returns
     -------
-    BegunRun or None
-        None where the run has to do it: its weights take bands, its redshift is to be measured, its cube is large, or
-        not there.
+    HeldValue or None
+        A `BegunRun` is told. Its inputs are held for `measure_begun_bands`: what was decompressed of the files is there
+        for the photometry. None where the run has to do it: its weights take bands, its redshift is to be measured, its
+        cube is large, or not there.
 
     Raises
     ------
@@ -83,17 +83,21 @@ def start_run(
     with explain_refusal(inputs):
         galaxy = bin_galaxy(inputs, redshift, progress, cancel)
         summed = sum_bin_spectra(inputs, galaxy, progress, cancel)
-    _begun[:] = [(inputs, galaxy)]
-    return BegunRun(galaxy, summed, inputs.cube.describe_missing())
+    return HeldValue(BegunRun(galaxy, summed, inputs.cube.describe_missing()), (inputs, galaxy))
 
 
 def measure_begun_bands(
-    filters: Sequence[Filter], progress: ReportProgress | None = None, cancel: threading.Event | None = None
+    begun: tuple[RunInputs, BinnedGalaxy],
+    filters: Sequence[Filter],
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
 ) -> MeasuredBands:
-    """Measure the bands of the run that this process began last.
+    """Measure the bands of a run that was begun.
 
     Parameters
     ----------
+    begun : tuple
+        What `start_run` has held.
     filters : sequence of Filter
         Of the weights.
     progress, cancel : optional
@@ -108,7 +112,7 @@ def measure_begun_bands(
     SfhInputError
         A mosaic cannot be used, or does not belong to the cube.
     """
-    ((inputs, galaxy),) = _begun
+    inputs, galaxy = begun
     instrument = inputs.bundle.instrument
     images = decisions.match_band_names(inputs.config.photometry, instrument.band_names)
     inputs = replace(inputs, mosaics=open_mosaics(inputs.config, images, instrument))
@@ -149,7 +153,7 @@ class RunAhead:
         """
         begun: BegunRun | None = self._finish(self._start, "bins", progress, cancel)
         if begun is not None:
-            self._bands = self._child.begin(measure_begun_bands, (tuple(filters),), follow=True)
+            self._bands = self._child.begin(measure_begun_bands, (HeldBy(self._start), tuple(filters)), follow=True)
         return begun
 
     def finish_bands(

@@ -359,7 +359,7 @@ class KeptPicture:
 
         def update(canvas: SceneCanvas, node: Node | None = None) -> None:
             kept = reference()
-            if kept is not None and not canvas._drawing and not any(node is top for top in kept.tops):
+            if kept is not None and not canvas._drawing and not kept.is_top(node):
                 kept._is_kept = False
             type(canvas).update(canvas, node)
 
@@ -440,6 +440,10 @@ class KeptPicture:
         meet = (low[:, None] <= self._covered[:, 1]) & (high[:, None] >= self._covered[:, 0])
         return not meet.all(axis=-1).any()
 
+    def is_top(self, node: Node) -> bool:
+        """Whether a node draws outlines upon the picture."""
+        return any(node is top for top in self.tops)
+
     def _find_covered(self, canvas: SceneCanvas) -> bool:
         """List the places that are covered by what is drawn above the outlines; False where that is not known."""
         samples = canvas.native.format().samples()
@@ -455,7 +459,7 @@ class KeptPicture:
                 places.append(list_places())
             elif view is None:
                 return False
-            elif any(node is top for top in self.tops):
+            elif self.is_top(node):
                 below.remove(view)
             elif view not in below:
                 places.append(measure_view(view)[None])
@@ -483,7 +487,7 @@ def add_top(canvas: SceneCanvas, node: TopNode) -> None:
     kept = _KEPT.get(canvas)
     if kept is None:
         kept = _KEPT[canvas] = KeptPicture(canvas)
-    if not any(node is top for top in kept.tops):
+    if not kept.is_top(node):
         kept.tops.append(node)
 
 

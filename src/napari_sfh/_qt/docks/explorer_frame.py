@@ -245,11 +245,15 @@ class ExplorerFrame(QWidget):
         if running and cancelling:
             self.stage.value, self._uncounted = "Cancelling…", "Cancelling"
 
+    def align_forms(self) -> None:
+        """Have the labels of all forms end in one line, after some have come or gone."""
+        align_labels(self._forms)
+
     def changeEvent(self, event: Any) -> None:
         """napari's font comes with its style sheet, and labels are as wide as their font."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
-            align_labels(self._forms)
+            self.align_forms()
             self._stage_row.fit_height()
             self._fit_width()
             self.message.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Vectors
-from numpy.typing import NDArray
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link, list_categories
-from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms.fields import fill_form, read_form
 from napari_sfh._qt.jobs import tool_tasks
-from napari_sfh._qt.jobs.latest import LatestJob
-from napari_sfh._qt.jobs.tool_tasks import ContourMap, MapContours
+from napari_sfh._qt.jobs.tool_tasks import MapContours
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
-from napari_sfh._qt.tools.colour_image_form import NO_CONTOURS, ColourImageForm, parse_levels
-from napari_sfh._qt.widgets.small_widgets import make_weak_slot
+from napari_sfh._qt.tools.colour_image_form import NO_CONTOURS, ColourImageForm
+from napari_sfh._qt.tools.contour_lines import ContourLines
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.colour_image import U8, ColourField, MapOverlay, render_colour_image
 from napari_sfh.analysis.sky_coordinates import SkyGrid, is_same_field
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
 PAINT_MS = 150
-#: Width of contours in screen pixels, times the one of the form.
-CONTOUR_PX = 2.0
 #: Colours of a map in the saved picture.
 _COLORS = 256
-#: What decides the map that contours are drawn of: its name, and the file of the lines.
-ContourKey = tuple[str, Path | None]
 #: Roles of the layers that are translucent above the mosaics.
 _ABOVE = ("map", "lines", "difference")
 
@@ -56,35 +47,20 @@ class ColourImageTool(Tool):
         self._result: Result | None = None
         self.field: ColourField | None = None
         self.paths: dict[str, Path] = {}
-        self.contours: MapContours | None = None
-        self._coming: Vectors | None = None
-        self._map: tuple[ContourKey, ContourMap] | None = None  # of which contours were drawn last
-        self._loading: ContourKey | None = None
+        self.contour_lines = ContourLines(self, self.form)
         self._again: tuple[str, int] | None = None  # contours to draw of the result that has come
         self._stale = False
         self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
-        self._tracer = LatestJob(self._traced, self.tell_wrong)
         # A window that closes destroys the widgets without a word to Python.
         self.widget.destroyed.connect(partial(BackgroundJob.abandon, self._painter))
-        self.widget.destroyed.connect(partial(LatestJob.abandon, self._tracer))
         self._timer = QTimer(self.widget)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAINT_MS)
         self._timer.timeout.connect(self._repaint)
-        self._zoomed = QTimer(self.widget)
-        self._zoomed.setSingleShot(True)
-        self._zoomed.setInterval(PAINT_MS)
-        self._zoomed.timeout.connect(self._fit_lines)
-        host.viewer.scene.camera.events.zoom.connect(self._follow_zoom)
         self.form.show.changed.connect(self._press_show)
         for slider in (self.form.brightness, self.form.softening):
             slider.changed.connect(self._look_changed)
         self.form.opacity.changed.connect(self._fade)
-        self.form.contours.changed.connect(self._contours_changed)
-        self.form.levels.changed.connect(self._contours_changed)
-        self.form.typed_levels.native.editingFinished.connect(make_weak_slot(self._contours_changed))
-        for field in (self.form.line_color, self.form.line_width):
-            field.changed.connect(self._restyle)
         self.form.save.changed.connect(self._ask)
         host.viewer.layers.events.inserted.connect(self._inserted)
 
@@ -97,7 +73,12 @@ class ColourImageTool(Tool):
     @property
     def working(self) -> bool:
         """True while contours are traced."""
-        return self._tracer.running
+        return self.contour_lines.working
+
+    @property
+    def contours(self) -> MapContours | None:
+        """Those that are drawn."""
+        return self.contour_lines.drawn
 
     def toggle(self) -> None:
         """Show the mosaics, or hide them.
@@ -143,7 +124,7 @@ class ColourImageTool(Tool):
         self.need_result()
         with self.form.contours.changed.blocked(), self.form.levels.changed.blocked():
             self.form.levels.value, self.form.contours.value = levels, name
-        self._contours_changed()
+        self.contour_lines.redraw()
 
     def save_picture(self, path: Path | str) -> None:
         """Draw the mosaics with the contours as PNG, PDF or SVG.
@@ -162,7 +143,7 @@ class ColourImageTool(Tool):
             _draw_page,
             np.asarray(layer.data[0]),
             self.field.wcs,
-            self.lines,
+            self.contour_lines.lines,
             result.wcs,
             title=title,
             caption=caption,
@@ -208,7 +189,7 @@ class ColourImageTool(Tool):
         """A layer below bins and maps."""
         if self.field is None:
             return
-        self._remove("composite")
+        self.host.stack.remove_layers("composite")
         grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
         layer = Image(
             levels,
@@ -262,146 +243,11 @@ class ColourImageTool(Tool):
         if link is not None and link.role in _ABOVE and self.layer is not None:
             self._fade()
 
-    # -- contours ----------------------------------------------------------------------------------------------
-
-    @property
-    def lines(self) -> list[NDArray[np.float64]]:
-        """Contours of all levels, corners (n, 2) as (y, x) in pixels of the maps."""
-        return [] if self.contours is None else [line for level in self.contours.lines for line in level]
-
-    def _tell_unit(self, unit: str) -> None:
-        """In which unit levels are typed; nothing where no map is chosen, or it has none."""
-        self.form.unit.value = f"in {unit}" if unit else ""
-        self.form.unit.visible = bool(unit)
-
-    def _take(self, drawn: MapContours | None) -> None:
-        """Hold contours, and say their levels below the form's field."""
-        self.contours = drawn
-        if drawn is None:
-            self._tell_unit("")
-        self.form.note.value = "" if drawn is None else drawn.words
-        self.form.note.visible = drawn is not None
-
-    def _contours_changed(self, _: object = None) -> None:
-        result, name = self.host.session.result, self.form.contours.value
-        if result is None:
-            return
-        if name == NO_CONTOURS:
-            self._take(None)
-            self._remove("contours")
-            self.tell_right()
-            return
-        if not self.check_field(lambda: parse_levels(self.form.typed_levels.value)):
-            return
-        key = (name, self.host.data.maps_path)
-        if self._map is not None and self._map[0] == key:
-            self.host.attempt(self._draw_levels)
-        elif self._loading != key:
-            self._loading = key
-            work = partial(tool_tasks.load_contour_map, result=result, name=name, maps_path=key[1])
-            self.host.start(work, partial(self._loaded, result, key))
-
-    def _loaded(self, result: Result, key: ContourKey, found: ContourMap) -> None:
-        """The map is there: it is kept, so that other levels need no file and no wait."""
-        if result is self.host.session.result:
-            self._map = key, found
-            if self.form.contours.value == found.name:
-                self._draw_levels()
-
-    def _draw_levels(self) -> None:
-        """Trace the form's levels in the map at hand."""
-        if self._map is not None:
-            self._tell_unit(self._map[1].unit)
-            n, typed = int(self.form.levels.value), parse_levels(self.form.typed_levels.value)
-            self._tracer.ask(partial(_trace, of=self._map, n=n, typed=typed))
-
-    def _traced(self, traced: tuple[tuple[ContourKey, ContourMap], MapContours]) -> None:
-        """Show what was traced, unless it is there, or is not wanted any more."""
-        result, (of, drawn) = self.host.session.result, traced
-        if result is None or of is not self._map or self.form.contours.value != of[1].name:
-            return
-        there = self.host.stack.find("contours", of[1].name) is not None
-        shown = None if self.contours is None else (self.contours.title, self.contours.levels)
-        if not there or shown != (drawn.title, drawn.levels):
-            self._drawn(result, of[1].name, drawn)
-
-    def _line_width(self) -> float:
-        """In pixels of the maps, so that lines are as wide on the screen at every zoom."""
-        places = self.host.session.sky.to_world(np.array([[0.0, 0.0], [1.0, 0.0]]))
-        spaxel_arcsec = float(np.linalg.norm(places[1] - places[0]))
-        screen_px = CONTOUR_PX * float(self.form.line_width.value)
-        return screen_px / (float(self.host.viewer.scene.camera.zoom) * spaxel_arcsec)
-
-    def _fit_lines(self) -> None:
-        """The view has been zoomed."""
-        layer = self.host.stack.find("contours", str(self.form.contours.value))
-        if layer is not None and self.host.session.result is not None:
-            layer.edge_width = self._line_width()
-
-    def _follow_zoom(self, _: object = None) -> None:
-        """When the wheel rests: each width has the lines cut anew."""
-        if self.contours is not None:
-            self._zoomed.start()
-
-    def _restyle(self, _: object = None) -> None:
-        """Colour and width of contours that are drawn."""
-        layer, result = self.host.stack.find("contours", str(self.form.contours.value)), self.host.session.result
-        if layer is not None and result is not None:
-            layer.edge_color = str(self.form.line_color.value)
-            layer.edge_width = self._line_width()
-
-    def _drawn(self, result: Result, name: str, drawn: MapContours) -> None:
-        if result is not self.host.session.result:
-            return
-        self._take(drawn)
-        layer = self.host.stack.find("contours", name)
-        if layer is not None:
-            layer.data = split_into_segments(self.lines)
-            layer.metadata = self._describe_contours(result, name, drawn)
-        else:
-            steps = partial(self._make_contours, result, name, drawn), self._insert_contours, self._reveal_contours
-            self.do_unpainted(*steps)
-        self.host.show_message(f"Contours of {drawn.title} from {drawn.source}.")
-
-    def _make_contours(self, result: Result, name: str, drawn: MapContours) -> None:
-        """A layer upon all others; it comes to the canvas in a turn of its own."""
-        self._remove("contours")
-        self._coming = Vectors(
-            split_into_segments([line for level in drawn.lines for line in level]),
-            name=f"contours of {drawn.title}",
-            vector_style="line",
-            edge_color=str(self.form.line_color.value),
-            edge_width=self._line_width(),
-            opacity=0.9,
-            metadata=self._describe_contours(result, name, drawn),
-            visible=False,  # napari would cut and draw the pieces at every step
-            **self.host.session.sky.transform(),
-        )
-
-    def _insert_contours(self) -> None:
-        """Contours that were made, unless they were taken back meanwhile."""
-        layer, self._coming = self._coming, None
-        if layer is not None and self.contours is not None:
-            with keep_selection(self.host.viewer.layers):
-                self.host.viewer.add_layer(layer)
-            self.host.stack.activate()
-
-    def _reveal_contours(self) -> None:
-        for layer in self.host.viewer.layers:
-            link = get_layer_link(layer.metadata)
-            if link is not None and link.role == "contours":
-                layer.visible = True
-
-    @staticmethod
-    def _describe_contours(result: Result, name: str, drawn: MapContours) -> dict[str, Any]:
-        return {KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit}
+    # -- layers ------------------------------------------------------------------------------------------------
 
     def _list_layers(self, role: str) -> Iterator[Any]:
         links = ((layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers)
         return (layer for layer, link in links if link is not None and link.role == role)
-
-    def _remove(self, role: str) -> None:
-        self._remove_layers(list(self._list_layers(role)))
 
     def _remove_layers(self, layers: list[Any]) -> None:
         """Take layers away, unless the user has."""
@@ -437,8 +283,9 @@ class ColourImageTool(Tool):
         """Take contours away, and mosaics if they are named."""
         if "composite" in roles:
             self.field, self.paths = None, {}
-        self._map = self._again = None
-        self._take(None)
+        self._again = None
+        self.contour_lines.forget_map()
+        self.contour_lines.take(None)
         with self.form.contours.changed.blocked():
             self.form.contours.value = NO_CONTOURS
         # The contours first: the mosaics' end changes the extent, for which napari cuts every layer anew.
@@ -448,7 +295,7 @@ class ColourImageTool(Tool):
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
         if not busy:
-            self._loading = None
+            self.contour_lines.forget_loading()
         for widget in (self.form.show, self.form.contours, self.form.levels, self.form.save):
             widget.enabled = not busy
 
@@ -493,25 +340,12 @@ class ColourImageTool(Tool):
     def release(self) -> None:
         """Paint no more."""
         self._timer.stop()
-        self._zoomed.stop()
-        self.host.viewer.scene.camera.events.zoom.disconnect(self._follow_zoom)
         self._painter.abandon()
-        self._tracer.abandon()
+        self.contour_lines.release()
         self.host.viewer.layers.events.inserted.disconnect(self._inserted)
 
     def _ask(self, _: object = None) -> None:
         self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
-
-
-def _trace(
-    progress: ReportProgress,
-    cancel: threading.Event,
-    of: tuple[ContourKey, ContourMap],
-    n: int,
-    typed: tuple[float, ...],
-) -> tuple[tuple[ContourKey, ContourMap], MapContours]:
-    """In the thread: contours, with the map that they are of."""
-    return of, tool_tasks.trace_map_contours(of[1], n, typed)
 
 
 def _draw_page(*parts: Any, **settings: Any) -> Any:
@@ -519,26 +353,6 @@ def _draw_page(*parts: Any, **settings: Any) -> Any:
     from napari_sfh.figures.colour_image import draw_colour_image
 
     return draw_colour_image(*parts, **settings)
-
-
-def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Lines in pieces.
-
-    Parameters
-    ----------
-    lines : sequence of arrays (n, 2)
-
-    Returns
-    -------
-    array (m, 2, 2)
-        Start and vector of each piece.
-    """
-    if not lines:
-        return np.empty((0, 2, 2))
-    corners = np.concatenate(lines)
-    within = np.ones(len(corners), dtype=np.bool_)
-    within[np.cumsum([len(line) for line in lines]) - 1] = False  # no piece from the end of a line to the next one
-    return np.stack([corners[within], np.diff(corners, axis=0)[within[:-1]]], axis=1)
 
 
 def _ignore_progress(_: Progress) -> None:

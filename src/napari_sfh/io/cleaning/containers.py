@@ -95,7 +95,7 @@ def _check_stream(path: Path) -> None:
 
 
 def find_container(path: Path) -> str:
-    """What a file of numbers is by its first bytes: ``fits``, ``xml`` or ``text``, plain or gzipped.
+    """What a file of numbers is by its first bytes: ``fits``, ``xml`` or ``text``, plain or gzipped, or ``numpy``.
 
     Raises
     ------
@@ -117,6 +117,8 @@ def find_container(path: Path) -> str:
         return "fits"
     if head.lower().startswith((b"<?xml", b"<votable")):
         return "xml"
+    if head.startswith(b"\x93NUMPY") or (head.startswith(b"PK") and path.suffix.lower() == ".npz"):
+        return "numpy"
     for magic, (what, remedy) in _OTHER_CONTAINERS.items():
         if head.startswith(magic):
             raise SfhInputError(f"{path}: is {what}; {remedy.replace('FITS file', 'file')}")

@@ -29,6 +29,7 @@ from napari_sfh.io.cleaning.cards import describe_velocity_frame
 from napari_sfh.io.cleaning.containers import find_container
 from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
+from napari_sfh.io.objects.numpy_files import read_numpy_table
 from napari_sfh.io.objects.spectrum_columns import (
     Medium,
     SpectrumColumns,
@@ -106,7 +107,8 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
             kind = find_container(path)
             if kind == "fits":
                 return _read_fits(path, medium)
-            table = _read_votable(path) if kind == "xml" else read_text_table(path)
+            readers = {"xml": _read_votable, "numpy": read_numpy_table}
+            table = readers.get(kind, read_text_table)(path)
             return _read_table(table, {}, path, medium)
     except SfhInputError:
         raise
