@@ -18,7 +18,7 @@ from napari_sfh.physics.wavelength import air_to_vacuum
 from napari_sfh.training.prior.distributions import constant_distribution
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.simulation import draw_noiseless_objects, prepare_prior, simulate_objects
-from napari_sfh.training.studies.catalogue_measure import convert_magnitude_to_snr
+from napari_sfh.training.studies.narrow_bands.catalogue_measure import convert_magnitude_to_snr
 
 FOLDER = Path(__file__).parent / "tutorials" / "data"
 REDSHIFT, SNR = 0.03, 30.0

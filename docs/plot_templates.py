@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.physics import filters
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries import bc03, emiles, fetch, filter_curves, nebular, resampling, templates
 from napari_sfh.training.libraries.basis import make_template_basis
 
+SPECTRUM = load_instrument("muse-hst").spectrum
+WAVE_AA, NORM_PIXELS = SPECTRUM.wave_aa, SPECTRUM.norm_pixels
 OUTPUT = Path(__file__).parent / "templates"
 AGES_GYR = (0.003, 0.02, 0.1, 0.5, 2.0, 10.0)
 SHADES = ("#3b0f70", "#8c2981", "#de4968", "#fe9f6d", "#5ec962", "#21918c")
@@ -38,11 +40,16 @@ def sub_middle(t: templates.Templates) -> np.ndarray:
     return 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])
 
 
+def sed_middles(t: templates.Templates) -> np.ndarray:
+    """Middles of the SED's bins, Angstrom."""
+    return 0.5 * (t.sed_edges_aa[1:] + t.sed_edges_aa[:-1])
+
+
 def plot_spectra(axes: Axes, ours: templates.Templates, other: templates.Templates) -> None:
     """Solar SSPs of both libraries on the network's grid."""
     for offset, (age, colour) in enumerate(zip(AGES_GYR, SHADES)):
         for t, style in ((other, {"color": "0.6", "lw": 2.0}), (ours, {"color": colour, "lw": 0.8})):
-            spectrum = t.weights_of_age(age) @ t.muse[solar(t)]
+            spectrum = t.weights_of_age(age) @ t.spectrum[solar(t)]
             axes.plot(WAVE_AA, spectrum / spectrum[NORM_PIXELS].mean() + 0.75 * offset, **style)
         axes.text(7010, 0.75 * offset + 0.8, f"{age * 1e3:g} Myr", color=colour, fontsize=8, clip_on=False)
     axes.set(xlabel="wavelength [Å, air]", ylabel="flux / mean of 5300-5500 Å + offset", xlim=(4800, 7000))
@@ -95,7 +102,7 @@ def plot_mass_to_light(axes: Axes, *libraries: templates.Templates) -> None:
 def plot_colours(axes: Axes, *libraries: templates.Templates) -> None:
     """HST colours of solar SSPs against age."""
     for t, style in zip(libraries, ("-", "--")):
-        flux = t.sed[solar(t)] @ filters.filter_weight_matrix(t.filters[:5], t.sed_wave_aa)
+        flux = t.sed[solar(t)] @ filters.filter_weight_matrix(t.filters[:5], sed_middles(t))
         mag = np.stack([filters.ab_mag(band, f) for band, f in zip(t.filters, flux.T)], axis=1)
         for blue, red, colour in ((0, 3, SHADES[0]), (1, 3, SHADES[1]), (2, 3, SHADES[2]), (3, 4, SHADES[4])):
             name = f"{t.filters[blue].name} - {t.filters[red].name}" if style == "-" else None
@@ -111,10 +118,10 @@ def plot_filters(axes: Axes, t: templates.Templates) -> None:
         axes.fill_between(
             band.wave_aa, band.throughput / band.throughput.max(), color=colour, alpha=0.4, label=band.name
         )
-    for band, colour in zip(t.filters[5:], BAND_COLOURS[2:]):
+    for band, colour in zip(t.substitutes, BAND_COLOURS[2:]):
         axes.plot(band.wave_aa, band.throughput / band.throughput.max(), color=colour, lw=1, ls="--")
     sed = t.weights_of_age(0.1) @ t.sed[solar(t)]
-    axes.step(t.sed_wave_aa, sed / sed.max(), color="k", lw=0.7, where="mid", label="100 Myr, solar")
+    axes.step(sed_middles(t), sed / sed.max(), color="k", lw=0.7, where="mid", label="100 Myr, solar")
     axes.set(xlabel="wavelength [Å, air]", ylabel="relative", xlim=(1900, 10500), ylim=(0, 1.4))
     axes.set_title("total throughputs, peak 1: WFC3/UVIS (filled), ACS/WFC (dashed); SED of 20 Å bins", fontsize=9)
     axes.legend(fontsize=7, ncols=3, loc="upper right")
@@ -166,7 +173,7 @@ def plot_resolution(axes: Axes) -> None:
     near = (library.wave_aa > 5100) & (library.wave_aa < 5350)
     level = old[near].mean()
     axes.plot(library.wave_aa[near], old[near] / level, color="0.6", lw=0.8, label="as shipped, 2.5 Å")
-    seen = resampling.convolve_to_muse_resolution(old, library.wave_aa, library.fwhm_aa)
+    seen = resampling.convolve_to_instrument(old[None], library.wave_aa, library.fwhm_aa, SPECTRUM)[0]
     axes.plot(WAVE_AA, seen / level, color=SHADES[1], lw=1.2, label="MUSE and 150 km/s")
     for name, wave in (("Mg b", (5167.3, 5172.7, 5183.6)), ("Fe", (5269.5, 5328.0))):
         for w in wave:

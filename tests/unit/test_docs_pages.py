@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import re
 import subprocess
@@ -32,6 +34,23 @@ def tutorial_cells() -> list[str]:
     ]
     notebook = json.loads((folder / "window.ipynb").read_text())
     return cells + ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("folder", ["docs", "benchmarks", "examples"])
+def test_scripts_import_what_there_is(folder: str) -> None:
+    missing = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(part, ast.ImportFrom) and (part.module or "").startswith("napari_sfh"):
+                missing += [f"{path.name}: {part.module}.{a.name}" for a in part.names if not _exists(part.module, a.name)]
+    assert not missing
+
+
+def _exists(module: str | None, name: str) -> bool:
+    try:
+        return hasattr(importlib.import_module(str(module)), name) or bool(importlib.import_module(f"{module}.{name}"))
+    except ImportError:
+        return False
 
 
 def test_no_file_tells_folders_of_its_maker() -> None:
