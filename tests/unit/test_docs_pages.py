@@ -42,7 +42,9 @@ def test_scripts_import_what_there_is(folder: str) -> None:
     for path in sorted((ROOT / folder).glob("*.py")):
         for part in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(part, ast.ImportFrom) and (part.module or "").startswith("napari_sfh"):
-                missing += [f"{path.name}: {part.module}.{a.name}" for a in part.names if not _exists(part.module, a.name)]
+                missing += [
+                    f"{path.name}: {part.module}.{a.name}" for a in part.names if not _exists(part.module, a.name)
+                ]
     assert not missing
 
 
