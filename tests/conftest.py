@@ -139,17 +139,25 @@ def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     The demo's test draws it as users see it.
     """
+    from napari_sfh.processes.held_values import answer_held_call
 
     class ChildHere:
         """In place of a `ChildPython`: what it was asked is done when it is waited for."""
 
-        def begin(self, function: Callable[..., Any], args: tuple[Any, ...], follow: bool) -> Callable[..., Any]:
-            return partial(function, *args)
+        def __init__(self) -> None:
+            self._held: dict[Any, Any] = {}
+            self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], bool]] = []
+
+        def begin(self, function: Callable[..., Any], args: tuple[Any, ...], follow: bool) -> int:
+            self._calls.append((function, args, follow))
+            return len(self._calls)
 
         def load(self, modules: Sequence[str]) -> None: ...
 
-        def finish(self, call: Callable[..., Any], stage: str, progress: Any, cancel: Any) -> Any:
-            return call(progress, cancel)
+        def finish(self, call: int, stage: str, progress: Any, cancel: Any) -> Any:
+            function, args, follow = self._calls[call - 1]
+            made = partial(function, progress=progress, cancel=cancel) if follow else function
+            return answer_held_call(call, made, args, self._held)
 
     def start_here(modules: Sequence[str]) -> AbstractContextManager[ChildHere]:
         return nullcontext(ChildHere())

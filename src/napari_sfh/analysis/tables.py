@@ -61,7 +61,7 @@ _LOG_UNITS = {
 
 
 @check_arguments
-def write_tables(tables: Mapping[str, QTable], path: str | Path) -> Path:
+def write_tables(tables: Mapping[str, Table], path: str | Path) -> Path:
     """Write tables: all into one FITS file, an extension each; or one ECSV or CSV file each.
 
     Parameters
@@ -123,7 +123,7 @@ def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
     return [path, *(path.with_stem(f"{path.stem}_{name.lower()}") for name in others)]
 
 
-def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
+def _hdu(name: str, table: Table) -> fits.BinTableHDU:
     """A FITS extension; dex, which FITS does not know as a unit, is left to the descriptions."""
     plain = Table(table, copy=True)
     comments = {}

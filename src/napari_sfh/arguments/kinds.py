@@ -39,7 +39,7 @@ _MAKERS: Mapping[str, str] = {
     "TemplateBasis": "`napari_sfh.load_bundle(NAME).basis`",
     "Observation": "a result, as `data`",
     "BinMap": "a result, as `bins`",
-    "QTable": "`build_summary_table`",
+    "Table": "`build_summary_table`",
     "WCS": "astropy, or of a result, as `wcs`",
     "Figure": "Matplotlib",
 }

@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BufferedReader
@@ -18,7 +18,7 @@ from typing import Any
 
 from napari_sfh.console import collect_seldom
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.processes.held_values import HeldBy, HeldValue
+from napari_sfh.processes.held_values import answer_held_call
 from napari_sfh.types import Progress
 
 #: Of a number before a message (its parts; none asks the call to stop) and before each part (its bytes).
@@ -42,7 +42,7 @@ def serve_process_calls(modules: Sequence[str]) -> None:
     if YIELD in modules and hasattr(os, "nice"):
         os.nice(5)
     calls: queue.SimpleQueue[list[bytearray]] = queue.SimpleQueue()
-    cancel, held = threading.Event(), dict[int, Any]()
+    cancel, held = threading.Event(), dict[Hashable, Any]()
     threading.Thread(target=_read_calls, args=(calls, cancel), daemon=True).start()
 
     def send(message: object) -> None:
@@ -99,7 +99,7 @@ def _answer_call(
     failure: Exception | None,
     send: Callable[[object], None],
     cancel: threading.Event,
-    held: dict[int, Any],
+    held: dict[Hashable, Any],
 ) -> None:
     """Send a call's number (0: nobody asks), value and error; before them number and progress where it is followed.
 
@@ -114,11 +114,8 @@ def _answer_call(
         if failure:
             raise failure
         function, args = pickle.loads(parts[1], buffers=parts[2:])
-        args = tuple(held.pop(each.call) if isinstance(each, HeldBy) else each for each in args)
-        value = function(*args, progress=tell, cancel=cancel) if follow else function(*args)
-        if isinstance(value, HeldValue):
-            value, held[number] = value
-        return value
+        call = partial(function, progress=tell, cancel=cancel) if follow else function
+        return answer_held_call(number, call, args, held)
 
     done = _attempt(answer)
     if number:
