@@ -32,6 +32,11 @@ def answer_held_call(number: Hashable, call: Callable[..., Any], args: Sequence[
     held : dict
         What calls have left, by their numbers; the rest of a `HeldValue` comes to it.
 
+    Returns
+    -------
+    object
+        What goes to who asked.
+
     Raises
     ------
     KeyError
