@@ -139,7 +139,7 @@ def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     The demo's test draws it as users see it.
     """
-    from napari_sfh.processes.held_values import answer_held_call
+    from napari_sfh.processes.held_values import run_held_call
 
     class ChildHere:
         """In place of a `ChildPython`: what it was asked is done when it is waited for."""
@@ -157,7 +157,7 @@ def page_at_once(small_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
         def finish(self, call: int, stage: str, progress: Any, cancel: Any) -> Any:
             function, args, follow = self._calls[call - 1]
             made = partial(function, progress=progress, cancel=cancel) if follow else function
-            return answer_held_call(call, made, args, self._held)
+            return run_held_call(call, made, args, self._held)
 
     def start_here(modules: Sequence[str]) -> AbstractContextManager[ChildHere]:
         return nullcontext(ChildHere())

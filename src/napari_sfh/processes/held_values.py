@@ -19,7 +19,7 @@ class HeldBy(NamedTuple):
     call: Hashable  # what `ChildPython.begin` gave
 
 
-def answer_held_call(number: Hashable, call: Callable[..., Any], args: Sequence[Any], held: dict[Hashable, Any]) -> Any:
+def run_held_call(number: Hashable, call: Callable[..., Any], args: Sequence[Any], held: dict[Hashable, Any]) -> Any:
     """What a call tells, with what earlier calls have left among its arguments.
 
     Parameters

@@ -18,7 +18,7 @@ from typing import Any
 
 from napari_sfh.console import collect_seldom
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.processes.held_values import answer_held_call
+from napari_sfh.processes.held_values import run_held_call
 from napari_sfh.types import Progress
 
 #: Of a number before a message (its parts; none asks the call to stop) and before each part (its bytes).
@@ -115,7 +115,7 @@ def _answer_call(
             raise failure
         function, args = pickle.loads(parts[1], buffers=parts[2:])
         call = partial(function, progress=tell, cancel=cancel) if follow else function
-        return answer_held_call(number, call, args, held)
+        return run_held_call(number, call, args, held)
 
     done = _attempt(answer)
     if number:
