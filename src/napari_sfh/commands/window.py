@@ -25,6 +25,7 @@ def _load_analysis(keep_alive: Callable[[], object]) -> None:
     def load() -> None:
         # What fails here fails again where it is needed, and is told there.
         with suppress(ImportError):
+            from napari_sfh.analysis import colour_image, tables  # noqa: F401
             from napari_sfh.analysis.comparison import other_results, ppxf_fit  # noqa: F401
             from napari_sfh.analysis.drawing import contours  # noqa: F401
             from napari_sfh.analysis.objects import estimate_table  # noqa: F401
