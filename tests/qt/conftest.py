@@ -14,12 +14,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from qtpy.QtWidgets import QApplication
 from shared_window import SharedViewer, SharedWindow, collecting_seldom, painting_once
-from smooth_result import make_result
+from smooth_result import make_result, make_wcs
 from window_acts import open_explorer, open_viewer, window
 
+from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
 
@@ -74,6 +77,34 @@ def paint_after(wait: Callable[..., Any]) -> Callable[..., Any]:
 def result() -> Result:
     """16 bins (some lost at the corners of the round field) on a 40 x 40 map."""
     return make_result()
+
+
+@pytest.fixture(scope="module")
+def discovered() -> None:
+    """napari finds plugins when its first window opens; some tests have none."""
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+
+
+@pytest.fixture
+def result_file(result: Result, tmp_path: Path) -> Path:
+    """The result that tests share, as a file."""
+    return write_result(result, tmp_path / "ngc0000_sfh.fits")
+
+
+@pytest.fixture
+def cube_file(tmp_path: Path) -> Path:
+    """A cube whose every channel is 7, 8, ... along x where it is good; a channel of one constant is no observation."""
+    header = make_wcs((6, 8)).to_header()
+    header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=4749.88, CRPIX3=1.0, CD3_3=1.25, WCSAXES=3)
+    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
+    data = np.broadcast_to(7 + np.arange(8, dtype=np.float32), (2000, 6, 8)).copy()
+    data[:, 0, 0] = np.nan
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(np.ones_like(data), header, "STAT")]
+    path = tmp_path / "NGC0000_DATACUBE.fits"
+    fits.HDUList(hdus).writeto(path)
+    return path
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from astropy.io import fits
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QApplication
-from smooth_result import make_wcs
 from window_acts import open_explorer, watch_orientation, window
 
 from napari_sfh import cli
@@ -22,36 +21,11 @@ from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.results import read_result
 from napari_sfh.io.workspaces import Workspace, write_workspace
 from napari_sfh.types import Result
 
-N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
-
-
-@pytest.fixture(scope="module", autouse=True)
-def discovered() -> None:
-    """napari finds plugins when its first window opens; here some tests have none."""
-    PluginManager.instance().discover()
-
-
-@pytest.fixture
-def result_file(result: Result, tmp_path: Path) -> Path:
-    return write_result(result, tmp_path / "ngc0000_sfh.fits")
-
-
-@pytest.fixture
-def cube_file(tmp_path: Path) -> Path:
-    """A cube whose every channel is 7, 8, ... along x where it is good; a channel of one constant is no observation."""
-    header = make_wcs((6, 8)).to_header()
-    header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=FIRST_AA, CRPIX3=1.0, CD3_3=STEP_AA, WCSAXES=3)
-    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
-    data = np.broadcast_to(7 + np.arange(8, dtype=np.float32), (N_CHANNELS, 6, 8)).copy()
-    data[:, 0, 0] = np.nan
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(np.ones_like(data), header, "STAT")]
-    path = tmp_path / "NGC0000_DATACUBE.fits"
-    fits.HDUList(hdus).writeto(path)
-    return path
+pytestmark = pytest.mark.usefixtures("discovered")
 
 
 def test_manifest_is_what_napari_reads() -> None:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from npe2 import PluginManager
-from smooth_result import make_wcs
 from window_acts import click, drop_and_press_ok, open_explorer
 
 from napari_sfh._qt.docks import closing
@@ -19,32 +17,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
 from napari_sfh.types import Result
 
-N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
-
-
-@pytest.fixture(scope="module", autouse=True)
-def discovered() -> None:
-    """napari finds plugins when its first window opens; here some tests have none."""
-    PluginManager.instance().discover()
-
-
-@pytest.fixture
-def result_file(result: Result, tmp_path: Path) -> Path:
-    return write_result(result, tmp_path / "ngc0000_sfh.fits")
-
-
-@pytest.fixture
-def cube_file(tmp_path: Path) -> Path:
-    """A cube whose every channel is 7, 8, ... along x where it is good; a channel of one constant is no observation."""
-    header = make_wcs((6, 8)).to_header()
-    header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=FIRST_AA, CRPIX3=1.0, CD3_3=STEP_AA, WCSAXES=3)
-    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
-    data = np.broadcast_to(7 + np.arange(8, dtype=np.float32), (N_CHANNELS, 6, 8)).copy()
-    data[:, 0, 0] = np.nan
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(np.ones_like(data), header, "STAT")]
-    path = tmp_path / "NGC0000_DATACUBE.fits"
-    fits.HDUList(hdus).writeto(path)
-    return path
+pytestmark = pytest.mark.usefixtures("discovered")
 
 
 def test_a_dropped_result_restores_the_view_with_clicks(

@@ -21,20 +21,11 @@ from window_acts import native_canvas, screen_point
 from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.results import read_result
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import Result
 
-
-@pytest.fixture(scope="module", autouse=True)
-def discovered() -> None:
-    """napari finds plugins when its first window opens; here some tests have none."""
-    PluginManager.instance().discover()
-
-
-@pytest.fixture
-def result_file(result: Result, tmp_path: Path) -> Path:
-    return write_result(result, tmp_path / "ngc0000_sfh.fits")
+pytestmark = pytest.mark.usefixtures("discovered")
 
 
 @pytest.mark.parametrize("name", ["AGE_LW", "V", "MASS_AGE"])

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTabBar
-from smooth_result import make_result
+from smooth_result import make_ppxf_fit, make_result
 from window_acts import at_once, idle, open_explorer
 
 from napari_sfh._qt.tools.maps import NONE
@@ -23,7 +23,6 @@ from napari_sfh.analysis.comparison.map_comparison import compare_results
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.dust import CALZETTI_R_V
-from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Result
 
 
@@ -158,20 +157,11 @@ def test_a_file_that_is_no_answer_is_told(opened: Any, qtbot: Any, tmp_path: Pat
     assert not tool.form.truth.visible  # not the mock
 
 
-def _fit(result: Result, bin_id: int) -> ppxf_fit.PpxfFit:
-    row, prediction = bin_id - 1, result.prediction
-    means = {k: float(prediction.median(k)[row]) for k in MEAN_NAMES}
-    parts = [np.asarray(getattr(prediction, k)[row], float) for k in ("mass_frac", "light_frac", "mh")]
-    return ppxf_fit.PpxfFit(
-        bin_id, *parts, means, 0.1, 0.0, 50.0, 1.0, result.model_flux[row].astype(float), np.ones(5), 1.0
-    )
-
-
 @pytest.mark.usefixtures("default_weights")
 def test_ppxf_is_drawn_beside_the_network(
     opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(_fit(result, 4)))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(make_ppxf_fit(result, 4)))
     tool = opened.tools["ppxf"]
     opened.session.select(0)
     tool.form.fit.native.click()
@@ -215,12 +205,13 @@ def test_figures_of_comparisons(result: Result) -> None:
     comparison = compare_results(result, other_results.other_result_from_run(result))
     figure = draw_comparison_page(comparison, result.data.snr > 30)
     assert sum(ax.get_title().startswith("median difference") for ax in figure.axes) == 5  # the four means and E(B-V)
-    both = [history_comparison.history_from_network(result, 3), history_comparison.history_from_ppxf(_fit(result, 3))]
+    fit = make_ppxf_fit(result, 3)
+    both = [history_comparison.history_from_network(result, 3), history_comparison.history_from_ppxf(fit)]
     assert draw_history_page(result, 3, both).axes
     rows = dict(history_comparison.list_history_means(both))
     assert rows["LW age (log yr)"][0].startswith(rows["LW age (log yr)"][1])
     ebv = result.prediction.median("ebv")[2], result.prediction.half_width("ebv")[2]
-    assert rows["E(B−V) (mag)"] == ["{:.2f} ± {:.2f}".format(*ebv), f"{_fit(result, 3).a_v / CALZETTI_R_V:.2f}"]
+    assert rows["E(B−V) (mag)"] == ["{:.2f} ± {:.2f}".format(*ebv), f"{fit.a_v / CALZETTI_R_V:.2f}"]
     made = history_comparison.build_history_table([*both, history_comparison.history_from_comparison(comparison, 3)], 3)
     assert len(made) == 48
     np.testing.assert_allclose(made["MASS_FRAC"][:16], made["MASS_FRAC"][32:])

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
-from npe2 import PluginManager
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QGraphicsPolygonItem
@@ -26,12 +25,9 @@ from napari_sfh._qt.presenter import REFUSED
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
+pytestmark = pytest.mark.usefixtures("discovered")
+
 NY, NX = 6, 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def discovered() -> None:
-    PluginManager.instance().discover()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from smooth_result import make_ppxf_fit
 from window_acts import at_once, bin_world, native_canvas
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_map_value
@@ -16,7 +17,6 @@ from napari_sfh._qt.tools.maps import MEANING
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.analysis.drawing.map_limits import symmetric_limits
 from napari_sfh.analysis.maps import MAPS
-from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result
 
 
@@ -28,15 +28,6 @@ def opened(shown: Any) -> Any:
 
 def _rest(qtbot: Any, dock: Any) -> None:
     qtbot.waitUntil(lambda: not (dock.job.running or dock.loading or dock.tools.working), timeout=200_000)
-
-
-def _fit(result: Result, bin_id: int) -> ppxf_fit.PpxfFit:
-    row, prediction = bin_id - 1, result.prediction
-    means = {k: float(prediction.median(k)[row]) for k in MEAN_NAMES}
-    parts = [np.asarray(getattr(prediction, k)[row], float) for k in ("mass_frac", "light_frac", "mh")]
-    return ppxf_fit.PpxfFit(
-        bin_id, *parts, means, 0.1, 0.0, 50.0, 1.0, result.model_flux[row].astype(float), np.ones(5), 1.0
-    )
 
 
 def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, result: Result) -> None:
@@ -97,7 +88,7 @@ def test_tips_say_what_the_maps_are(opened: Any) -> None:
 def test_docks_follow_the_theme_until_they_end(
     opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(_fit(result, 4)))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(make_ppxf_fit(result, 4)))
     tool, theme = opened.tools["ppxf"], opened.viewer.events.theme
     opened.session.select(4)
     before = len(theme.callbacks)

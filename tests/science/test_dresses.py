@@ -68,7 +68,13 @@ def test_maps_are_those_of_the_public_files(run_in, style):
     assert bool((result.flag & camera).any()) == (style == "acs")
     changed = result.flag ^ reference.flag
     assert (changed & ~(camera | misfit) == 0).all()
-    assert np.count_nonzero(changed & misfit) <= 0.01 * len(changed)  # a score beside its limit moves with the noise
+    # A score beside its limit may pass it with the noise: then it is the score that is the same.
+    flipped = (changed & misfit) != 0
+    assert flipped.mean() <= 0.01
+    for name, scores in reference.misfit.items():
+        away = np.abs(result.misfit[name] - scores) / np.nanstd(scores)
+        assert np.nanmedian(away) < 0.05, name
+        assert (away[flipped] < 0.15).all(), name
     assert result.redshift == pytest.approx(reference.redshift)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
 
+from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR
-from napari_sfh.physics.means import compute_population_means
+from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.types import BinMap, Flag, Observation, Prediction, Result
 
 ROTATION_DEG = 30.0
@@ -129,3 +130,13 @@ def move_field(result: Result, pixels_yx: tuple[int, int]) -> Result:
     wcs = result.wcs.deepcopy()
     wcs.wcs.crpix = wcs.wcs.crpix - np.array(pixels_yx[::-1])
     return replace(make_result(seed=7), name="another", wcs=wcs)
+
+
+def make_ppxf_fit(result: Result, bin_id: int) -> ppxf_fit.PpxfFit:
+    """A fit by pPXF that answers as the network does."""
+    row, prediction = bin_id - 1, result.prediction
+    means = {k: float(prediction.median(k)[row]) for k in MEAN_NAMES}
+    parts = [np.asarray(getattr(prediction, k)[row], float) for k in ("mass_frac", "light_frac", "mh")]
+    return ppxf_fit.PpxfFit(
+        bin_id, *parts, means, 0.1, 0.0, 50.0, 1.0, result.model_flux[row].astype(float), np.ones(5), 1.0
+    )

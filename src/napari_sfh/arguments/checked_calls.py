@@ -46,7 +46,7 @@ def check_arguments(target: T) -> T:
     napari_sfh.errors.SfhInputError: double: `size` is the text '3': give a plain number
     """
     if isinstance(target, type):
-        target.__init__ = _check_call(target.__init__, target.__name__)  # type: ignore[misc]
+        type.__setattr__(target, "__init__", _check_call(vars(target)["__init__"], target.__name__))
         return target
     checked: Any = _check_call(target, target.__name__)
     return checked
